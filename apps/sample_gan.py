@@ -1,0 +1,117 @@
+"""Draws pictures from a trained GAN: same seed, same bytes.
+
+$ python -m apps.sample_gan --run runs/train_gan/<run> -n 64 --seed 0 --out sheet.png
+$ python -m apps.sample_gan --saved-model saved_models/dcgan_digits --interpolate --out walk.gif
+
+Picture i of a sheet is that of seed + i: the one that a server gives for the same number.
+"""
+
+import dataclasses
+from pathlib import Path
+
+from karpa_tf import cli
+from karpa_tf.configs.dcgan import DCGANConfig
+from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.run import require_positive
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Flags of this program."""
+
+    run: str | None = None
+    """Folder of a run of train_gan."""
+
+    saved_model: str | None = None
+    """Folder of an exported generator, with or without the version; without, the newest is taken."""
+
+    n: int = 64
+    """Number of pictures."""
+
+    seed: int = 0
+    """Seed of the first picture."""
+
+    out: str = "sheet.png"
+    """File to write: .png for a sheet, .gif for a film."""
+
+    interpolate: bool = False
+    """Walk in n steps from the picture of the seed to that of seed + 1."""
+
+    verbose: bool = False
+    """Show TensorFlow's own messages."""
+
+    def __post_init__(self):
+        require_positive("n", self.n)
+        if Path(self.out).suffix.lower() not in (".png", ".gif"):
+            raise UserError(f"--out must end in .png or .gif; received {self.out}.")
+
+
+def run(config):
+    """Writes the pictures and returns them, uint8 (n, side, side, channels)."""
+    if (config.run is None) == (config.saved_model is None):
+        raise UserError("Name one of --run DIR and --saved-model DIR.")
+
+    import tensorflow as tf
+
+    from karpa_tf import files, plots
+    from karpa_tf.models.sampling import interpolate, noise_from_seeds
+
+    files.require_writable(Path(config.out).parent, "--out")
+    from_seed, from_noise, latent_dim = _load_run(config.run) if config.run else _load_export(config.saved_model)
+    if config.interpolate:
+        start, end = noise_from_seeds(tf.constant([config.seed, config.seed + 1], tf.int64), latent_dim)
+        images = from_noise(noise=interpolate(start, end, config.n))["images"].numpy()
+    else:
+        images = from_seed(seed=tf.range(config.seed, config.seed + config.n, dtype=tf.int64))["images"].numpy()
+    plots.save_images(config.out, images)
+    print(f"{config.n} pictures of {images.shape[1]}x{images.shape[2]} in {config.out}")
+    return images
+
+
+def _load_run(directory):
+    """Returns the functions of both signatures and the length of the noise, from the newest checkpoint of a run."""
+    import keras
+
+    from karpa_tf import checkpoints, runs
+    from karpa_tf.export.generator import generator_functions
+    from karpa_tf.models.dcgan import make_generator
+
+    run = runs.Run(directory)
+    config = run.read_config()
+    checkpoint = checkpoints.latest(run.checkpoints)
+    if checkpoint is None:
+        raise UserError(f"--run {directory} has no checkpoint yet; the first is written after the first epoch.")
+    keras.config.set_dtype_policy(config["precision"])
+    model = DCGANConfig(**config["model"])
+    generator = make_generator(model)
+    generator.load_weights(checkpoint / "sampler.weights.h5")
+    from_seed, from_noise = generator_functions(generator)
+    return from_seed, from_noise, model.latent_dim
+
+
+def _load_export(directory):
+    """Returns the signatures and the length of the noise of an exported generator."""
+    import tensorflow as tf
+
+    from karpa_tf.export.versions import list_versions
+
+    folder = Path(directory)
+    versions = list_versions(folder)
+    if versions:
+        folder = folder / str(versions[-1])
+    if not (folder / "saved_model.pb").is_file():
+        raise UserError(f"--saved-model {directory} holds no SavedModel; expected saved_models/<name>[/<version>].")
+    signatures = tf.saved_model.load(str(folder)).signatures
+    if not {"serving_default", "noise"} <= set(signatures):
+        raise UserError(f"--saved-model {folder} is no generator; its signatures are {', '.join(signatures)}.")
+    latent_dim = signatures["noise"].structured_input_signature[1]["noise"].shape[-1]
+    return signatures["serving_default"], signatures["noise"], latent_dim
+
+
+def main():
+    with cli.errors():
+        run(cli.parse(Config(), __doc__))
+
+
+if __name__ == "__main__":
+    main()

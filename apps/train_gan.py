@@ -1,0 +1,190 @@
+"""Trains a DCGAN on a set of images and exports its generator.
+
+$ python -m apps.train_gan                      1,797 handwritten digits, no network
+$ python -m apps.train_gan mnist --epochs 3     a set of TensorFlow Datasets
+$ python -m apps.train_gan --data ~/pictures    a folder of your own pictures, 64x64 in colour
+"""
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+from typing import Literal
+
+from karpa_tf import cli
+from karpa_tf.configs import dcgan
+from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.run import RunConfig, require_positive
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(RunConfig):
+    """Flags of this program."""
+
+    name: str = "dcgan_digits"
+    """Names the run folder and the exported model."""
+
+    data: str = "digits"
+    """digits, mnist, fashion_mnist, cifar10, celeb_a, or a folder of pictures (nested, any size)."""
+
+    small_images: Literal["refuse", "skip"] = "refuse"
+    """What to do with files of pictures smaller than the model's side."""
+
+    discriminator_learning_rate: float | None = None
+    """Step size of the discriminator's Adam; None is the generator's."""
+
+    beta_1: float = 0.5
+    """Decay of the first moment in both Adam optimizers."""
+
+    ema: float = 0.999
+    """Decay of the average of the generator's weights that is sampled and exported; 0 keeps none."""
+
+    log_every: int = 20
+    """Steps between two rows of metrics.csv."""
+
+    model: dcgan.DCGANConfig = dcgan.DIGITS
+    """Shape of both networks."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        require_positive("log_every", self.log_every)
+        if self.discriminator_learning_rate is not None:
+            require_positive("discriminator_learning_rate", self.discriminator_learning_rate)
+        for flag, value in (("--beta-1", self.beta_1), ("--ema", self.ema)):
+            if not 0 <= value < 1:
+                raise UserError(f"{flag} must be at least 0 and below 1; received {value}.")
+
+
+def _preset(name, data, epochs, model, **changes):
+    return Config(name=f"dcgan_{name}", data=data, epochs=epochs, model=model, **changes)
+
+
+PRESETS = {
+    "digits": _preset("digits", "digits", 150, dcgan.DIGITS, learning_rate=1e-3, discriminator_learning_rate=2.5e-4),
+    "smoke": _preset("smoke", "digits", 1, dcgan.TINY),
+    "mnist": _preset("mnist", "mnist", 20, dcgan.TUTORIAL_28),
+    "fashion_mnist": _preset("fashion_mnist", "fashion_mnist", 20, dcgan.TUTORIAL_28),
+    "cifar10": _preset("cifar10", "cifar10", 50, dcgan.TUTORIAL_32),
+    "celeb_a": _preset("celeb_a", "celeb_a", 20, dcgan.TUTORIAL_64),
+    "celeb_a_paper": _preset("celeb_a_paper", "celeb_a", 20, dcgan.PAPER_64, batch_size=128),
+    "pictures": _preset("pictures", "pictures", 50, dcgan.TUTORIAL_64),
+    "pictures_paper": _preset("pictures_paper", "pictures", 50, dcgan.PAPER_64, batch_size=128),
+}
+
+
+CURVES = {
+    "Losses (nats)": ("g_loss", "d_loss_real", "d_loss_fake"),
+    "Probability of being real": ("D(x)", "D(G(z))"),
+}
+
+
+def run(config):
+    """Trains, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
+    import keras
+    import tensorflow as tf
+
+    from karpa_tf import checkpoints, files, plots, runs, strategy
+    from karpa_tf.callbacks.metrics_log import MetricsLog
+    from karpa_tf.callbacks.progress import Progress
+    from karpa_tf.callbacks.sample_sheets import SampleSheets, diversity
+    from karpa_tf.callbacks.watch import DiscriminatorWatch, StopIfNotFinite
+    from karpa_tf.data.batches import noise_batches
+    from karpa_tf.data.loaders import load_images
+    from karpa_tf.data.pictures import Preparation
+    from karpa_tf.export.generator import export_generator
+    from karpa_tf.models import dcgan as networks
+    from karpa_tf.models.sampling import noise_from_seeds
+    from karpa_tf.trainers.gan import GAN
+
+    # Data
+    strategy.set_up(config)
+    devices = strategy.choose(config.strategy)
+    strategy.require_divisible(config.batch_size, devices)
+    model = config.model
+    preparation = Preparation(
+        side=model.side,
+        channels=model.channels,
+        data_dir=config.data_dir,
+        cache_dir=config.cache_dir,
+        small_images=config.small_images,
+        advice=functools.partial(dcgan.fitting_flags, model),
+    )
+    image_set = load_images(config.data, preparation)
+    print(image_set.summary())
+    steps_per_epoch = len(image_set.images) // config.batch_size
+    if not steps_per_epoch:
+        raise UserError(f"--batch-size {config.batch_size} is larger than the data: {len(image_set.images)} pictures.")
+
+    # Model
+    with devices.scope():
+        trainer = GAN(networks.make_generator(model), networks.make_discriminator(model), config.ema)
+        trainer.compile(
+            keras.optimizers.Adam(config.learning_rate, config.beta_1),
+            keras.optimizers.Adam(config.discriminator_learning_rate or config.learning_rate, config.beta_1),
+            jit_compile=strategy.jit_compile(config.jit, devices),
+        )
+    weights = [network.count_params() for network in (trainer.generator, trainer.discriminator)]
+    print(f"{model.side}x{model.side}x{model.channels}: generator {weights[0]:,} weights, discriminator {weights[1]:,}")
+    print(f"{config.epochs} epochs of {steps_per_epoch} steps of {config.batch_size} on {strategy.describe(devices)}")
+    files.require_writable(config.export_dir, "--export-dir")
+    if config.dry_run:
+        print(f"Would write {runs.planned_folder(config, 'train_gan')} and {Path(config.export_dir, config.name)}")
+        return None
+
+    # Fit
+    run = runs.open_run(config, "train_gan")
+    run.record(data=image_set.record(), device=strategy.describe(devices))
+    checkpoint = checkpoints.latest(run.checkpoints)
+    done = checkpoints.restore(trainer, checkpoint) if checkpoint else {"epoch": 0, "step": 0}
+    print(f"Run folder {run.path}" + (f", continued after epoch {done['epoch']}" if checkpoint else ""))
+    real_diversity = diversity(image_set.images[:1000])
+    fixed_noise = noise_from_seeds(tf.range(64, dtype=tf.int64), model.latent_dim)
+    with Progress(done["epoch"]) as progress:
+        trainer.fit(
+            noise_batches(image_set.images, config.batch_size, model.latent_dim, config.seed, done["step"]),
+            epochs=config.epochs,
+            initial_epoch=done["epoch"],
+            steps_per_epoch=steps_per_epoch,
+            shuffle=False,  # The batches come in an order of their own.
+            verbose=0,
+            callbacks=[
+                StopIfNotFinite(lambda: checkpoints.latest(run.checkpoints), done["step"]),
+                MetricsLog(run, config.batch_size, config.log_every, done["step"]),
+                SampleSheets(run, fixed_noise, real_diversity),
+                DiscriminatorWatch(),
+                checkpoints.Checkpoint(run.checkpoints, steps_per_epoch),
+                progress,
+            ],
+        )
+
+    # Evaluate
+    plots.save_curves(run.curves_file, run.read_metrics(), CURVES)
+    sheets = sorted(run.samples.glob("epoch-*.png"))
+    film = run.samples / "training.gif"
+    plots.save_film(film, sheets)
+    batches = noise_batches(image_set.images, config.batch_size, model.latent_dim, config.seed + 1)
+    report = trainer.evaluate(batches, steps=min(steps_per_epoch, 50), verbose=0, return_dict=True)
+    (run.eval / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+
+    # Export
+    saved_model = run.facts().get("saved_model")
+    if not (saved_model and Path(saved_model).is_dir()):
+        saved_model = export_generator(trainer.sampler, Path(config.export_dir, config.name))
+        run.record(saved_model=str(saved_model))
+    for what, path in (
+        ("Samples", sheets[-1]),
+        ("Film", film),
+        ("Curves", run.curves_file),
+        ("SavedModel", saved_model),
+    ):
+        print(f"{what:<12}{path}")
+    return run
+
+
+def main():
+    with cli.errors():
+        run(cli.parse(PRESETS, __doc__, implied="pictures"))
+
+
+if __name__ == "__main__":
+    main()

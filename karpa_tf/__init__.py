@@ -1,0 +1,1 @@
+"""Image classification, GANs and masked language models on Keras 3 and TensorFlow."""

@@ -1,0 +1,72 @@
+"""Numbers of a run over its steps: `metrics.csv` and TensorBoard."""
+
+import csv
+import time
+
+import keras
+import tensorflow as tf
+
+from karpa_tf.callbacks.window_means import WindowMeans
+from karpa_tf.files import write_text
+
+
+class MetricsLog(keras.callbacks.Callback):
+    """Writes the means over every few steps to `metrics.csv` and TensorBoard, under the metrics' own names."""
+
+    def __init__(self, run, batch_size, every, first_step=0):
+        """Args:
+        run: a `Run`.
+        batch_size: examples in a step, for images per second.
+        every: steps between two rows; the last step of an epoch always ends one.
+        first_step: steps made before this start; later rows of an interrupted run are dropped.
+        """
+        super().__init__()
+        self.run, self.batch_size, self.every, self.step = run, batch_size, every, first_step
+        self.window = WindowMeans()
+
+    def on_train_begin(self, logs=None):
+        self.writer = tf.summary.create_file_writer(str(self.run.tensorboard))
+        self._drop_later_rows()
+        self.file = open(self.run.metrics_file, "a", newline="")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.window.start_epoch()
+        self.epoch, self.since = epoch, time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        done = batch + 1
+        if self.step % self.every and done != self.params["steps"]:
+            return
+        now = time.perf_counter()
+        images = (done - self.window.steps) * self.batch_size
+        names = [metric.name for metric in self.model.metrics if metric.name in logs]  # `fit` sorts them
+        means = self.window.close(done, {name: logs[name] for name in names})
+        row = {"step": self.step, "epoch": self.epoch + done / self.params["steps"], **means}
+        row["images_per_second"] = images / (now - self.since)
+        self.since = now
+        self._write_row({key: f"{value:.6g}" for key, value in row.items()})
+        with self.writer.as_default():
+            for name in (*means, "images_per_second"):
+                tf.summary.scalar(name, row[name], step=self.step)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.file.flush()
+        self.writer.flush()
+
+    def on_train_end(self, logs=None):
+        self.file.close()
+        self.writer.close()
+
+    def _drop_later_rows(self):
+        if not self.run.metrics_file.exists():
+            return
+        header, *rows = self.run.metrics_file.read_text().splitlines()
+        kept = [row for row in rows if int(row.split(",")[0]) <= self.step]
+        write_text(self.run.metrics_file, "\n".join([header, *kept]) + "\n")
+
+    def _write_row(self, row):
+        table = csv.DictWriter(self.file, row.keys(), lineterminator="\n")
+        if not self.file.tell():
+            table.writeheader()
+        table.writerow(row)

@@ -1,0 +1,204 @@
+"""Flags of a program: defaults < preset < --config FILE < flags. The only file that imports tyro."""
+
+import contextlib
+import dataclasses
+import io
+import os
+import sys
+from pathlib import Path
+
+import tyro
+import yaml
+
+from karpa_tf.configs.errors import UserError, nearest
+
+MARKERS = (tyro.conf.OmitArgPrefixes,)
+
+
+def parse(presets, doc, implied=None, args=None):
+    """Returns the config that the command line asks for, and hides TensorFlow's messages unless --verbose is given.
+
+    The first word may name a preset; else the first of `presets` is taken, or the one that --data implies. A help
+    screen ends the program with code 0.
+
+    Args:
+        presets: configs, frozen dataclasses of one class, by name, the default first; or one config for a program
+            without presets.
+        doc: the program's module doc, shown by --help.
+        implied: preset to take for a --data that names no preset, where none is named.
+        args: the command line without the program's name; None is `sys.argv`'s.
+
+    Raises:
+        UserError: something unknown was named, or a value is of the wrong type or range.
+    """
+    rest = list(sys.argv[1:] if args is None else args)
+    with_presets = isinstance(presets, dict)
+    if with_presets:
+        preset = _take_preset(presets, rest, implied)
+        doc = f"{doc}\nPresets, to be named first: {', '.join(presets)}. Defaults below are those of {preset}."
+        config = presets[preset]
+    else:
+        config = presets
+    file = _take_value(rest, "--config")
+    if file:
+        config = _from_file(config, Path(file))
+    doc += "\n\nAdd --config FILE to take what a run's config.yaml says; flags win over it."
+    config = _from_flags(config, _long(rest), doc, presets if with_presets else {})
+    if not getattr(config, "verbose", False):
+        hide_tensorflow_messages()
+    return config
+
+
+@contextlib.contextmanager
+def errors():
+    """Turns a `UserError` into one sentence and exit code 2, and Ctrl-C into a word and exit code 130."""
+    try:
+        yield
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+
+
+def hide_tensorflow_messages():
+    """Imports TensorFlow and Keras while nothing that their C++ code says of oneDNN, CUDA or the CPU is shown.
+
+    The environment variable silences what comes after the import, short of fatal errors; what comes during the import
+    (TensorFlow 2.21) knows no switch, so standard error is turned away for as long as that takes.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import keras  # noqa: F401
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+
+
+def _take_preset(presets, rest, implied):
+    if rest and not rest[0].startswith("-"):
+        name = rest.pop(0)
+        if name not in presets:
+            raise UserError(f"There is no preset {name}; the presets are {', '.join(presets)}{nearest(name, presets)}")
+        return name
+    data = _take_value(list(rest), "--data")
+    if data in presets:
+        return data
+    return implied if data and implied else next(iter(presets))
+
+
+def _take_value(rest, flag):
+    """Removes `flag VALUE` or `flag=VALUE` from `rest` and returns the value, or None; the last one wins."""
+    value = None
+    while (i := next((i for i, word in enumerate(rest) if word.split("=")[0] == flag), None)) is not None:
+        word = rest.pop(i)
+        if "=" in word:
+            value = word.split("=", 1)[1]
+        elif i < len(rest):
+            value = rest.pop(i)
+        else:
+            raise UserError(f"{flag} needs a value.")
+    return value
+
+
+def _long(words):
+    """Spells -n as --n, which is how tyro knows a field of one letter."""
+    return ["-" + word if len(word) == 2 and word[0] == "-" and word[1] in "no" else word for word in words]
+
+
+def _from_file(config, file):
+    try:
+        values = yaml.safe_load(file.read_text())
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"--config {file} cannot be read: {error}.".replace("\n", " ")) from error
+    if not isinstance(values, dict):
+        raise UserError(f"--config {file} must hold names and values, as the config.yaml of a run does.")
+    try:
+        _require_known(config, values)
+        return _from_flags(config, _as_flags(values), "", {})
+    except UserError as error:
+        raise UserError(f"In --config {file}: {error}") from error
+
+
+def _require_known(config, values, prefix=""):
+    known = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    for key, value in values.items():
+        if key not in known:
+            raise UserError(f"there is no {prefix}{key}{nearest(str(key), known)}")
+        if dataclasses.is_dataclass(known[key]) != isinstance(value, dict):
+            raise UserError(f"{prefix}{key} cannot be {value!r}.")
+        if isinstance(value, dict):
+            _require_known(known[key], value, f"{prefix}{key}.")
+
+
+def _as_flags(values):
+    """Returns the flags that say what a YAML mapping says, so that one parser checks the types of both."""
+    flags = []
+    for key, value in values.items():
+        flag = "--" + str(key).replace("_", "-")
+        if isinstance(value, dict):
+            flags += _as_flags(value)
+        elif isinstance(value, bool):
+            flags.append(flag if value else flag.replace("--", "--no-", 1))
+        elif isinstance(value, list):
+            flags += [flag, *map(str, value)]
+        else:
+            flags += [flag, str(value)]
+    return flags
+
+
+def _from_flags(config, flags, doc, presets):
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parsed, unknown = tyro.cli(
+                type(config),
+                default=config,
+                args=flags,
+                description=doc,
+                prog=f"python -m {_program()}",
+                config=MARKERS,
+                return_unknown_args=True,
+            )
+    except SystemExit as exit:
+        if exit.code == 0:
+            raise
+        raise UserError(_first_paragraph(said.getvalue())) from None
+    if unknown:
+        raise UserError(_unknown(unknown[0].split("=")[0], config, presets))
+    return parsed
+
+
+def _unknown(word, config, presets):
+    if word in presets:
+        return f"The preset comes first: python -m {_program()} {word} ..."
+    if not word.startswith("-"):
+        return f"{word} belongs to no flag; see python -m {_program()} --help."
+    return f"There is no flag {word}{nearest(word, _flags(config)) or '; see --help.'}"
+
+
+def _flags(config):
+    names = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        names += _flags(value) if dataclasses.is_dataclass(value) else ["--" + field.name.replace("_", "-")]
+    return names
+
+
+def _first_paragraph(box):
+    """Returns what tyro says in the first part of its box, as one line."""
+    lines = [line.strip("│╭╮╰╯ ") for line in box.splitlines()[1:]]
+    end = next((i for i, line in enumerate(lines) if set(line) <= {"─"}), len(lines))
+    return " ".join(lines[:end]).strip()
+
+
+def _program():
+    spec = sys.modules["__main__"].__spec__
+    return spec.name if spec else Path(sys.argv[0]).stem

@@ -1,0 +1,1 @@
+"""Frozen dataclasses that say what to build and how to run it; standard library only."""

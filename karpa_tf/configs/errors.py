@@ -1,0 +1,28 @@
+"""What a user can mend, as opposed to a defect of the program."""
+
+import difflib
+
+
+class UserError(Exception):
+    """Says in one sentence what was expected, what came and what to do.
+
+    An app prints it and exits with code 2. It is no `ValueError`, so that nothing between the border and the app
+    takes it for one of its own.
+    """
+
+
+def nearest(word, known):
+    """Returns "; did you mean 'x'?" for the known word most like `word`, and "" where none is like it."""
+    matches = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean {matches[0]}?" if matches else ""
+
+
+def diverged(what, checkpoint):
+    """Returns the `UserError` for a run whose numbers are no longer finite, saying what is left of it.
+
+    Args:
+        what: where it was seen, the start of the sentence.
+        checkpoint: path of the newest checkpoint, or None.
+    """
+    kept = f"the last good checkpoint is {checkpoint}" if checkpoint else "there was no checkpoint yet"
+    return UserError(f"{what}: training was stopped and nothing exported; {kept}. A lower --learning-rate often helps.")

@@ -1,0 +1,84 @@
+"""What every training program can be told: one name and one meaning for each flag."""
+
+import dataclasses
+from typing import Literal
+
+from karpa_tf.configs.errors import UserError
+
+NOT_REPEATED = ("run", "resume", "dry_run", "verbose")
+"""Fields that say where and how loudly, not what: left out of `config.yaml`, so that it repeats the run."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """Flags that all training programs share."""
+
+    name: str = "model"
+    """Names the run folder and the exported model."""
+
+    data: str = "digits"
+    """A known data set, or a folder."""
+
+    data_dir: str | None = None
+    """Where TensorFlow Datasets keeps its prepared sets; None is ~/tensorflow_datasets."""
+
+    cache_dir: str | None = None
+    """Where decoded pictures are kept for the next start; None is $KARPA_CACHE, or ~/.cache/karpa_tf."""
+
+    epochs: int = 1
+    """Passes over the data."""
+
+    batch_size: int = 64
+    """Examples in one step, over all replicas."""
+
+    learning_rate: float = 2e-4
+    """Step size of the optimizer."""
+
+    seed: int = 0
+    """Decides initial weights, order of the data and noise."""
+
+    run: str | None = None
+    """Run folder; None makes runs/<app>/<time>-<name>. A folder that holds the same run is continued."""
+
+    resume: Literal["auto", "never"] = "auto"
+    """What to do with a run folder that exists: continue it, or move it aside and begin anew."""
+
+    export_dir: str = "saved_models"
+    """The SavedModel is written to <export-dir>/<name>/<version>."""
+
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """Keras' dtype policy."""
+
+    strategy: Literal["auto", "none", "mirrored"] = "auto"
+    """Devices to train on: auto takes every GPU of this machine, none one device, mirrored all there are."""
+
+    jit: Literal["auto", "on", "off"] = "auto"
+    """Compile the step with XLA; auto does so on a single GPU."""
+
+    deterministic: bool = False
+    """Same seed, same weights, to the bit; somewhat slower."""
+
+    dry_run: bool = False
+    """Load the data, build the models, say what would be done, and write nothing."""
+
+    verbose: bool = False
+    """Show TensorFlow's own messages."""
+
+    def __post_init__(self):
+        for field in ("epochs", "batch_size", "learning_rate"):
+            require_positive(field, getattr(self, field))
+        if not 0 <= self.seed < 2**31:
+            raise UserError(f"--seed must be from 0 to 2147483647; received {self.seed}.")
+        if not self.name or any(character in self.name for character in "/\\\0") or self.name.startswith("."):
+            raise UserError(f"--name must be a plain folder name; received {self.name!r}.")
+
+
+def require_positive(field, value):
+    """Raises `UserError` unless `value` is a finite number above 0; NaN is refused too."""
+    if not 0 < value < float("inf"):
+        raise UserError(f"{flag(field)} must be above 0; received {value}.")
+
+
+def flag(field):
+    """Returns the flag of a config field: `batch_size` is `--batch-size`."""
+    return "--" + field.replace("_", "-")

@@ -1,0 +1,37 @@
+"""Scikit-learn's handwritten digits: real, and in every installation."""
+
+import numpy as np
+from PIL import Image
+
+from karpa_tf.data.cache import fingerprint
+from karpa_tf.data.image_set import ImageSet
+
+NATIVE_SIDE = 8
+LARGEST_SIDE = 32
+
+
+def load_digits(preparation):
+    """Returns the 1,797 digits as an `ImageSet`, white on black.
+
+    The originals have 8x8 pixels of 17 grey levels and touch the border. A model of 8 pixels gets them as they are;
+    for a larger one they are given a border of one pixel and scaled up (bicubic), to 32 pixels at most.
+    """
+    import sklearn.datasets
+
+    side = preparation.side
+    if not NATIVE_SIDE <= side <= LARGEST_SIDE:
+        fits = NATIVE_SIDE if side < NATIVE_SIDE else LARGEST_SIDE
+        raise preparation.too_small(
+            f"The pictures of digits (8x8, scaled up to {LARGEST_SIDE}x{LARGEST_SIDE}) are", fits
+        )
+    levels = sklearn.datasets.load_digits().images  # float64 (1797, 8, 8), 0 to 16
+    if side > NATIVE_SIDE:
+        levels = np.stack([_scale_up(image, side) for image in np.pad(levels, ((0, 0), (1, 1), (1, 1)))])
+    images = (levels * (255 / 16)).clip(0, 255).round().astype(np.uint8)[..., None]
+    return ImageSet(
+        "digits", np.repeat(images, preparation.channels, axis=-1), fingerprint("digits", side, preparation.channels)
+    )
+
+
+def _scale_up(image, side):
+    return np.asarray(Image.fromarray(image.astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC))

@@ -1,0 +1,88 @@
+"""A folder of pictures, as people have them: nested, of many sizes and kinds, a few of them broken."""
+
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+from rich.progress import track
+
+from karpa_tf.configs.errors import UserError
+from karpa_tf.data.cache import cached_images, fingerprint
+from karpa_tf.data.pictures import square
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+
+
+def load_folder(directory, preparation):
+    """Returns the `ImageSet` of all pictures below `directory`, in the order of their paths.
+
+    A file that cannot be read is named and left out; of an animated picture the first frame is taken.
+
+    Raises:
+        UserError: the folder holds no pictures, none can be read, or some are smaller than the preparation's side
+            and `small_images` is "refuse".
+    """
+    directory = Path(directory)
+    files = find_pictures(directory)
+    if not files:
+        raise UserError(
+            f"--data {directory} holds no pictures; expected files ending in {', '.join(SUFFIXES)}, at any depth."
+        )
+    stats = [(str(file.relative_to(directory)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    key = fingerprint(str(directory.resolve()), stats, preparation.side, preparation.channels, preparation.small_images)
+    image_set = cached_images(str(directory.resolve()), key, preparation, lambda: _rows(files, preparation))
+    if not len(image_set.images):
+        raise UserError(
+            f"None of the {len(files)} pictures in --data {directory} can be used; the first: {image_set.skipped[0]}"
+        )
+    return image_set
+
+
+def find_pictures(directory):
+    """Returns the sorted paths of all files below `directory` that end like pictures and are not hidden."""
+    found = (Path(root, name) for root, _, names in os.walk(directory, followlinks=True) for name in names)
+    return sorted(file for file in found if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+
+
+def _rows(files, preparation):
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        sides = list(_in_order(pool, _side, files, "Looking at pictures"))
+        small = {file: side for file, side in zip(files, sides, strict=True) if side and side < preparation.side}
+        if small and preparation.small_images == "refuse":
+            smallest = min(small, key=small.get)
+            how_many = f"{len(small)} of {len(files)} pictures" if len(files) > 1 else "the only picture"
+            raise preparation.too_small(
+                f"{how_many} (the smallest, {smallest}, has {small[smallest]} pixels on its shorter side) "
+                f"{'is' if len(files) == 1 else 'are'}",
+                small[smallest],
+            )
+        yield from _in_order(pool, lambda file: _row(file, preparation), files, "Decoding pictures")
+
+
+def _in_order(pool, function, files, description):
+    """Returns an iterator of function(file) for every file, in order and a few hundred ahead, with a progress bar."""
+    ahead = 64 * (os.cpu_count() or 1)
+    chunks = (files[start : start + ahead] for start in range(0, len(files), ahead))
+    results = itertools.chain.from_iterable(pool.map(function, chunk) for chunk in chunks)
+    return track(results, description, total=len(files), transient=True)
+
+
+def _side(file):
+    """Returns the shorter side in pixels, or None if the file cannot be read."""
+    try:
+        with Image.open(file) as picture:
+            return min(picture.size)
+    except Exception:  # Pillow's decoders raise errors of many kinds; `_row` names the file and the error.
+        return None
+
+
+def _row(file, preparation):
+    try:
+        with Image.open(file) as picture:
+            if min(picture.size) < preparation.side:
+                return None, f"{file}: {picture.size[0]}x{picture.size[1]} is too small"
+            return square(picture, preparation.side, preparation.channels), None
+    except Exception as error:  # As above: whatever is wrong with one file, the others are read.
+        return None, f"{file}: {error}"

@@ -1,0 +1,38 @@
+"""Finds an image set by its name or folder."""
+
+import functools
+from pathlib import Path
+
+from karpa_tf.configs.errors import UserError, nearest
+from karpa_tf.data.digits import load_digits
+from karpa_tf.data.image_folder import load_folder
+from karpa_tf.data.tfds_images import is_prepared, load_tfds
+
+TFDS_NAMES = ("mnist", "fashion_mnist", "cifar10", "celeb_a")
+
+LOADERS = {"digits": load_digits} | {name: functools.partial(load_tfds, name) for name in TFDS_NAMES}
+"""Loaders by name; each takes a `Preparation` and returns an `ImageSet`."""
+
+
+def load_images(data, preparation):
+    """Returns the `ImageSet` called `data`: a name in `LOADERS`, a prepared TensorFlow Datasets set, or a folder.
+
+    Args:
+        data: name or path; a name wins over a folder of that name, which `./name` reaches.
+        preparation: a `Preparation`, the size the images are brought to and where things are kept.
+
+    Raises:
+        UserError: there is no such set, it cannot be read, or its images are smaller than the preparation's side.
+    """
+    if data in LOADERS:
+        return LOADERS[data](preparation)
+    if Path(data).is_dir():
+        return load_folder(data, preparation)
+    if Path(data).exists():
+        raise UserError(f"--data {data} is a file; expected a folder of images or one of {', '.join(LOADERS)}.")
+    if is_prepared(data, preparation.data_dir):
+        return load_tfds(data, preparation)
+    raise UserError(
+        f"--data {data}: there is no such folder, and no set of that name; the known sets are "
+        f"{', '.join(LOADERS)}{nearest(data, LOADERS)}"
+    )

@@ -1,0 +1,78 @@
+"""Image sets of TensorFlow Datasets, prepared ones without touching the network."""
+
+import os
+import re
+from pathlib import Path
+
+from PIL import Image
+from rich.progress import track
+
+from karpa_tf.configs.errors import UserError
+from karpa_tf.data.cache import cached_images, fingerprint
+from karpa_tf.data.pictures import square
+
+
+def load_tfds(name, preparation):
+    """Returns the `ImageSet` of a set's training split, downloading and preparing it if it is not there.
+
+    A prepared set is read from its own folder: TensorFlow Datasets is not asked by name, because that looks for
+    the set on the network first.
+
+    Raises:
+        UserError: the set is not prepared and cannot be downloaded, has no pictures, or they are smaller than the
+            preparation's side.
+    """
+    directory = _prepared_folder(name, preparation.data_dir) or _download(name, preparation.data_dir)
+    files = sorted((file.name, file.stat().st_size) for file in directory.iterdir())
+    info = (directory / "dataset_info.json").read_text()
+    key = fingerprint(name, info, files, preparation.side, preparation.channels)
+    return cached_images(name, key, preparation, lambda: _rows(name, directory, preparation))
+
+
+def is_prepared(name, data_dir):
+    """Returns whether `data_dir` holds a prepared set called `name`."""
+    return bool(re.fullmatch(r"\w+", name)) and _prepared_folder(name, data_dir) is not None
+
+
+def _rows(name, directory, preparation):
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(str(directory))
+    if "train" not in builder.info.splits or "image" not in (builder.info.features or {}):
+        raise UserError(f"{name} in {directory} has no training split with pictures.")
+    examples = builder.as_dataset(split="train", shuffle_files=False)
+    count = builder.info.splits["train"].num_examples
+    for example in track(tfds.as_numpy(examples), f"Reading {name}", total=count, transient=True):
+        pixels = example["image"]
+        side = min(pixels.shape[:2])
+        if side < preparation.side:
+            raise preparation.too_small(f"The pictures of {name} ({pixels.shape[1]}x{pixels.shape[0]}) are", side)
+        picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+        yield square(picture, preparation.side, preparation.channels), None
+
+
+def _root(data_dir):
+    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+
+
+def _prepared_folder(name, data_dir):
+    """Returns the folder of the newest prepared version, or None."""
+    found = (_root(data_dir) / name).glob("**/dataset_info.json")
+    folders = [file.parent for file in found if re.fullmatch(r"\d+\.\d+\.\d+", file.parent.name)]
+    return max(folders, key=lambda folder: tuple(map(int, folder.name.split("."))), default=None)
+
+
+def _download(name, data_dir):
+    import tensorflow_datasets as tfds
+
+    root = _root(data_dir)
+    try:
+        tfds.builder(name, data_dir=str(root)).download_and_prepare()
+    except Exception as error:  # Network, checksum, disk: whatever it was, the way out is the same.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{name} is not prepared in {root} and could not be downloaded ({reason}); on a machine with a network run "
+            f"python -c \"import tensorflow_datasets as tfds; tfds.builder('{name}', data_dir='data')"
+            f'.download_and_prepare()" and bring the folder data/{name} here as {root / name}.'
+        ) from error
+    return _prepared_folder(name, data_dir)

@@ -1,0 +1,1 @@
+"""Signatures per task, and the writing of versions that TF Serving can pick up."""

@@ -1,0 +1,1 @@
+"""Functional Keras graphs, one file per family."""

@@ -1,0 +1,115 @@
+"""Pictures for people: sheets of samples, films of them, curves. The only file that imports matplotlib."""
+
+import math
+
+import numpy as np
+from PIL import Image, ImageOps
+
+SMALLEST_TILE = 48
+"""Tiles of fewer pixels are enlarged by a whole factor, so that a digit can be seen."""
+
+LARGEST_FRAME = 400
+"""Films are made no larger, in pixels, so that a GIF stays fit for a page."""
+
+
+def sheet(images, columns=None):
+    """Returns uint8 (height, width, channels): the images in rows from the top left, on a grid as square as can be.
+
+    Args:
+        images: uint8 (n, side, side, channels).
+        columns: images in a row; None takes the square root of n, rounded up.
+    """
+    n, side, _, channels = images.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    images = np.concatenate([images, np.zeros((rows * columns - n, side, side, channels), np.uint8)])
+    grid = images.reshape(rows, columns, side, side, channels).transpose(0, 2, 1, 3, 4)
+    return grid.reshape(rows * side, columns * side, channels)
+
+
+def save_sheet(path, images, columns=None):
+    """Writes `sheet(images, columns)` as a PNG: same images, same bytes.
+
+    Args:
+        path: the file; its folder exists.
+        images: uint8 (n, side, side, channels).
+        columns: as for `sheet`.
+    """
+    _picture(sheet(images, columns), images.shape[1]).save(path, format="PNG")
+
+
+def save_images(path, images):
+    """Writes images as a sheet, or one after the other as a film where `path` ends in .gif: same images, same bytes.
+
+    Args:
+        path: the file; its folder exists.
+        images: uint8 (n, side, side, channels).
+    """
+    if str(path).lower().endswith(".gif"):
+        _save_film(path, [_picture(image, image.shape[0]) for image in images])
+    else:
+        save_sheet(path, images)
+
+
+def save_film(path, pictures):
+    """Writes picture files of one size as an animated GIF.
+
+    Args:
+        path: the file; its folder exists.
+        pictures: list of picture files; of more than 100 as many are taken, evenly, the last among them.
+    """
+    chosen = [pictures[round(i)] for i in np.linspace(0, len(pictures) - 1, min(len(pictures), 100))]
+    frames = []
+    for file in chosen:
+        with Image.open(file) as picture:
+            frames.append(ImageOps.contain(picture, (LARGEST_FRAME, LARGEST_FRAME)))
+    _save_film(path, frames)
+
+
+def save_curves(path, rows, panels):
+    """Writes line charts over steps, one below the other: what was measured in faint lines, smoothed in bold.
+
+    Args:
+        path: PNG file.
+        rows: list of dicts, as `Run.read_metrics` returns them, with a number for "step".
+        panels: dict from the title of a panel to the names of its lines.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.2 * len(panels)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    steps = np.array([row["step"] for row in rows])
+    for axis, (title, names) in zip(axes, panels.items(), strict=True):
+        for name in names:
+            values = np.array([row[name] for row in rows])
+            (line,) = axis.plot(steps, values, linewidth=0.6, alpha=0.35)
+            axis.plot(steps, _smooth(values), linewidth=1.8, color=line.get_color(), label=name)
+        axis.set_title(title, loc="left")
+        axis.grid(alpha=0.25)
+        axis.legend(loc="upper right", frameon=False)
+    axes[-1].set_xlabel("step")
+    figure.savefig(path, dpi=110)
+
+
+def _smooth(values):
+    """Returns the centred running mean over about a thirtieth of the values; windows shrink at both ends."""
+    half = len(values) // 60
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    index = np.arange(len(values))
+    low, high = np.maximum(index - half, 0), np.minimum(index + half + 1, len(values))
+    return (total[high] - total[low]) / (high - low)
+
+
+def _save_film(path, frames):
+    """Runs for about eight seconds and rests on the last frame; browsers show none for less than 0.04 s."""
+    each = int(max(40, min(500, 8000 / len(frames))))
+    durations = [each] * (len(frames) - 1) + [2000]
+    frames[0].save(path, format="GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
+
+
+def _picture(pixels, side):
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    factor = math.ceil(SMALLEST_TILE / side)
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)

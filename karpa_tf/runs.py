@@ -1,0 +1,142 @@
+"""The run folder: what was asked, on what, and what came of it."""
+
+import contextlib
+import csv
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import platform
+import sys
+from pathlib import Path
+
+import yaml
+
+from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.run import NOT_REPEATED
+from karpa_tf.files import write_text
+
+PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-datasets", "numpy", "pillow", "scikit-learn")
+
+
+class Run:
+    """Paths in a run folder, and the files that people read."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.config_file = self.path / "config.yaml"
+        self.record_file = self.path / "run.json"
+        self.metrics_file = self.path / "metrics.csv"
+        self.curves_file = self.path / "curves.png"
+        self.tensorboard = self.path / "tensorboard"
+        self.checkpoints = self.path / "checkpoints"
+        self.samples = self.path / "samples"
+        self.eval = self.path / "eval"
+
+    def record(self, **facts):
+        """Adds facts to `run.json`."""
+        known = self.facts()
+        write_text(self.record_file, json.dumps(known | facts, indent=2) + "\n")
+
+    def facts(self):
+        """Returns what `run.json` holds."""
+        return json.loads(self.record_file.read_text()) if self.record_file.exists() else {}
+
+    def read_config(self):
+        """Returns `config.yaml` as a dict; raises `UserError` if the folder holds no run."""
+        if not self.config_file.is_file():
+            raise UserError(f"--run {self.path} holds no run: there is no {self.config_file.name} in it.")
+        return yaml.safe_load(self.config_file.read_text())
+
+    def read_metrics(self):
+        """Returns the rows of `metrics.csv` as dicts of numbers."""
+        with open(self.metrics_file, newline="") as file:
+            return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def planned_folder(config, app):
+    """Returns the path of the run folder that `config` asks for; nothing is made."""
+    time = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
+    return Path(config.run).expanduser() if config.run else Path("runs") / app / f"{time}-{config.name}"
+
+
+def open_run(config, app):
+    """Returns the `Run` of a config: a new folder, or the one that holds the same run already.
+
+    Args:
+        config: the resolved config of the app, a frozen dataclass.
+        app: name of the program, the folder below `runs/`.
+
+    Raises:
+        UserError: the folder cannot be written, holds something else, or a run of another config.
+    """
+    run = Run(planned_folder(config, app))
+    text = config_text(config)
+    try:
+        if config.resume == "never" and run.path.exists():
+            _move_aside(run.path)
+        if run.config_file.exists():
+            _require_same(run, text)
+        elif run.path.exists() and any(run.path.iterdir()):
+            raise UserError(f"--run {run.path} is not empty and holds no run; choose a new or an empty folder.")
+        else:
+            run.path.mkdir(parents=True, exist_ok=True)
+            write_text(run.config_file, text)
+        for folder in (run.checkpoints, run.samples, run.eval):
+            folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The run folder {run.path} cannot be written ({error.strerror}); choose another --run."
+        ) from error
+    run.record(app=app, argv=sys.argv, started=datetime.datetime.now().isoformat(timespec="seconds"), **environment())
+    return run
+
+
+def config_text(config):
+    """Returns a config as the text of `config.yaml`, without what says only where and how loudly to run."""
+    values = {key: value for key, value in dataclasses.asdict(config).items() if key not in NOT_REPEATED}
+    return yaml.safe_dump(_plain(values), sort_keys=False)
+
+
+def environment():
+    """Returns the versions and the machine, for `run.json`; imports nothing."""
+    versions = {}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return {"python": platform.python_version(), "platform": platform.platform(), "versions": versions}
+
+
+def _move_aside(path):
+    number = 1
+    while (aside := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    path.rename(aside)
+    print(f"The earlier run was moved to {aside}")
+
+
+def _require_same(run, text):
+    old, new = run.read_config(), yaml.safe_load(text)
+    differences = _differences(old, new)
+    if differences:
+        raise UserError(
+            f"--run {run.path} holds a run of another config ({'; '.join(differences)}); "
+            "choose another --run, or --resume never to move it aside."
+        )
+
+
+def _differences(old, new, prefix=""):
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += _differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key} was {a}, now {b}")
+    return found
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return list(value) if isinstance(value, tuple) else value

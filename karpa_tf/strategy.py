@@ -1,0 +1,94 @@
+"""Which devices a program trains on, and reductions that are right on any number of replicas."""
+
+import os
+
+import keras
+import tensorflow as tf
+
+from karpa_tf.configs.errors import UserError
+
+
+def choose(name):
+    """Returns the `tf.distribute` strategy called `name`.
+
+    Args:
+        name: "auto" for every GPU of this machine, or its CPU; "none" for one device; "mirrored" for all GPUs or,
+            without a GPU, all logical CPUs.
+    """
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "mirrored":
+        devices = gpus or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    if name == "auto" and len(gpus) > 1:
+        return tf.distribute.MirroredStrategy([device.name for device in gpus])
+    return tf.distribute.get_strategy()
+
+
+def jit_compile(name, strategy):
+    """Returns whether to compile the step with XLA for `--jit NAME`; "auto" means on a single GPU.
+
+    On a CPU XLA makes convolutional networks slower; under several replicas Keras leaves it off too.
+    """
+    if name == "auto":
+        return strategy.num_replicas_in_sync == 1 and bool(tf.config.list_logical_devices("GPU"))
+    return name == "on"
+
+
+def set_up(config):
+    """Seeds Python, NumPy and Keras, sets the dtype policy, and asks for determinism if `config` does."""
+    keras.utils.set_random_seed(config.seed)
+    keras.config.set_dtype_policy(config.precision)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def describe(strategy):
+    """Returns the devices in words: "2 x CPU" or "1 x NVIDIA H100"."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        kind = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+        return f"{strategy.num_replicas_in_sync} x {kind}"
+    return f"{strategy.num_replicas_in_sync} x CPU ({os.cpu_count()} cores)"
+
+
+def require_divisible(batch_size, strategy):
+    """Raises `UserError` if the replicas cannot share a batch evenly."""
+    replicas = strategy.num_replicas_in_sync
+    if batch_size % replicas:
+        raise UserError(
+            f"--batch-size is shared by {replicas} devices and must be a multiple of {replicas}; received {batch_size}."
+        )
+
+
+def mean_over_replicas(values):
+    """Returns this replica's share of the mean of `values` (batch,) over the global batch, a scalar for the tape.
+
+    Optimizers sum gradients over the replicas, so the shares must sum to the mean: each divides by the number of
+    examples of all replicas. Exact also where the replicas hold different numbers of examples.
+    """
+    context = tf.distribute.get_replica_context()
+    count = tf.cast(tf.shape(values)[0], values.dtype)
+    if context.num_replicas_in_sync > 1:
+        count = context.all_reduce(tf.distribute.ReduceOp.SUM, count)
+    return tf.reduce_sum(values) / count
+
+
+def update_averages(averages, variables, decay):
+    """Moves each of `averages` to `decay` times itself plus (1 - `decay`) times its variable, on every replica.
+
+    Args:
+        averages: list of Keras variables, the moving averages.
+        variables: list of as many Keras variables of the same shapes.
+        decay: scalar tensor in [0, 1], the same on all replicas.
+    """
+
+    def update(strategy, decay):
+        for average, variable in zip(averages, variables, strict=True):
+            strategy.extended.update(average.value, _move, args=(variable.value, decay), group=False)
+
+    tf.distribute.get_replica_context().merge_call(update, args=(decay,))
+
+
+def _move(average, value, decay):
+    rate = tf.cast(1 - decay, average.dtype)
+    average.assign_sub(rate * (average - tf.cast(value, average.dtype)))

@@ -1,0 +1,1 @@
+"""`keras.Model`s with their own `train_step`, one file per step."""

@@ -1,0 +1,25 @@
+import numpy as np
+import pytest
+
+from karpa_tf import losses
+
+
+def test_an_undecided_discriminator_costs_ln_2_per_term():
+    zeros = np.zeros((3, 1), np.float32)
+    for loss in (losses.real_loss, losses.fake_loss, losses.non_saturating_loss):
+        np.testing.assert_allclose(loss(zeros), [np.log(2)] * 3, rtol=1e-6)
+
+
+def test_losses_are_the_logarithms_of_the_paper():
+    logits = np.linspace(-6, 6, 25, dtype=np.float32)[:, None]
+    probability = 1 / (1 + np.exp(-logits[:, 0].astype(np.float64)))
+    np.testing.assert_allclose(losses.real_loss(logits), -np.log(probability), rtol=1e-5)
+    np.testing.assert_allclose(losses.fake_loss(logits), -np.log(1 - probability), rtol=1e-5)
+    np.testing.assert_allclose(losses.non_saturating_loss(logits), -np.log(probability), rtol=1e-5)
+
+
+@pytest.mark.parametrize("logit", [-1e4, 1e4])
+def test_losses_stay_finite_where_the_logarithm_would_not(logit):
+    logits = np.array([[logit]], np.float32)
+    for loss in (losses.real_loss, losses.fake_loss, losses.non_saturating_loss):
+        assert np.isfinite(loss(logits)).all()
