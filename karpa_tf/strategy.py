@@ -73,6 +73,21 @@ def mean_over_replicas(values):
     return tf.reduce_sum(values) / count
 
 
+def synchronize(variables):
+    """Sets every floating-point variable of a list to its mean over the replicas, on every replica.
+
+    Keras 3.15's BatchNormalization keeps moving statistics per replica; what is saved would be those of the first,
+    which has seen a share of the data only.
+    """
+    context = tf.distribute.get_replica_context()
+    variables = [variable for variable in variables if tf.as_dtype(variable.dtype).is_floating]
+    if context.num_replicas_in_sync == 1 or not variables:
+        return
+    means = context.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.convert_to_tensor(v.value) for v in variables])
+    for variable, mean in zip(variables, means, strict=True):
+        variable.assign(mean)
+
+
 def update_averages(averages, variables, decay):
     """Moves each of `averages` to `decay` times itself plus (1 - `decay`) times its variable, on every replica.
 

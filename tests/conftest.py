@@ -26,8 +26,10 @@ def clean_state(tmp_path, monkeypatch):
     keras.utils.clear_session()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def two_replicas():
+    """One for all tests: a second MirroredStrategy in a process numbers its collectives like the first (TensorFlow
+    2.21), and TensorFlow then takes the sums of one for the sums of the other."""
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 

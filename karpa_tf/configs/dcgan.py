@@ -68,14 +68,15 @@ class DCGANConfig:
 
 
 def fitting_flags(config, side):
-    """Returns the flags that bring `config` to the largest side that images of `side` pixels allow.
+    """Returns the flags that bring `config` to images of at most `side` pixels, and at least nine tenths of them.
 
     As many widths are kept as leave a base of 2 or more: "--base 7 --widths 128 64" for MNIST's 28 pixels.
     """
-    stages = next((n for n in range(len(config.widths), 0, -1) if side >= 2 ** (n + 1)), 1)
-    exact = next((n for n in range(stages, 0, -1) if side % 2**n == 0), stages)
-    base = max(side // 2**exact, 1)
-    return f"--base {base} --widths {' '.join(map(str, config.widths[-exact:]))}"
+    for stages in range(len(config.widths), 0, -1):
+        base = side >> stages
+        if base >= 2 and base << stages >= 0.9 * side:
+            break
+    return f"--base {max(base, 1)} --widths {' '.join(map(str, config.widths[-stages:]))}"
 
 
 TINY = DCGANConfig(latent_dim=8, channels=1, base=4, widths=(8, 8), discriminator_widths=(8, 8))

@@ -84,6 +84,7 @@ class GAN(keras.Model):
         d_gradients = tape.gradient(scaled_d_loss, self.discriminator.trainable_variables)
         self.generator_optimizer.apply(g_gradients, self.generator.trainable_variables)
         self.discriminator_optimizer.apply(d_gradients, self.discriminator.trainable_variables)
+        strategy.synchronize(self.generator.non_trainable_variables + self.discriminator.non_trainable_variables)
         if self.ema:
             self._move_averages()
         return self._report(losses, real_logits, fake_logits)
