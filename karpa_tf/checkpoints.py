@@ -49,12 +49,16 @@ def save(trainer, path, state):
     with published_folder(path) as folder:
         trainer.save_weights(folder / "trainer.weights.h5")
         trainer.sampler.save_weights(folder / "sampler.weights.h5")
+        np.savez(folder / "random_states.npz", *[variable.numpy() for variable in _random_states(trainer)])
         (folder / "state.json").write_text(json.dumps(state))
 
 
 def restore(trainer, path):
     """Brings a compiled trainer back to where it was saved and returns the state that was saved with it."""
     trainer.load_weights(path / "trainer.weights.h5")
+    with np.load(path / "random_states.npz") as states:
+        for variable, state in zip(_random_states(trainer), states.values(), strict=True):
+            variable.assign(state)
     return json.loads((path / "state.json").read_text())
 
 
@@ -66,3 +70,9 @@ def list_checkpoints(directory):
 def latest(directory):
     """Returns the newest checkpoint folder, or None."""
     return next(reversed(list_checkpoints(directory)), None) if directory.is_dir() else None
+
+
+def _random_states(trainer):
+    """Returns the states of the seed generators (dropout's, say), which Keras 3.15's `save_weights` leaves out."""
+    others = {id(variable) for variable in [*trainer.weights, *trainer.metrics_variables]}
+    return [variable for variable in trainer.variables if id(variable) not in others]

@@ -53,7 +53,7 @@ class GAN(keras.Model):
 
         Under `mixed_float16` each is wrapped in loss scaling, which Keras itself does for `model.optimizer` only.
         """
-        super().compile(**kwargs)
+        super().compile(optimizer=None, **kwargs)
         self.generator_optimizer = _scaled(generator_optimizer, self.generator)
         self.discriminator_optimizer = _scaled(discriminator_optimizer, self.discriminator)
         self.generator_optimizer.build(self.generator.trainable_variables)

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from karpa_tf.data.batches import noise_batches
+
+PIXELS = np.arange(23, dtype=np.uint8)[:, None, None, None]  # every picture is its own number
+
+
+def numbers(batches, count):
+    """The numbers of the pictures in the next `count` batches."""
+    return [np.round((images.ravel() + 1) * 127.5).astype(int).tolist() for images, _ in batches.take(count).as_numpy_iterator()]
+
+
+def test_no_picture_comes_twice_in_an_epoch_and_every_epoch_has_its_own_order():
+    epochs = np.array(numbers(noise_batches(PIXELS, 5, 2, seed=0), 12)).reshape(3, 20).tolist()
+    for epoch in epochs:
+        assert len(set(epoch)) == 20
+        assert set(epoch) <= set(range(23))
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_every_picture_is_seen_over_a_few_epochs():
+    seen = sum(numbers(noise_batches(PIXELS, 5, 2, seed=0), 40), [])
+    assert set(seen) == set(range(23))
+
+
+@pytest.mark.parametrize("first", [1, 4, 9])
+def test_starting_at_a_step_gives_the_batches_from_there_on(first):
+    whole = list(noise_batches(PIXELS, 5, 2, seed=7).take(12).as_numpy_iterator())
+    rest = list(noise_batches(PIXELS, 5, 2, seed=7, first_step=first).take(12 - first).as_numpy_iterator())
+    for (images, noise), (same_images, same_noise) in zip(whole[first:], rest, strict=True):
+        np.testing.assert_array_equal(images, same_images)
+        np.testing.assert_array_equal(noise, same_noise)
+
+
+def test_another_seed_gives_another_order_and_other_noise():
+    one, other = (next(noise_batches(PIXELS, 5, 2, seed=seed).as_numpy_iterator()) for seed in (0, 1))
+    assert not np.array_equal(one[0], other[0]) and not np.array_equal(one[1], other[1])
+
+
+def test_pixels_become_floats_from_minus_one_to_one():
+    images, noise = next(noise_batches(np.array([[[[0]]], [[[255]]]], np.uint8), 2, 3, seed=0).as_numpy_iterator())
+    assert images.dtype == noise.dtype == np.float32
+    assert sorted(images.ravel()) == [-1, 1] and noise.shape == (2, 3)
+
+
+def test_noise_is_standard_normal_and_no_two_rows_are_alike():
+    noise = np.concatenate([noise for _, noise in noise_batches(PIXELS, 20, 50, seed=0).take(100).as_numpy_iterator()])
+    assert len(np.unique(noise[:, 0])) == 2000
+    standard_error = 1 / np.sqrt(noise.size)
+    assert abs(noise.mean()) < 4 * standard_error
+    assert abs(noise.var() - 1) < 4 * np.sqrt(2) * standard_error

@@ -1,0 +1,116 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from karpa_tf.configs.dcgan import TINY
+from karpa_tf.export.generator import export_generator
+from karpa_tf.export.versions import list_versions, publish
+from karpa_tf.models.dcgan import make_generator
+from karpa_tf.models.sampling import interpolate, noise_from_seeds, to_pixels
+
+
+@pytest.fixture
+def exported(tmp_path):
+    generator = make_generator(TINY)
+    # Untrained batch statistics would make all pictures the same grey.
+    for _ in range(50):
+        generator(np.random.default_rng(0).normal(size=(32, 8)).astype(np.float32), training=True)
+    return generator, export_generator(generator, tmp_path / "models" / "tiny")
+
+
+def test_signatures_name_their_inputs_and_outputs(exported):
+    signatures = tf.saved_model.load(str(exported[1])).signatures
+    assert set(signatures) == {"serving_default", "noise"}
+    shapes = {
+        name: (function.structured_input_signature[1], function.structured_outputs) for name, function in signatures.items()
+    }
+    seed, images = shapes["serving_default"][0]["seed"], shapes["serving_default"][1]["images"]
+    assert (seed.dtype, seed.shape.as_list()) == (tf.int64, [None])
+    assert (images.dtype, images.shape.as_list()) == (tf.uint8, [None, 16, 16, 1])
+    noise, images = shapes["noise"][0]["noise"], shapes["noise"][1]["images"]
+    assert (noise.dtype, noise.shape.as_list()) == (tf.float32, [None, 8])
+    assert (images.dtype, images.shape.as_list()) == (tf.uint8, [None, 16, 16, 1])
+
+
+def test_the_saved_model_draws_what_the_model_draws(exported):
+    generator, path = exported
+    noise = np.random.default_rng(1).normal(size=(5, 8)).astype(np.float32)
+    drawn = np.clip(np.round((generator(noise).numpy() + 1) * 127.5), 0, 255).astype(np.uint8)
+    served = tf.saved_model.load(str(path)).signatures["noise"](noise=tf.constant(noise))["images"]
+    np.testing.assert_array_equal(served, drawn)
+    assert drawn.std(axis=0).mean() > 1  # pictures, and not one grey
+
+
+def test_a_process_with_tensorflow_alone_gets_the_same_picture_alone_and_in_a_batch(exported):
+    program = f"""
+import sys
+sys.modules["keras"] = sys.modules["karpa_tf"] = None  # neither can be imported
+import tensorflow as tf
+draw = tf.saved_model.load({str(exported[1])!r}).signatures["serving_default"]
+seeds = tf.constant([7, -3, 2**40, 0, 7] * 7, tf.int64)
+batch = draw(seed=seeds)["images"].numpy()
+for i, seed in enumerate(seeds.numpy()):
+    assert (draw(seed=tf.constant([seed]))["images"].numpy()[0] == batch[i]).all()
+assert (batch[0] == batch[4]).all() and (batch[0] != batch[1]).any()
+assert draw(seed=tf.zeros([0], tf.int64))["images"].shape[0] == 0
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-2000:]
+
+
+def save_text(text):
+    return lambda path: (path / "file").write_text(text)
+
+
+def test_versions_count_up_and_a_published_one_is_not_touched(tmp_path):
+    base = tmp_path / "model"
+    (base / "7").mkdir(parents=True)
+    (base / "notes").mkdir()
+    assert publish(base, save_text("a"), lambda path: None) == base / "8"
+    assert publish(base, save_text("b"), lambda path: None) == base / "9"
+    assert (base / "8" / "file").read_text() == "a"
+    assert list_versions(base) == [7, 8, 9]
+
+
+def test_a_version_taken_meanwhile_is_left_alone(tmp_path):
+    def another_process_publishes(path):
+        (tmp_path / "1").mkdir()
+        (tmp_path / "1" / "file").write_text("other")
+
+    assert publish(tmp_path, save_text("mine"), another_process_publishes) == tmp_path / "2"
+    assert (tmp_path / "1" / "file").read_text() == "other" and (tmp_path / "2" / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("failing", ["save", "check"])
+def test_a_failed_export_leaves_nothing(tmp_path, failing):
+    def fail(path):
+        (path / "half").write_text("half")
+        assert not [name for name in tmp_path.iterdir() if name.name.isdigit()], "visible before it is complete"
+        raise RuntimeError("disk on fire")
+
+    steps = {"save": lambda path: None, "check": lambda path: None, failing: fail}
+    with pytest.raises(RuntimeError, match="disk on fire"):
+        publish(tmp_path, **steps)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_noise_of_a_seed_is_normal_and_its_own():
+    noise = noise_from_seeds(tf.range(4000, dtype=tf.int64), 16).numpy()
+    assert abs(noise.mean()) < 4 / np.sqrt(noise.size) and abs(noise.var() - 1) < 4 * np.sqrt(2 / noise.size)
+    neighbours = np.corrcoef(noise[:-1].ravel(), noise[1:].ravel())[0, 1]
+    assert abs(neighbours) < 4 / np.sqrt(noise.size)
+
+
+def test_pixels_are_rounded_and_clipped():
+    assert to_pixels(tf.constant([-9.0, -1.0, 0.0, 0.999, 1.0, 9.0])).numpy().tolist() == [0, 0, 128, 255, 255, 255]
+
+
+def test_a_walk_keeps_to_the_sphere_and_its_ends():
+    start, end = tf.constant([3.0, 0.0, 0.0]), tf.constant([0.0, 3.0, 0.0])
+    walk = interpolate(start, end, 5).numpy()
+    np.testing.assert_allclose(walk[[0, -1]], [start, end], atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(walk, axis=1), 3, rtol=1e-6)
+    np.testing.assert_allclose(walk[2], [3 / np.sqrt(2), 3 / np.sqrt(2), 0], rtol=1e-6)
