@@ -170,7 +170,7 @@ def _from_flags(config, flags, doc, presets):
     except SystemExit as exit:
         if exit.code == 0:
             raise
-        raise UserError(_first_paragraph(said.getvalue())) from None
+        raise UserError(f"{_first_paragraph(said.getvalue()).rstrip('.')}.") from None
     if unknown:
         raise UserError(_unknown(unknown[0].split("=")[0], config, presets))
     return parsed
@@ -181,7 +181,7 @@ def _unknown(word, config, presets):
         return f"The preset comes first: python -m {_program()} {word} ..."
     if not word.startswith("-"):
         return f"{word} belongs to no flag; see python -m {_program()} --help."
-    return f"There is no flag {word}{nearest(word, _flags(config)) or '; see --help.'}"
+    return f"There is no flag {word}{nearest(word, _flags(config))}"
 
 
 def _flags(config):

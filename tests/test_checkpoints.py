@@ -1,10 +1,10 @@
 import keras
 import numpy as np
 import pytest
+from test_gan import WITH_EVERYTHING, dcgan_trainer, fit, weights_of
 
 from karpa_tf import checkpoints
 from karpa_tf.configs.errors import UserError
-from test_gan import WITH_EVERYTHING, dcgan_trainer, fit, weights_of
 
 
 def everything(trainer):

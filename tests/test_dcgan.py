@@ -32,7 +32,9 @@ def kinds(model):
 
 def test_the_tutorial_network_is_the_one_described():
     generator, discriminator = make_generator(configs.TUTORIAL_64), make_discriminator(configs.TUTORIAL_64)
-    maps = [layer.output.shape[1:] for layer in generator.layers if type(layer).__name__ in ("Reshape", "Conv2DTranspose")]
+    maps = [
+        layer.output.shape[1:] for layer in generator.layers if type(layer).__name__ in ("Reshape", "Conv2DTranspose")
+    ]
     assert maps == [(8, 8, 128), (16, 16, 128), (32, 32, 64), (64, 64, 3)]
     assert kinds(generator).count("BatchNormalization") == 3
     assert generator.layers[-1].activation.__name__ == "tanh"
@@ -46,7 +48,9 @@ def test_the_tutorial_network_is_the_one_described():
 def test_the_paper_network_has_the_published_shape():
     config = configs.PAPER_64
     generator, discriminator = make_generator(config), make_discriminator(config)
-    maps = [layer.output.shape[1:] for layer in generator.layers if type(layer).__name__ in ("Reshape", "Conv2DTranspose")]
+    maps = [
+        layer.output.shape[1:] for layer in generator.layers if type(layer).__name__ in ("Reshape", "Conv2DTranspose")
+    ]
     assert maps == [(4, 4, 512), (8, 8, 256), (16, 16, 128), (32, 32, 64), (64, 64, 3)]
     assert kinds(generator).count("ReLU") == 4 and "LeakyReLU" not in kinds(generator)
     assert kinds(discriminator).count("BatchNormalization") == 3 and "Dropout" not in kinds(discriminator)

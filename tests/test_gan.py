@@ -63,7 +63,7 @@ def test_one_replica_and_two_learn_the_same(pictures, two_replicas):
     for name, values in history_alone.items():
         np.testing.assert_allclose(history_shared[name], values, rtol=0, atol=1e-6)
     initial = weights_of(sgd_trainer())
-    for one, two, before in zip(weights_of(alone), weights_of(shared), initial, strict=True):
+    for one, two in zip(weights_of(alone), weights_of(shared), strict=True):
         np.testing.assert_allclose(two, one, rtol=0, atol=1e-6)
     # Not equal for want of movement: every tensor of both networks went at least a thousand times that far.
     moved = [np.abs(w - b).max() for w, b in zip(weights_of(alone), initial, strict=True)]
@@ -166,7 +166,7 @@ def test_evaluation_judges_the_average_and_changes_nothing(pictures):
 def test_loss_scaling_saves_gradients_that_float16_cannot_hold(pictures):
     def generator_update(learning_rate=1e7):
         trainer = sgd_trainer(ema=0, learning_rate=learning_rate)
-        # D is sure that the fakes are real: the gradient that reaches G is of the order of e^-17, below float16's range.
+        # D takes the fakes for real: the gradient that reaches G is of the order of e^-17, below float16's range.
         trainer.discriminator.get_layer("logits").bias.assign([17.0])
         before = [weight.numpy() for weight in trainer.generator.weights]
         trainer.fit(tf.data.Dataset.from_tensors(one_batch(pictures)), verbose=0, shuffle=False)

@@ -168,7 +168,9 @@ def test_digits_are_all_there_at_every_side():
     assert scaled.shape == (1797, 16, 16, 1)
     # The border is black, and every picture is recognisably the original: shrunk again it is nearly the same.
     assert scaled[:, 0].mean() < 1
-    shrunk = np.stack([np.asarray(Image.fromarray(image[..., 0]).resize((10, 10), Image.Resampling.BOX)) for image in scaled])
+    shrunk = np.stack(
+        [np.asarray(Image.fromarray(image[..., 0]).resize((10, 10), Image.Resampling.BOX)) for image in scaled]
+    )
     correlation = [np.corrcoef(a[1:-1, 1:-1].ravel(), b.ravel())[0, 1] for a, b in zip(shrunk, native, strict=True)]
     assert min(correlation) > 0.95
     with pytest.raises(UserError, match="smaller than the model's 64x64"):
@@ -227,7 +229,9 @@ def test_a_set_that_is_not_prepared_says_how_to_bring_it(tmp_path, monkeypatch):
             raise ConnectionError("no route to host")
 
     monkeypatch.setattr(tfds, "builder", lambda *args, **kwargs: Offline())
-    with pytest.raises(UserError, match="mnist is not prepared.*no route to host.*download_and_prepare.*bring") as caught:
+    with pytest.raises(
+        UserError, match="mnist is not prepared.*no route to host.*download_and_prepare.*bring"
+    ) as caught:
         load_images("mnist", Preparation(28, 1, data_dir=str(tmp_path)))
     assert str(tmp_path / "mnist") in str(caught.value)
 

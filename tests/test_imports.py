@@ -1,6 +1,7 @@
 """Imports go down the floors of the house or stay in a room."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,20 +60,24 @@ def test_imports_only_from_a_lower_floor_or_its_own_room(place):
 
 @pytest.mark.parametrize(("package", "home"), [("tyro", "karpa_tf/cli.py"), ("matplotlib", "karpa_tf/plots.py")])
 def test_a_package_has_one_home(package, home):
-    importers = [place for place, file in zip(PLACES, FILES, strict=True) if package in {m.split(".")[0] for m in imports_of(file)}]
+    importers = [
+        place
+        for place, file in zip(PLACES, FILES, strict=True)
+        if package in {m.split(".")[0] for m in imports_of(file)}
+    ]
     assert importers == [home]
 
 
 def test_configs_import_the_standard_library_only():
-    import sys
-
     for file in ROOT.glob("karpa_tf/configs/*.py"):
         for module in imports_of(file):
             assert module.startswith("karpa_tf.configs") or module.split(".")[0] in sys.stdlib_module_names
 
 
 def test_a_file_stays_short_enough_to_be_read():
-    assert {place for place, file in zip(PLACES, FILES, strict=True) if len(file.read_text().splitlines()) > 250} == set()
+    assert {
+        place for place, file in zip(PLACES, FILES, strict=True) if len(file.read_text().splitlines()) > 250
+    } == set()
 
 
 def test_the_table_refuses_what_it_should():

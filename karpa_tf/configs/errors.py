@@ -12,9 +12,9 @@ class UserError(Exception):
 
 
 def nearest(word, known):
-    """Returns "; did you mean 'x'?" for the known word most like `word`, and "" where none is like it."""
+    """Returns "; did you mean x?" for the known word most like `word`, and "." where none is like it."""
     matches = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {matches[0]}?" if matches else ""
+    return f"; did you mean {matches[0]}?" if matches else "."
 
 
 def diverged(what, checkpoint):

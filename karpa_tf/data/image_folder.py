@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from PIL import Image
-from rich.progress import track
 
 from karpa_tf.configs.errors import UserError
 from karpa_tf.data.cache import cached_images, fingerprint
 from karpa_tf.data.pictures import square
+from karpa_tf.data.progress import track
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
@@ -66,7 +66,7 @@ def _in_order(pool, function, files, description):
     ahead = 64 * (os.cpu_count() or 1)
     chunks = (files[start : start + ahead] for start in range(0, len(files), ahead))
     results = itertools.chain.from_iterable(pool.map(function, chunk) for chunk in chunks)
-    return track(results, description, total=len(files), transient=True)
+    return track(results, description, total=len(files))
 
 
 def _side(file):

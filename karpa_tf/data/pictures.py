@@ -33,7 +33,7 @@ class Preparation:
 
     def too_small(self, what, side):
         """Returns the `UserError` for images of `what` with only `side` pixels."""
-        return UserError(f"{what} smaller than the model's {self.side}x{self.side}; what fits: {self.advice(side)}")
+        return UserError(f"{what} smaller than the model's {self.side}x{self.side}; what fits: {self.advice(side)}.")
 
 
 def square(picture, side, channels):

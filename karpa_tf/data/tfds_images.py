@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 from PIL import Image
-from rich.progress import track
 
 from karpa_tf.configs.errors import UserError
 from karpa_tf.data.cache import cached_images, fingerprint
 from karpa_tf.data.pictures import square
+from karpa_tf.data.progress import track
 
 
 def load_tfds(name, preparation):
@@ -42,7 +42,7 @@ def _rows(name, directory, preparation):
         raise UserError(f"{name} in {directory} has no training split with pictures.")
     examples = builder.as_dataset(split="train", shuffle_files=False)
     count = builder.info.splits["train"].num_examples
-    for example in track(tfds.as_numpy(examples), f"Reading {name}", total=count, transient=True):
+    for example in track(tfds.as_numpy(examples), f"Reading {name}", total=count):
         pixels = example["image"]
         side = min(pixels.shape[:2])
         if side < preparation.side:

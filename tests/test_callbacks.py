@@ -1,0 +1,135 @@
+import csv
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_gan import dcgan_trainer, fit
+
+from karpa_tf.callbacks.metrics_log import MetricsLog
+from karpa_tf.callbacks.sample_sheets import SampleSheets, diversity
+from karpa_tf.callbacks.watch import DiscriminatorWatch, StopIfNotFinite
+from karpa_tf.callbacks.window_means import WindowMeans
+from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.run import RunConfig
+from karpa_tf.runs import open_run
+
+
+@pytest.fixture
+def run(tmp_path):
+    return open_run(RunConfig(run=str(tmp_path / "run")), "test")
+
+
+def test_window_means_are_the_means_of_their_steps():
+    values = np.random.default_rng(0).normal(size=(2, 10))  # two epochs of ten steps
+    window = WindowMeans()
+    for epoch in values:
+        window.start_epoch()
+        for start, end in ((0, 1), (1, 4), (4, 10)):
+            means = window.close(end, {"loss": epoch[:end].mean()})
+            np.testing.assert_allclose(means["loss"], epoch[start:end].mean(), rtol=1e-12)
+
+
+def read_events(directory):
+    """{tag: [(step, value or None)]} of all TensorBoard files in a folder."""
+    found = {}
+    for file in sorted(directory.iterdir()):
+        for record in tf.data.TFRecordDataset(str(file)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                number = tf.make_ndarray(value.tensor) if value.tensor.dtype == tf.float32.as_datatype_enum else None
+                found.setdefault(value.tag, []).append((event.step, number))
+    return found
+
+
+def test_metrics_go_to_the_table_and_to_tensorboard_under_their_names(run, pictures):
+    trainer = dcgan_trainer()
+    history = fit(trainer, pictures, epochs=2, callbacks=[MetricsLog(run, batch_size=8, every=2)])
+    with open(run.metrics_file, newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = ["g_loss", "d_loss_real", "d_loss_fake", "D(x)", "D(G(z))"]
+    assert list(rows[0]) == ["step", "epoch", *names, "images_per_second"]
+    assert [int(row["step"]) for row in rows] == [2, 4, 5, 6, 8, 10]  # 5 and 10 end an epoch
+    assert [float(row["epoch"]) for row in rows] == [0.4, 0.8, 1.0, 1.2, 1.6, 2.0]
+    for name in names:
+        first_epoch = np.average([float(row[name]) for row in rows[:3]], weights=[2, 2, 1])
+        np.testing.assert_allclose(first_epoch, history[name][0], rtol=1e-4)
+    events = read_events(run.tensorboard)
+    assert set(names) <= set(events)
+    for name in names:
+        assert [step for step, _ in events[name]] == [2, 4, 5, 6, 8, 10]
+        np.testing.assert_allclose([v for _, v in events[name]], [float(row[name]) for row in rows], rtol=1e-4)
+
+
+def test_rows_after_the_checkpoint_are_dropped_on_resume(run, pictures):
+    fit(dcgan_trainer(), pictures, epochs=2, callbacks=[MetricsLog(run, batch_size=8, every=2)])
+    before = run.metrics_file.read_text().splitlines()
+    fit(dcgan_trainer(), pictures, epochs=2, initial_epoch=1, callbacks=[MetricsLog(run, 8, every=2, first_step=5)])
+    after = run.metrics_file.read_text().splitlines()
+    assert after[:4] == before[:4]
+    assert [line.split(",")[0] for line in after] == ["step", "2", "4", "5", "6", "8", "10"]
+
+
+def test_a_sheet_is_drawn_from_the_same_noise_at_every_epoch(run, pictures):
+    noise = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    still = SampleSheets(run, noise, real_diversity=1.0)
+    trainer = dcgan_trainer(ema=0.999999)
+    trainer.ema = 0  # the sampler stays what it is, so the sheets must be equal
+    fit(trainer, pictures, epochs=3, callbacks=[still])
+    sheets = sorted(run.samples.iterdir())
+    assert [sheet.name for sheet in sheets] == ["epoch-00001.png", "epoch-00002.png", "epoch-00003.png"]
+    assert sheets[0].read_bytes() == sheets[2].read_bytes()
+    assert [step for step, _ in read_events(run.tensorboard)["samples"]] == [5, 10, 15]
+
+
+def test_a_collapsed_generator_is_reported_once(run, pictures, capsys):
+    trainer = dcgan_trainer(ema=0)
+    trainer.generator.layers[1].kernel.assign(np.zeros(trainer.generator.layers[1].kernel.shape))  # ignores its noise
+    noise = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    sheets = SampleSheets(run, noise, real_diversity=diversity(pictures), warn_after=10)
+    frozen = keras.optimizers.SGD(1e-20)
+    trainer.compile(frozen, keras.optimizers.SGD(1e-20))
+    fit(trainer, pictures, epochs=4, callbacks=[sheets])
+    assert capsys.readouterr().err.count("collapsed to nearly one image after 10 steps") == 1
+
+
+def test_samples_that_differ_are_not_reported(run, pictures, capsys):
+    noise = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    fit(dcgan_trainer(), pictures, epochs=3, callbacks=[SampleSheets(run, noise, real_diversity=0.1, warn_after=1)])
+    assert "collapsed" not in capsys.readouterr().err
+
+
+def feed(callback, means_of_steps, epoch_length):
+    """Gives a callback what `fit` would: after every step the means over the epoch so far."""
+    for start in range(0, len(means_of_steps), epoch_length):
+        callback.on_epoch_begin(0)
+        epoch = np.array(means_of_steps[start : start + epoch_length])
+        for step in range(len(epoch)):
+            real, fake = epoch[: step + 1].mean(axis=0)
+            callback.on_train_batch_end(step, {"D(x)": real, "D(G(z))": fake, "g_loss": 1.0})
+
+
+@pytest.mark.parametrize("epoch_length", [7, 1000])
+def test_a_discriminator_that_wins_outright_is_reported_once(epoch_length, capsys):
+    feed(DiscriminatorWatch(window=20), [(0.5, 0.5)] * 20 + [(0.99, 0.01)] * 100, epoch_length)
+    assert capsys.readouterr().err.count("won outright for 20 steps (D(x) 0.990, D(G(z)) 0.010)") == 1
+
+
+@pytest.mark.parametrize("step", [(0.99, 0.5), (0.5, 0.01), (0.9, 0.04)])
+def test_a_discriminator_that_only_leads_is_not_reported(step, capsys):
+    feed(DiscriminatorWatch(window=20), [step] * 100, 30)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run_at_that_step(pictures, tmp_path):
+    trainer = dcgan_trainer()
+    stop = StopIfNotFinite(lambda: tmp_path / "epoch-00003", first_step=15)
+    kernel = trainer.generator.trainable_variables[0]
+
+    class Poison(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 2:
+                kernel.assign(np.full(kernel.shape, np.nan))
+
+    with pytest.raises(UserError, match="At step 18 .* is nan.*nothing exported.*epoch-00003"):
+        fit(trainer, pictures, callbacks=[Poison(), stop])

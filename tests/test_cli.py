@@ -1,0 +1,160 @@
+import dataclasses
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from karpa_tf import cli
+from karpa_tf.configs.dcgan import TINY, DCGANConfig
+from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.run import RunConfig
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(RunConfig):
+    model: DCGANConfig = TINY
+
+
+PRESETS = {
+    "digits": Config(epochs=5),
+    "mnist": Config(epochs=20, data="mnist", deterministic=True),
+    "pictures": Config(epochs=50, data="pictures"),
+}
+
+
+def parse(*words, presets=PRESETS):
+    return cli.parse(presets, "What it does.", implied="pictures", args=list(words))
+
+
+@pytest.mark.parametrize(
+    ("words", "epochs"),
+    [
+        ([], 5),
+        (["mnist"], 20),
+        (["--seed", "3"], 5),
+        (["--data", "mnist"], 20),  # a set that has a preset
+        (["--data=mnist"], 20),
+        (["--data", "~/holidays"], 50),  # any other data: the preset for pictures
+        (["digits", "--data", "~/holidays"], 5),
+        (["mnist", "--epochs", "7"], 7),
+    ],
+)
+def test_the_preset_is_the_one_named_or_implied(words, epochs):
+    assert parse(*words).epochs == epochs
+
+
+def test_flags_win_over_the_file_and_the_file_over_the_preset(tmp_path):
+    (tmp_path / "config.yaml").write_text(
+        "epochs: 30\nbatch_size: 8\nrun: null\ndeterministic: false\nmodel:\n  widths: [4, 2]\n  init_stddev: 0.5\n"
+    )
+    config = parse("mnist", "--config", str(tmp_path / "config.yaml"), "--batch-size", "16", "--widths", "9")
+    assert (config.epochs, config.batch_size, config.data) == (30, 16, "mnist")
+    assert config.deterministic is False
+    assert config.model == dataclasses.replace(TINY, widths=(9,), init_stddev=0.5)
+
+
+def test_a_written_config_repeats_itself(tmp_path):
+    from karpa_tf.runs import config_text
+
+    config = parse("mnist", "--epochs", "3", "--widths", "4", "5", "6", "--no-deterministic", "--data-dir", "a b")
+    (tmp_path / "config.yaml").write_text(config_text(config))
+    assert parse("--config", str(tmp_path / "config.yaml")) == config
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["mnits"], "no preset mnits.*did you mean mnist"),
+        (["--epcohs", "3"], "no flag --epcohs; did you mean --epochs"),
+        (["--latent-dmi=3"], "no flag --latent-dmi; did you mean --latent-dim"),
+        (["--epochs", "many"], "--epochs.*'many'"),
+        (["--epochs"], "Missing value.*--epochs"),
+        (["--epochs", "1.5"], "--epochs.*'1.5'"),
+        (["--strategy", "magic"], "magic.*--strategy.*mirrored"),
+        (["--epochs", "3", "mnist"], "preset comes first"),
+        (["digits", "more"], "more belongs to no flag"),
+        (["--batch-size", "0"], "--batch-size must be above 0; received 0"),
+        (["--batch-size", "-8"], "--batch-size must be above 0; received -8"),
+        (["--learning-rate", "-0.1"], "--learning-rate must be above 0; received -0.1"),
+        (["--learning-rate", "nan"], "--learning-rate must be above 0; received nan"),
+        (["--epochs", "0"], "--epochs must be above 0"),
+        (["--seed", "-1"], "--seed must be from 0"),
+        (["--name", "../x"], "--name must be a plain folder name"),
+        (["--widths"], "--widths needs one or more"),
+        (["--config"], "--config needs a value"),
+        (["--config", "missing.yaml"], "--config missing.yaml cannot be read"),
+    ],
+)
+def test_what_cannot_be_meant_is_answered_in_one_sentence(words, says):
+    with pytest.raises(UserError, match=says) as caught:
+        parse(*words)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("epocs: 3", "no epocs; did you mean epochs"),
+        ("model:\n  widhts: [3]", "no model.widhts; did you mean widths"),
+        ("epochs: many", "--epochs.*'many'"),
+        ("epochs: 0", "--epochs must be above 0"),
+        ("model: 3", "model cannot be 3"),
+        ("epochs: {a: 1}", "epochs cannot be"),
+        ("- epochs", "must hold names and values"),
+        ("a: [", "cannot be read"),
+    ],
+)
+def test_a_config_file_is_held_to_the_same(tmp_path, text, says):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(UserError, match=says) as caught:
+        parse("--config", str(tmp_path / "c.yaml"))
+    assert "c.yaml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_program_without_presets_has_flags_of_one_letter():
+    @dataclasses.dataclass(frozen=True)
+    class Small:
+        n: int = 64
+        out: str = "sheet.png"
+
+    assert parse("-n", "3", presets=Small()) == parse("--n", "3", presets=Small()) == Small(n=3)
+    with pytest.raises(UserError, match="word belongs to no flag"):
+        parse("word", presets=Small())
+
+
+def test_what_a_user_can_mend_ends_with_code_2_and_one_line(capsys):
+    with pytest.raises(SystemExit) as caught, cli.errors():
+        raise UserError("Too small.")
+    assert caught.value.code == 2 and capsys.readouterr().err == "error: Too small.\n"
+
+
+def test_interrupting_ends_with_code_130(capsys):
+    with pytest.raises(SystemExit) as caught, cli.errors():
+        raise KeyboardInterrupt
+    assert caught.value.code == 130 and "Traceback" not in capsys.readouterr().err
+
+
+def test_a_defect_of_the_program_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError), cli.errors():
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("app", sorted(file.stem for file in ROOT.glob("apps/*.py") if file.stem != "__init__"))
+def test_help_answers_in_two_seconds_and_imports_nothing_heavy(app):
+    program = (
+        "import runpy, sys\n"
+        f"sys.argv = ['{app}', '--help']\n"
+        f"try: runpy.run_module('apps.{app}', run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'tensorflow', 'keras', 'numpy', 'PIL', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    start = time.perf_counter()
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "--verbose" in result.stdout
+    assert time.perf_counter() - start < 2

@@ -1,0 +1,66 @@
+import numpy as np
+from PIL import Image
+
+from karpa_tf import plots
+
+
+def numbered(count, side=4, channels=1):
+    """Pictures of one grey each: 10, 20, 30, ..."""
+    return np.stack([np.full((side, side, channels), 10 * (i + 1) % 256, np.uint8) for i in range(count)])
+
+
+def test_a_sheet_is_filled_in_rows_and_padded_with_black():
+    sheet = plots.sheet(numbered(5), columns=3)
+    assert sheet.shape == (8, 12, 1)
+    assert sheet[::4, ::4, 0].tolist() == [[10, 20, 30], [40, 50, 0]]
+
+
+def test_a_sheet_is_as_square_as_can_be():
+    assert plots.sheet(numbered(64)).shape == (32, 32, 1)
+    assert plots.sheet(numbered(7)).shape == (12, 12, 1)
+    assert plots.sheet(numbered(1)).shape == (4, 4, 1)
+
+
+def test_the_same_images_make_the_same_bytes(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (9, 16, 16, 3), dtype=np.uint8)
+    for name in ("a.png", "b.png", "a.gif", "b.gif"):
+        plots.save_images(tmp_path / name, images)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
+
+
+def test_small_tiles_are_enlarged_by_a_whole_factor_and_large_ones_are_not(tmp_path):
+    plots.save_sheet(tmp_path / "small.png", numbered(4, side=20))
+    pixels = np.asarray(Image.open(tmp_path / "small.png"))
+    assert pixels.shape == (120, 120)  # 20 x 3 is the first multiple from 48 on
+    assert pixels[::60, ::60].tolist() == [[10, 20], [30, 40]]
+    plots.save_sheet(tmp_path / "large.png", numbered(1, side=64, channels=3))
+    assert Image.open(tmp_path / "large.png").size == (64, 64)
+
+
+def test_a_film_shows_all_pictures_or_sixty_and_ends_with_the_last(tmp_path):
+    files = []
+    for i, image in enumerate(np.repeat(np.arange(1, 131, dtype=np.uint8), 16).reshape(130, 4, 4)):
+        files.append(tmp_path / f"{i:03}.png")
+        Image.fromarray(image).save(files[-1])
+    for count, frames in ((1, 1), (5, 5), (130, 60)):
+        plots.save_film(tmp_path / "film.gif", files[:count])
+        film = Image.open(tmp_path / "film.gif")
+        assert film.n_frames == frames
+        film.seek(frames - 1)
+        assert np.asarray(film.convert("L")).max() == count
+
+
+def test_curves_are_drawn_for_any_number_of_rows(tmp_path):
+    for count in (1, 2, 500):
+        rows = [{"step": i, "a": i % 3, "b": i} for i in range(count)]
+        plots.save_curves(tmp_path / "curves.png", rows, {"First": ("a",), "Second": ("a", "b")})
+        width, height = Image.open(tmp_path / "curves.png").size
+        assert width > 800 and height > 500
+
+
+def test_smoothing_keeps_a_straight_line_and_the_mean_of_noise():
+    line = np.arange(300.0)
+    np.testing.assert_allclose(plots._smooth(line)[5:-5], line[5:-5])
+    noise = np.random.default_rng(0).normal(size=6000)
+    assert plots._smooth(noise).std() < 0.15
