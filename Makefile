@@ -12,7 +12,7 @@ test: .venv/installed-test
 	$(BIN)/python -m pytest
 
 test-slow: .venv/installed-test
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -s -m slow
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -71,7 +71,6 @@ PRESETS = {
     "pictures_paper": _preset("pictures_paper", "pictures", 50, dcgan.PAPER_64, batch_size=128),
 }
 
-
 CURVES = {
     "Losses (nats)": ("g_loss", "d_loss_real", "d_loss_fake"),
     "Probability of being real": ("D(x)", "D(G(z))"),
@@ -137,6 +136,7 @@ def run(config):
     checkpoint = checkpoints.latest(run.checkpoints)
     done = checkpoints.restore(trainer, checkpoint) if checkpoint else {"epoch": 0, "step": 0}
     print(f"Run folder {run.path}" + (f", continued after epoch {done['epoch']}" if checkpoint else ""))
+    print(f"To go on after a stop: python -m apps.train_gan --config {run.config_file} --run {run.path}")
     real_diversity = diversity(image_set.images[:1000])
     fixed_noise = noise_from_seeds(tf.range(64, dtype=tf.int64), model.latent_dim)
     with Progress(done["epoch"]) as progress:
@@ -171,13 +171,7 @@ def run(config):
     if not (saved_model and Path(saved_model).is_dir()):
         saved_model = export_generator(trainer.sampler, Path(config.export_dir, config.name))
         run.record(saved_model=str(saved_model))
-    for what, path in (
-        ("Samples", sheets[-1]),
-        ("Film", film),
-        ("Curves", run.curves_file),
-        ("SavedModel", saved_model),
-    ):
-        print(f"{what:<12}{path}")
+    print(f"Samples     {sheets[-1]}\nFilm        {film}\nCurves      {run.curves_file}\nSavedModel  {saved_model}")
     return run
 
 
