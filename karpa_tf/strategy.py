@@ -1,5 +1,6 @@
 """Which devices a program trains on, and reductions that are right on any number of replicas."""
 
+import functools
 import os
 
 import keras
@@ -18,10 +19,18 @@ def choose(name):
     gpus = tf.config.list_logical_devices("GPU")
     if name == "mirrored":
         devices = gpus or tf.config.list_logical_devices("CPU")
-        return tf.distribute.MirroredStrategy([device.name for device in devices])
+        return _mirrored(tuple(device.name for device in devices))
     if name == "auto" and len(gpus) > 1:
-        return tf.distribute.MirroredStrategy([device.name for device in gpus])
+        return _mirrored(tuple(device.name for device in gpus))
     return tf.distribute.get_strategy()
+
+
+@functools.cache
+def _mirrored(devices):
+    """One for all uses: a second MirroredStrategy in a process numbers its collectives from the same start (TensorFlow
+    2.21), and TensorFlow then takes the sums of one for those of the other.
+    """
+    return tf.distribute.MirroredStrategy(list(devices))
 
 
 def jit_compile(name, strategy):

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from karpa_tf import strategy
+
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
@@ -17,20 +19,17 @@ tf.config.set_logical_device_configuration(
 
 @pytest.fixture(autouse=True)
 def clean_state(tmp_path, monkeypatch):
-    """Each test works in a folder of its own, in float32, with fresh names and the same seed."""
+    """Each test works in a folder of its own, in float32 and with the same seed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KARPA_CACHE", str(tmp_path / "cache"))
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
-    keras.utils.clear_session()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def two_replicas():
-    """One for all tests: a second MirroredStrategy in a process numbers its collectives like the first (TensorFlow
-    2.21), and TensorFlow then takes the sums of one for the sums of the other."""
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    return strategy.choose("mirrored")
 
 
 @pytest.fixture
