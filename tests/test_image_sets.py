@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -221,19 +222,31 @@ def test_a_set_smaller_than_the_model_is_refused(prepared):
         load_images("tiny", Preparation(16, 1, data_dir=str(prepared)))
 
 
-def test_a_set_that_is_not_prepared_says_how_to_bring_it(tmp_path, monkeypatch):
+def test_a_set_that_is_not_prepared_says_at_once_how_to_bring_it(tmp_path, monkeypatch):
+    def unknown_host(host, port):
+        raise socket.gaierror("Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown_host)
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    says = "fashion_mnist is not prepared.*no network.*is not found.*download_and_prepare.*bring the folder"
+    with pytest.raises(UserError, match=says) as caught:
+        load_images("fashion_mnist", Preparation(28, 1, data_dir=str(tmp_path / "data")))
+    assert str(tmp_path / "data" / "fashion_mnist") in str(caught.value) and "\n" not in str(caught.value)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_download_that_fails_says_why(tmp_path, monkeypatch):
     import tensorflow_datasets as tfds
 
-    class Offline:
-        def download_and_prepare(self):
-            raise ConnectionError("no route to host")
+    class Failing:
+        url_infos: ClassVar = {}
 
-    monkeypatch.setattr(tfds, "builder", lambda *args, **kwargs: Offline())
-    with pytest.raises(
-        UserError, match="mnist is not prepared.*no route to host.*download_and_prepare.*bring"
-    ) as caught:
+        def download_and_prepare(self):
+            raise OSError("checksum of t10k-images is wrong\nand more")
+
+    monkeypatch.setattr(tfds, "builder", lambda *args, **kwargs: Failing())
+    with pytest.raises(UserError, match=r"mnist is not prepared.*\(checksum of t10k-images is wrong\)"):
         load_images("mnist", Preparation(28, 1, data_dir=str(tmp_path)))
-    assert str(tmp_path / "mnist") in str(caught.value)
 
 
 @pytest.mark.skipif(not (SHARED / "tfds" / "mnist").is_dir(), reason="MNIST is not prepared beside this checkout")

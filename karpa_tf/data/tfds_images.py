@@ -1,7 +1,12 @@
 """Image sets of TensorFlow Datasets, prepared ones without touching the network."""
 
+import contextlib
+import logging
 import os
 import re
+import socket
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 from PIL import Image
@@ -66,8 +71,12 @@ def _download(name, data_dir):
     import tensorflow_datasets as tfds
 
     root = _root(data_dir)
+    # Every one of dozens of retries would print a warning of its own.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
-        tfds.builder(name, data_dir=str(root)).download_and_prepare()
+        builder = tfds.builder(name, data_dir=str(root))
+        _require_network(builder.url_infos)
+        builder.download_and_prepare()
     except Exception as error:  # Network, checksum, disk: whatever it was, the way out is the same.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
@@ -76,3 +85,15 @@ def _download(name, data_dir):
             f'.download_and_prepare()" and bring the folder data/{name} here as {root / name}.'
         ) from error
     return _prepared_folder(name, data_dir)
+
+
+def _require_network(urls):
+    """Raises `ConnectionError` at once where TensorFlow Datasets would try for minutes: no host of `urls` is known."""
+    hosts = {urllib.parse.urlsplit(url).hostname for url in urls}
+    if not hosts or urllib.request.getproxies():
+        return
+    for host in hosts:
+        with contextlib.suppress(OSError):
+            socket.getaddrinfo(host, None)
+            return
+    raise ConnectionError(f"no network: {min(hosts)} is not found")
