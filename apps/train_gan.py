@@ -59,11 +59,14 @@ def _preset(name, data, epochs, model, **changes):
     return Config(name=f"dcgan_{name}", data=data, epochs=epochs, model=model, **changes)
 
 
+# On small pictures the generator draws more kinds of digits, and clearer ones, where it learns faster than its opponent.
+FAST_GENERATOR = {"learning_rate": 1e-3, "discriminator_learning_rate": 2.5e-4}
+
 PRESETS = {
-    "digits": _preset("digits", "digits", 150, dcgan.DIGITS, learning_rate=1e-3, discriminator_learning_rate=2.5e-4),
+    "digits": _preset("digits", "digits", 150, dcgan.DIGITS, **FAST_GENERATOR),
     "smoke": _preset("smoke", "digits", 1, dcgan.TINY),
-    "mnist": _preset("mnist", "mnist", 20, dcgan.TUTORIAL_28),
-    "fashion_mnist": _preset("fashion_mnist", "fashion_mnist", 20, dcgan.TUTORIAL_28),
+    "mnist": _preset("mnist", "mnist", 20, dcgan.TUTORIAL_28, **FAST_GENERATOR),
+    "fashion_mnist": _preset("fashion_mnist", "fashion_mnist", 20, dcgan.TUTORIAL_28, **FAST_GENERATOR),
     "cifar10": _preset("cifar10", "cifar10", 50, dcgan.TUTORIAL_32),
     "celeb_a": _preset("celeb_a", "celeb_a", 20, dcgan.TUTORIAL_64),
     "celeb_a_paper": _preset("celeb_a_paper", "celeb_a", 20, dcgan.PAPER_64, batch_size=128),
