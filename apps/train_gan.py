@@ -59,7 +59,7 @@ def _preset(name, data, epochs, model, **changes):
     return Config(name=f"dcgan_{name}", data=data, epochs=epochs, model=model, **changes)
 
 
-# On small pictures the generator draws more kinds of digits, and clearer ones, where it learns faster than its opponent.
+# On digits the generator draws more kinds, and clearer ones, where it learns faster than its opponent.
 FAST_GENERATOR = {"learning_rate": 1e-3, "discriminator_learning_rate": 2.5e-4}
 
 PRESETS = {

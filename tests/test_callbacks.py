@@ -7,6 +7,7 @@ import tensorflow as tf
 from test_gan import dcgan_trainer, fit
 
 from karpa_tf.callbacks.metrics_log import MetricsLog
+from karpa_tf.callbacks.progress import Progress
 from karpa_tf.callbacks.sample_sheets import SampleSheets, diversity
 from karpa_tf.callbacks.watch import DiscriminatorWatch, StopIfNotFinite
 from karpa_tf.callbacks.window_means import WindowMeans
@@ -133,3 +134,17 @@ def test_a_loss_that_is_not_a_number_ends_the_run_at_that_step(pictures, tmp_pat
 
     with pytest.raises(UserError, match="At step 18 .* is nan.*nothing exported.*epoch-00003"):
         fit(trainer, pictures, callbacks=[Poison(), stop])
+
+
+@pytest.mark.parametrize(("epochs", "lines"), [(1, 1), (3, 3), (100, 40)])
+def test_a_log_file_gets_a_line_per_epoch_but_not_too_many(epochs, lines, capsys):
+    progress = Progress()
+    progress.set_params({"epochs": epochs, "steps": 1})
+    progress.set_model(dcgan_trainer())
+    progress.on_train_begin()
+    for epoch in range(epochs):
+        progress.on_epoch_begin(epoch)
+        progress.on_epoch_end(epoch, {"g_loss": 0.25, "D(x)": 0.5})
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == lines
+    assert printed[-1].startswith(f"epoch {epochs}/{epochs}") and printed[-1].endswith("g_loss 0.250  D(x) 0.500")

@@ -6,9 +6,12 @@ import time
 import keras
 import rich.progress
 
+LINES = 40
+"""At most so many epochs are reported in a log file."""
+
 
 class Progress(keras.callbacks.Callback):
-    """One bar for the whole run on a terminal, one line per epoch elsewhere. Use it in a `with`."""
+    """One bar for the whole run on a terminal; elsewhere a line after each epoch, or after some of many. Use `with`."""
 
     def __init__(self, first_epoch=0):
         super().__init__()
@@ -51,7 +54,7 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self.bar:
             self.bar.update(self.task, epoch=epoch + 1)
-        else:
+        elif (epoch + 1) * LINES // self.params["epochs"] > epoch * LINES // self.params["epochs"]:
             seconds = time.perf_counter() - self.since
             print(f"epoch {epoch + 1}/{self.params['epochs']}  {seconds:.1f} s  {self._in_words(logs)}", flush=True)
 
