@@ -101,7 +101,10 @@ def _load_export(directory):
         folder = folder / str(versions[-1])
     if not (folder / "saved_model.pb").is_file():
         raise UserError(f"--saved-model {directory} holds no SavedModel; expected saved_models/<name>[/<version>].")
-    signatures = tf.saved_model.load(str(folder)).signatures
+    try:
+        signatures = tf.saved_model.load(str(folder)).signatures
+    except Exception as error:  # TensorFlow raises errors of many kinds for a damaged folder.
+        raise UserError(f"--saved-model {folder} cannot be loaded: {str(error).splitlines()[0]}") from error
     if not {"serving_default", "noise"} <= set(signatures):
         raise UserError(f"--saved-model {folder} is no generator; its signatures are {', '.join(signatures)}.")
     latent_dim = signatures["noise"].structured_input_signature[1]["noise"].shape[-1]

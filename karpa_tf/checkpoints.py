@@ -12,14 +12,15 @@ from karpa_tf.files import published_folder
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves the trainer at the end of each epoch, and keeps the newest few."""
+    """Saves the trainer at the end of each epoch, and keeps the newest few.
 
-    def __init__(self, directory, steps_per_epoch, keep=2):
-        """Args:
+    Args:
         directory: the run's `checkpoints` folder.
         steps_per_epoch: number of steps that `fit` makes in one epoch.
         keep: number of checkpoints to keep.
-        """
+    """
+
+    def __init__(self, directory, steps_per_epoch, keep=2):
         super().__init__()
         self.directory = directory
         self.steps_per_epoch = steps_per_epoch

@@ -87,6 +87,18 @@ def test_unreadable_files_are_named_counted_and_left_out(tmp_path):
     assert "2 pictures of" in image_set.summary() and "3 could not be used" in image_set.summary()
 
 
+def test_links_are_followed_but_not_in_circles_and_a_broken_one_is_named(tmp_path):
+    write_picture(tmp_path / "elsewhere" / "a.png")
+    folder = tmp_path / "pictures"
+    write_picture(folder / "b.png")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "circle").symlink_to(folder)
+    (folder / "nowhere.png").symlink_to(tmp_path / "missing.png")
+    image_set = load_images(str(folder), Preparation(8, 3))
+    assert len(image_set.images) == 2
+    assert len(image_set.skipped) == 1 and "nowhere.png" in image_set.skipped[0]
+
+
 def test_a_second_start_decodes_nothing(tmp_path, monkeypatch):
     write_picture(tmp_path / "pictures" / "a.png")
     (tmp_path / "pictures" / "b.png").write_text("broken")

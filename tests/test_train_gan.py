@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,15 @@ def test_sampling_refuses_what_it_cannot_do(changes, says, capsys):
     with pytest.raises(SystemExit) as caught, cli.errors():
         sample_gan.run(sample_gan.Config(**changes))
     assert caught.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_a_damaged_export_is_named(smoke, capsys):
+    shutil.copytree(smoke[1], "damaged")
+    pb = Path("damaged/saved_model.pb")
+    pb.write_bytes(pb.read_bytes()[:1000])
+    with pytest.raises(SystemExit) as caught, cli.errors():
+        sample_gan.run(sample_gan.Config(saved_model="damaged"))
+    assert caught.value.code == 2 and "--saved-model damaged cannot be loaded" in capsys.readouterr().err
 
 
 def test_a_finished_run_is_not_trained_or_exported_again(smoke):

@@ -11,15 +11,16 @@ from karpa_tf.files import write_text
 
 
 class MetricsLog(keras.callbacks.Callback):
-    """Writes the means over every few steps to `metrics.csv` and TensorBoard, under the metrics' own names."""
+    """Writes the means over every few steps to `metrics.csv` and TensorBoard, under the metrics' own names.
 
-    def __init__(self, run, batch_size, every, first_step=0):
-        """Args:
+    Args:
         run: a `Run`.
         batch_size: examples in a step, for images per second.
         every: steps between two rows; the last step of an epoch always ends one.
         first_step: steps made before this start; later rows of an interrupted run are dropped.
-        """
+    """
+
+    def __init__(self, run, batch_size, every, first_step=0):
         super().__init__()
         self.run, self.batch_size, self.every, self.step = run, batch_size, every, first_step
         self.window = WindowMeans()

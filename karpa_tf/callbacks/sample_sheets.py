@@ -10,15 +10,16 @@ from karpa_tf.models.sampling import to_pixels
 
 
 class SampleSheets(keras.callbacks.Callback):
-    """Draws a sheet of samples from one fixed noise at the end of every epoch, and warns, once, if they are alike."""
+    """Draws a sheet of samples from one fixed noise at the end of every epoch, and warns, once, if they are alike.
 
-    def __init__(self, run, noise, real_diversity, warn_after=500):
-        """Args:
+    Args:
         run: a `Run`; sheets go to its `samples` folder and to TensorBoard.
         noise: float32 (n, latent_dim).
         real_diversity: `diversity` of the data; less than a twentieth of it counts as collapsed.
         warn_after: steps before which nothing is said: an untrained generator draws the same grey for any noise.
-        """
+    """
+
+    def __init__(self, run, noise, real_diversity, warn_after=500):
         super().__init__()
         self.run, self.noise = run, tf.constant(noise)
         self.real_diversity, self.warn_after = real_diversity, warn_after

@@ -11,12 +11,13 @@ from karpa_tf.configs.errors import diverged
 
 
 class DiscriminatorWatch(keras.callbacks.Callback):
-    """Warns, once, when the discriminator has told all real images from all fakes over a whole window of steps."""
+    """Warns, once, when the discriminator has told all real images from all fakes over a whole window of steps.
+
+    Args:
+        window: steps over which mean D(x) must be above 0.95 and mean D(G(z)) below 0.05.
+    """
 
     def __init__(self, window=200):
-        """Args:
-        window: steps over which mean D(x) must be above 0.95 and mean D(G(z)) below 0.05.
-        """
         super().__init__()
         self.window, self.seen, self.sums, self.warned = window, 0, np.zeros(2), False
         self.means = WindowMeans()
@@ -41,13 +42,14 @@ class DiscriminatorWatch(keras.callbacks.Callback):
 
 
 class StopIfNotFinite(keras.callbacks.Callback):
-    """Raises `UserError` at the first step whose loss is not a finite number."""
+    """Raises `UserError` at the first step whose loss is not a finite number.
 
-    def __init__(self, latest_checkpoint, first_step=0):
-        """Args:
+    Args:
         latest_checkpoint: function of no arguments that returns the newest checkpoint or None, to say what is left.
         first_step: steps made before this start.
-        """
+    """
+
+    def __init__(self, latest_checkpoint, first_step=0):
         super().__init__()
         self.latest_checkpoint, self.step = latest_checkpoint, first_step
 

@@ -30,7 +30,7 @@ def load_folder(directory, preparation):
         raise UserError(
             f"--data {directory} holds no pictures; expected files ending in {', '.join(SUFFIXES)}, at any depth."
         )
-    stats = [(str(file.relative_to(directory)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    stats = [(str(file.relative_to(directory)), *_size_and_time(file)) for file in files]
     key = fingerprint(str(directory.resolve()), stats, preparation.side, preparation.channels, preparation.small_images)
     image_set = cached_images(str(directory.resolve()), key, preparation, lambda: _rows(files, preparation))
     if not len(image_set.images):
@@ -42,8 +42,21 @@ def load_folder(directory, preparation):
 
 def find_pictures(directory):
     """Returns the sorted paths of all files below `directory` that end like pictures and are not hidden."""
-    found = (Path(root, name) for root, _, names in os.walk(directory, followlinks=True) for name in names)
+    found, seen = [], set()
+    for root, folders, names in os.walk(directory, followlinks=True):
+        if (real := os.path.realpath(root)) in seen:  # a link that leads back to where we have been
+            folders.clear()
+            continue
+        seen.add(real)
+        found += [Path(root, name) for name in names]
     return sorted(file for file in found if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+
+
+def _size_and_time(file):
+    try:
+        return file.stat().st_size, file.stat().st_mtime_ns
+    except OSError:  # A link to nowhere, say; `_row` names it.
+        return None, None
 
 
 def _rows(files, preparation):

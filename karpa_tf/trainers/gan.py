@@ -17,20 +17,18 @@ class GAN(keras.Model):
     Every step reports `g_loss`, `d_loss_real`, `d_loss_fake` (nats), `D(x)` and `D(G(z))` (probabilities), as means
     over the epoch so far.
 
-    Attributes:
+    Args:
         generator: functional model, noise to images.
         discriminator: functional model, images to logits (batch, 1).
+        ema: decay of the moving average of the generator's weights and batch statistics, in [0, 1); 0 keeps none.
+            The first steps use (1 + t) / (10 + t) where that is smaller, so that the initial weights fade at once.
+
+    Attributes:
         sampler: the generator to sample from, export and evaluate: its weights are the moving average of the trained
             generator's, or it is the generator itself if `ema` is 0.
     """
 
     def __init__(self, generator, discriminator, ema=0.999, **kwargs):
-        """Args:
-        generator: functional model, noise to images.
-        discriminator: functional model, images to logits (batch, 1).
-        ema: decay of the moving average of the generator's weights and batch statistics, in [0, 1); 0 keeps none.
-            The first steps use (1 + t) / (10 + t) where that is smaller, so that the initial weights fade at once.
-        """
         super().__init__(**kwargs)
         self.generator = generator
         self.discriminator = discriminator
