@@ -1,0 +1,43 @@
+"""Shape of the small convolutional classifiers."""
+
+import dataclasses
+
+from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.run import require_positive
+
+
+@dataclasses.dataclass(frozen=True)
+class CNNConfig:
+    """A stack of convolutions with pooling, flattened, then dense layers."""
+
+    widths: tuple[int, ...] = (32,)
+    """Channels of the convolutions; each is followed by 2x2 max pooling."""
+
+    kernel_size: int = 3
+    """Side of every convolution's kernel."""
+
+    dense_widths: tuple[int, ...] = (128,)
+    """Units of the dense layers before the logits; may be empty."""
+
+    batch_norm: bool = False
+    """Normalise every convolution."""
+
+    dropout: float = 0.0
+    """Share of the activations dropped after every dense layer."""
+
+    def __post_init__(self):
+        if not self.widths:
+            raise UserError("--widths needs one or more numbers above 0; received none.")
+        for field in ("widths", "dense_widths"):
+            for width in getattr(self, field):
+                require_positive(field, width)
+        require_positive("kernel_size", self.kernel_size)
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"--dropout must be at least 0 and below 1; received {self.dropout}.")
+
+
+SMALL = CNNConfig()
+"""The tutorials' first network: 32 channels, pooling, 128 units."""
+
+LARGE = CNNConfig(widths=(64, 128), kernel_size=5, dense_widths=(1024,), dropout=0.4)
+"""The 64-128-1024 network of the TensorFlow MNIST tutorials."""

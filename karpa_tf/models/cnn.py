@@ -1,0 +1,31 @@
+"""Small convolutional classifiers, as in the tutorials."""
+
+import keras
+from keras import layers
+
+
+def make_cnn(config, input_shape, classes):
+    """Maps `images`, float32 (batch, height, width, channels), to `logits`, float32 (batch, classes).
+
+    The layers `features` (last feature map), `pooled` (the same, flattened) and `logits` are named.
+
+    Args:
+        config: a `CNNConfig`.
+        input_shape: (height, width, channels); each side at least 2 ** len(config.widths).
+        classes: number of classes.
+    """
+    images = keras.Input(input_shape, name="images")
+    x = images
+    for stage, width in enumerate(config.widths):
+        x = layers.Conv2D(width, config.kernel_size, padding="same", use_bias=not config.batch_norm)(x)
+        if config.batch_norm:
+            x = layers.BatchNormalization()(x)
+        x = layers.ReLU()(x)
+        last = stage == len(config.widths) - 1
+        x = layers.MaxPooling2D(name="features" if last else None)(x)
+    x = layers.Flatten(name="pooled")(x)
+    for width in config.dense_widths:
+        x = layers.Dense(width, activation="relu")(x)
+        if config.dropout:
+            x = layers.Dropout(config.dropout)(x)
+    return keras.Model(images, layers.Dense(classes, dtype="float32", name="logits")(x), name="cnn")

@@ -1,0 +1,33 @@
+"""VGG networks (Simonyan and Zisserman 2014), with batch normalisation if wanted."""
+
+import keras
+from keras import layers
+
+
+def make_vgg(config, input_shape, classes):
+    """Maps `images`, float32 (batch, height, width, channels), to `logits`, float32 (batch, classes).
+
+    The layers `features` (last feature map), `pooled` (the same, flattened) and `logits` are named.
+
+    Args:
+        config: a `VGGConfig`.
+        input_shape: (height, width, channels); each side at least 2 ** len(config.widths).
+        classes: number of classes.
+    """
+    images = keras.Input(input_shape, name="images")
+    x = images
+    for stage, (count, width) in enumerate(zip(config.convolutions, config.widths, strict=True)):
+        for _ in range(count):
+            x = layers.Conv2D(width, 3, padding="same", use_bias=not config.batch_norm, kernel_initializer="he_normal")(
+                x
+            )
+            if config.batch_norm:
+                x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+            x = layers.ReLU()(x)
+        last = stage == len(config.widths) - 1
+        x = layers.MaxPooling2D(name="features" if last else None)(x)
+    x = layers.Flatten(name="pooled")(x)
+    for width in config.dense_widths:
+        x = layers.Dense(width, activation="relu", kernel_initializer="he_normal")(x)
+        x = layers.Dropout(config.dropout)(x)
+    return keras.Model(images, layers.Dense(classes, dtype="float32", name="logits")(x), name="vgg")
