@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow bench lint clean
 
 demo: .venv/installed
 	$(BIN)/python -m apps.train_gan digits
@@ -13,6 +13,9 @@ test: .venv/installed-test
 
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -s -m slow
+
+bench: .venv/installed
+	$(BIN)/python -m benchmarks.gan_step
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
