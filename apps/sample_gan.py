@@ -26,7 +26,7 @@ class Config:
     """Folder of an exported generator, with or without the version; without, the newest is taken."""
 
     n: int = 64
-    """Number of pictures."""
+    """Number of pictures; -n will do."""
 
     seed: int = 0
     """Seed of the first picture."""

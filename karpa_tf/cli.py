@@ -32,18 +32,18 @@ def parse(presets, doc, implied=None, args=None):
         UserError: something unknown was named, or a value is of the wrong type or range.
     """
     rest = list(sys.argv[1:] if args is None else args)
-    with_presets = isinstance(presets, dict)
-    if with_presets:
+    config = presets
+    if isinstance(presets, dict):
         preset = _take_preset(presets, rest, implied)
         doc = f"{doc}\nPresets, to be named first: {', '.join(presets)}. Defaults below are those of {preset}."
+        doc += "\n\nAdd --config FILE to take what a run's config.yaml says; flags win over it."
         config = presets[preset]
+        file = _take_value(rest, "--config")
+        if file:
+            config = _from_file(config, Path(file))
     else:
-        config = presets
-    file = _take_value(rest, "--config")
-    if file:
-        config = _from_file(config, Path(file))
-    doc += "\n\nAdd --config FILE to take what a run's config.yaml says; flags win over it."
-    config = _from_flags(config, _long(rest), doc, presets if with_presets else {})
+        presets = {}
+    config = _from_flags(config, _long(rest), doc, presets)
     if not getattr(config, "verbose", False):
         hide_tensorflow_messages()
     return config
@@ -51,7 +51,7 @@ def parse(presets, doc, implied=None, args=None):
 
 @contextlib.contextmanager
 def errors():
-    """Turns a `UserError` into one sentence and exit code 2, and Ctrl-C into a word and exit code 130."""
+    """Turns a `UserError` into one sentence and exit code 2, Ctrl-C into a word and 130, a closed pipe into 141."""
     try:
         yield
     except UserError as error:
@@ -60,6 +60,10 @@ def errors():
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has had enough (`--help | head`); nor can Python flush it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
 
 
 def hide_tensorflow_messages():

@@ -158,3 +158,16 @@ def test_help_answers_in_two_seconds_and_imports_nothing_heavy(app):
     assert result.returncode == 0, result.stderr
     assert "--verbose" in result.stdout
     assert time.perf_counter() - start < 2
+
+
+def test_a_reader_that_stops_reading_is_no_error():
+    program = f"{sys.executable} -m apps.train_gan --help | head -n 1; exit ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert result.stdout.startswith("usage:") and result.stderr == ""
+
+
+def test_only_programs_that_write_a_config_take_one(capsys):
+    for presets, offered in ((PRESETS, True), (Config(), False)):
+        with pytest.raises(SystemExit):
+            parse("--help", presets=presets)
+        assert ("--config FILE" in capsys.readouterr().out) == offered
