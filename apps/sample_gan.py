@@ -44,6 +44,8 @@ class Config:
         require_positive("n", self.n)
         if Path(self.out).suffix.lower() not in (".png", ".gif"):
             raise UserError(f"--out must end in .png or .gif; received {self.out}.")
+        if abs(self.seed) >= 2**62:
+            raise UserError(f"--seed must be below 2 ** 62; received {self.seed}.")
 
 
 def run(config):
@@ -63,7 +65,11 @@ def run(config):
         images = from_noise(noise=interpolate(start, end, config.n))["images"].numpy()
     else:
         images = from_seed(seed=tf.range(config.seed, config.seed + config.n, dtype=tf.int64))["images"].numpy()
-    plots.save_images(config.out, images)
+    try:
+        Path(config.out).parent.mkdir(parents=True, exist_ok=True)
+        plots.save_images(config.out, images)
+    except OSError as error:
+        raise UserError(f"--out {config.out} cannot be written ({error.strerror}).") from error
     print(f"{config.n} pictures of {images.shape[1]}x{images.shape[2]} in {config.out}")
     return images
 

@@ -1,12 +1,13 @@
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from karpa_tf.configs.dcgan import TINY
-from karpa_tf.export.generator import export_generator
+from karpa_tf.export.generator import export_generator, generator_functions
 from karpa_tf.export.versions import list_versions, publish
 from karpa_tf.models.dcgan import make_generator
 from karpa_tf.models.sampling import interpolate, noise_from_seeds, to_pixels
@@ -60,6 +61,24 @@ assert draw(seed=tf.zeros([0], tf.int64))["images"].shape[0] == 0
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-2000:]
+
+
+def test_a_seed_is_drawn_in_a_batch_of_the_same_size_however_many_are_asked_for():
+    class ShowBatchSize(keras.layers.Layer):
+        """Paints every picture in the grey of the batch it is drawn in: the rounding of convolutions, writ large."""
+
+        def call(self, noise):
+            return tf.zeros((tf.shape(noise)[0], 2, 2, 1)) + tf.cast(tf.shape(noise)[0], tf.float32) / 100
+
+        def compute_output_shape(self, shape):
+            return (shape[0], 2, 2, 1)
+
+    noise = keras.Input((3,), name="noise")
+    from_seed, from_noise = generator_functions(keras.Model(noise, ShowBatchSize()(noise)))
+    drawn = [from_seed(tf.range(count, dtype=tf.int64))["images"].numpy() for count in (1, 2, 8, 9, 35)]
+    assert len(np.unique(np.concatenate(drawn))) == 1
+    at_once = from_noise(tf.zeros((35, 3)))["images"].numpy()
+    assert at_once[0, 0, 0, 0] != drawn[0][0, 0, 0, 0]  # the layer does show it
 
 
 def save_text(text):

@@ -112,6 +112,7 @@ def test_a_walk_starts_and_ends_at_the_pictures_of_its_seeds(smoke):
         ({"run": "a", "n": 0}, "-n must be above 0"),
         ({"run": "a", "out": "sheet.bmp"}, "--out must end in .png or .gif"),
         ({"run": "a", "out": "file/sheet.png"}, "--out file cannot be written"),
+        ({"run": "a", "seed": 2**64}, "--seed must be below 2 ** 62"),
     ],
 )
 def test_sampling_refuses_what_it_cannot_do(changes, says, capsys):
@@ -119,6 +120,16 @@ def test_sampling_refuses_what_it_cannot_do(changes, says, capsys):
     with pytest.raises(SystemExit) as caught, cli.errors():
         sample_gan.run(sample_gan.Config(**changes))
     assert caught.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_a_sheet_makes_its_folder_but_does_not_replace_one(smoke, capsys):
+    config = sample_gan.Config(run=str(smoke[0].path), n=1, out="new/folder/sheet.png")
+    sample_gan.run(config)
+    assert Path(config.out).is_file()
+    Path("taken.png").mkdir()
+    with pytest.raises(SystemExit) as caught, cli.errors():
+        sample_gan.run(dataclasses.replace(config, out="taken.png"))
+    assert caught.value.code == 2 and "--out taken.png cannot be written" in capsys.readouterr().err
 
 
 def test_a_damaged_export_is_named(smoke, capsys):
