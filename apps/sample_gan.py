@@ -90,29 +90,18 @@ def _load_run(directory):
     keras.config.set_dtype_policy(config["precision"])
     model = DCGANConfig(**config["model"])
     generator = make_generator(model)
-    generator.load_weights(checkpoint / "sampler.weights.h5")
+    generator.load_weights(checkpoint / "exported.weights.h5")
     from_seed, from_noise = generator_functions(generator)
     return from_seed, from_noise, model.latent_dim
 
 
 def _load_export(directory):
     """Returns the signatures and the length of the noise of an exported generator."""
-    import tensorflow as tf
+    from karpa_tf.export.versions import load_version
 
-    from karpa_tf.export.versions import list_versions
-
-    folder = Path(directory)
-    versions = list_versions(folder)
-    if versions:
-        folder = folder / str(versions[-1])
-    if not (folder / "saved_model.pb").is_file():
-        raise UserError(f"--saved-model {directory} holds no SavedModel; expected saved_models/<name>[/<version>].")
-    try:
-        signatures = tf.saved_model.load(str(folder)).signatures
-    except Exception as error:  # TensorFlow raises errors of many kinds for a damaged folder.
-        raise UserError(f"--saved-model {folder} cannot be loaded: {str(error).splitlines()[0]}") from error
+    signatures = load_version(directory)
     if not {"serving_default", "noise"} <= set(signatures):
-        raise UserError(f"--saved-model {folder} is no generator; its signatures are {', '.join(signatures)}.")
+        raise UserError(f"--saved-model {directory} is no generator; its signatures are {', '.join(signatures)}.")
     latent_dim = signatures["noise"].structured_input_signature[1]["noise"].shape[-1]
     return signatures["serving_default"], signatures["noise"], latent_dim
 

@@ -172,7 +172,7 @@ def run(config):
     # Export
     saved_model = run.facts().get("saved_model")
     if not (saved_model and Path(saved_model).is_dir()):
-        saved_model = export_generator(trainer.sampler, Path(config.export_dir, config.name))
+        saved_model = export_generator(trainer.exported, Path(config.export_dir, config.name))
         run.record(saved_model=str(saved_model))
     print(f"Samples     {sheets[-1]}\nFilm        {film}\nCurves      {run.curves_file}\nSavedModel  {saved_model}")
     return run

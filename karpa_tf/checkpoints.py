@@ -37,7 +37,7 @@ def save(trainer, path, state):
     """Writes a checkpoint folder that appears whole or not at all.
 
     Args:
-        trainer: `keras.Model` with a `sampler`; every layer, optimizer and seed generator it holds is saved.
+        trainer: `keras.Model` with a model `exported`; every layer, optimizer and seed generator it holds is saved.
         path: the folder to make.
         state: dict for `state.json`, of numbers.
 
@@ -49,7 +49,7 @@ def save(trainer, path, state):
         raise diverged(f"At step {state['step']} the weights of {broken[0]} are not finite", latest(path.parent))
     with published_folder(path) as folder:
         trainer.save_weights(folder / "trainer.weights.h5")
-        trainer.sampler.save_weights(folder / "sampler.weights.h5")
+        trainer.exported.save_weights(folder / "exported.weights.h5")
         np.savez(folder / "random_states.npz", *[variable.numpy() for variable in _random_states(trainer)])
         (folder / "state.json").write_text(json.dumps(state))
 

@@ -11,11 +11,12 @@ import tyro
 import yaml
 
 from karpa_tf.configs.errors import UserError, nearest
+from karpa_tf.configs.run import flag
 
 MARKERS = (tyro.conf.OmitArgPrefixes,)
 
 
-def parse(presets, doc, implied=None, args=None):
+def parse(presets, doc, implied=None, args=None, words=None):
     """Returns the config that the command line asks for, and hides TensorFlow's messages unless --verbose is given.
 
     The first word may name a preset; else the first of `presets` is taken, or the one that --data implies. A help
@@ -27,6 +28,7 @@ def parse(presets, doc, implied=None, args=None):
         doc: the program's module doc, shown by --help.
         implied: preset to take for a --data that names no preset, where none is named.
         args: the command line without the program's name; None is `sys.argv`'s.
+        words: name of the field, a tuple, for words that follow no flag.
 
     Raises:
         UserError: something unknown was named, or a value is of the wrong type or range.
@@ -35,14 +37,20 @@ def parse(presets, doc, implied=None, args=None):
     config = presets
     if isinstance(presets, dict):
         preset = _take_preset(presets, rest, implied)
+        file = _take_value(rest, "--config")
+        values = _read(Path(file)) if file else {}
+        if file and preset is None:
+            preset = _preset_of(presets, values)
+        preset = preset or next(iter(presets))
         doc = f"{doc}\nPresets, to be named first: {', '.join(presets)}. Defaults below are those of {preset}."
         doc += "\n\nAdd --config FILE to take what a run's config.yaml says; flags win over it."
         config = presets[preset]
-        file = _take_value(rest, "--config")
         if file:
-            config = _from_file(config, Path(file))
+            config = _from_values(config, values, file)
     else:
         presets = {}
+    if words:
+        rest = _gathered(rest, config, words)
     config = _from_flags(config, _long(rest), doc, presets)
     if not getattr(config, "verbose", False):
         hide_tensorflow_messages()
@@ -95,7 +103,7 @@ def _take_preset(presets, rest, implied):
     data = _take_value(list(rest), "--data")
     if data in presets:
         return data
-    return implied if data and implied else next(iter(presets))
+    return implied if data and implied else None
 
 
 def _take_value(rest, flag):
@@ -117,13 +125,46 @@ def _long(words):
     return ["-" + word if len(word) == 2 and word[0] == "-" and word[1] in "no" else word for word in words]
 
 
-def _from_file(config, file):
+def _gathered(rest, config, field):
+    """Moves the words that follow no flag behind the flag of `field`; every other flag takes one word, or none."""
+    alone = [flag(name) for name, value in dataclasses.asdict(config).items() if isinstance(value, bool)] + [
+        "--help",
+        "-h",
+    ]
+    flags, words, takes = [], [], None
+    for word in rest:
+        if word.startswith("-"):
+            takes = None if word in alone or "=" in word else word
+            if word != flag(field):
+                flags.append(word)
+        elif takes in (None, flag(field)):
+            words.append(word)
+        else:
+            flags.append(word)
+            takes = None
+    return [*flags, flag(field), *words] if words else flags
+
+
+def _read(file):
     try:
         values = yaml.safe_load(file.read_text())
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"--config {file} cannot be read: {error}.".replace("\n", " ")) from error
     if not isinstance(values, dict):
         raise UserError(f"--config {file} must hold names and values, as the config.yaml of a run does.")
+    return values
+
+
+def _preset_of(presets, values):
+    """Returns the first preset whose network is of the family that a file names, or None where it names none."""
+    families = {key: value["family"] for key, value in values.items() if isinstance(value, dict) and "family" in value}
+    for name, config in presets.items():
+        if families and all(getattr(getattr(config, key, None), "family", "") == families[key] for key in families):
+            return name
+    return None
+
+
+def _from_values(config, values, file):
     try:
         _require_known(config, values)
         return _from_flags(config, _as_flags(values), "", {})
@@ -146,15 +187,15 @@ def _as_flags(values):
     """Returns the flags that say what a YAML mapping says, so that one parser checks the types of both."""
     flags = []
     for key, value in values.items():
-        flag = "--" + str(key).replace("_", "-")
+        name = flag(str(key))
         if isinstance(value, dict):
             flags += _as_flags(value)
         elif isinstance(value, bool):
-            flags.append(flag if value else flag.replace("--", "--no-", 1))
+            flags.append(name if value else name.replace("--", "--no-", 1))
         elif isinstance(value, list):
-            flags += [flag, *map(str, value)]
+            flags += [name, *map(str, value)]
         else:
-            flags += [flag, str(value)]
+            flags += [name, str(value)]
     return flags
 
 
@@ -192,7 +233,7 @@ def _flags(config):
     names = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        names += _flags(value) if dataclasses.is_dataclass(value) else ["--" + field.name.replace("_", "-")]
+        names += _flags(value) if dataclasses.is_dataclass(value) else [flag(field.name)]
     return names
 
 

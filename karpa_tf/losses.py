@@ -16,3 +16,16 @@ def fake_loss(logits):
 def non_saturating_loss(logits):
     """Returns the generator's -log D(G(z)), float32 (batch,), from logits (batch, 1) (ibid., section 3)."""
     return tf.nn.softplus(-logits[:, 0])
+
+
+def cross_entropy(targets, logits, label_smoothing=0.0):
+    """Returns the cross-entropy in nats, float32 (batch,), of softmax(logits) against targets.
+
+    Args:
+        targets: float32 (batch, classes), probabilities.
+        logits: float (batch, classes).
+        label_smoothing: share of each target that is spread evenly over all classes (Szegedy et al. 2015, section 7).
+    """
+    classes = tf.cast(tf.shape(targets)[-1], tf.float32)
+    targets = targets * (1 - label_smoothing) + label_smoothing / classes
+    return tf.nn.softmax_cross_entropy_with_logits(targets, tf.cast(logits, tf.float32))

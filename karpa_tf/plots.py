@@ -72,7 +72,8 @@ def save_curves(path, rows, panels):
     Args:
         path: PNG file.
         rows: list of dicts, as `Run.read_metrics` returns them, with a number for "step".
-        panels: dict from the title of a panel to the names of its lines.
+        panels: dict from the title of a panel to the names of its lines; one that no row has is not drawn, one that few
+            rows have is drawn with its points.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -80,10 +81,15 @@ def save_curves(path, rows, panels):
     figure = Figure(figsize=(9, 3.2 * len(panels)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-    steps = np.array([row["step"] for row in rows])
     for axis, (title, names) in zip(axes, panels.items(), strict=True):
         for name in names:
-            values = np.array([row[name] for row in rows])
+            having = [row for row in rows if name in row]
+            if not having:
+                continue
+            steps, values = (np.array([row[key] for row in having]) for key in ("step", name))
+            if len(having) < len(rows):
+                axis.plot(steps, values, marker=".", label=name)
+                continue
             (line,) = axis.plot(steps, values, linewidth=0.6, alpha=0.35)
             axis.plot(steps, _smooth(values), linewidth=1.8, color=line.get_color(), label=name)
         axis.set_title(title, loc="left")
@@ -91,6 +97,89 @@ def save_curves(path, rows, panels):
         axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     axes[-1].set_xlabel("step")
     figure.savefig(path, dpi=110)
+
+
+def save_confusion(path, confusion, classes):
+    """Writes a confusion matrix: shares of each true class in colour, and counts where there is room for them.
+
+    Args:
+        path: PNG file.
+        confusion: int (classes, classes), rows are the true classes.
+        classes: their names.
+    """
+    side = max(4.5, min(0.55 * len(classes) + 2, 30))
+    figure, axis = _figure((side + 1, side))
+    shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axis, fraction=0.046, label="share of the true class")
+    shown = range(0, len(classes), math.ceil(len(classes) / 60))
+    axis.set_xticks(shown, [_short(classes[i]) for i in shown], rotation=90)
+    axis.set_yticks(shown, [_short(classes[i]) for i in shown])
+    axis.set_xlabel("predicted")
+    axis.set_ylabel("true")
+    if len(classes) <= 30:
+        for (row, column), count in np.ndenumerate(confusion):
+            if count:
+                color = "white" if shares[row, column] > 0.5 else "black"
+                axis.text(column, row, f"{count}", ha="center", va="center", color=color, fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def save_reliability(path, reliability):
+    """Writes how often the classifier is right where it is so sure, and how often it is so sure.
+
+    Args:
+        path: PNG file.
+        reliability: what `metrics.calibration` returned.
+    """
+    figure, (upper, lower) = _figure((5.5, 6), 2, height_ratios=[3, 1])
+    bins = len(reliability["count"])
+    centres = (np.arange(bins) + 0.5) / bins
+    upper.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle="--")
+    upper.bar(centres, np.nan_to_num(reliability["accuracy"]), 1 / bins, edgecolor="white", label="accuracy")
+    upper.plot(reliability["confidence"], reliability["accuracy"], "o", color="black", markersize=3, label="mean")
+    upper.set_title(f"Expected calibration error {reliability['ece']:.3f}", loc="left")
+    upper.set_ylabel("share that is right")
+    upper.set_ylim(0, 1)
+    lower.bar(centres, reliability["count"], 1 / bins, edgecolor="white")
+    lower.set_yscale("symlog")
+    lower.set_ylabel("pictures")
+    lower.set_xlabel("largest probability")
+    for axis in (upper, lower):
+        axis.set_xlim(0, 1)
+    figure.savefig(path, dpi=110)
+
+
+def save_captioned(path, images, captions, columns=6):
+    """Writes images in rows, each under its caption; none gives an empty page.
+
+    Args:
+        path: PNG file.
+        images: uint8 (n, side, side, channels).
+        captions: n strings.
+        columns: images in a row.
+    """
+    rows = max(math.ceil(len(images) / columns), 1)
+    figure, axes = _figure((1.9 * columns, 2.3 * rows), rows, columns)
+    for axis in np.ravel(axes):
+        axis.set_axis_off()
+    for axis, pixels, caption in zip(np.ravel(axes), images, captions, strict=False):
+        axis.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=255)
+        axis.set_title("\n".join(_short(line, 24) for line in caption.splitlines()), fontsize=9)
+    figure.savefig(path, dpi=80)
+
+
+def _figure(size, rows=1, columns=1, **grid):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, gridspec_kw=grid or None)
+
+
+def _short(name, length=20):
+    return name if len(name) <= length else name[: length - 1] + "…"
 
 
 def _smooth(values):

@@ -49,9 +49,9 @@ class Run:
         return yaml.safe_load(self.config_file.read_text())
 
     def read_metrics(self):
-        """Returns the rows of `metrics.csv` as dicts of numbers."""
+        """Returns the rows of `metrics.csv` as dicts of numbers; what a row leaves empty is left out."""
         with open(self.metrics_file, newline="") as file:
-            return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+            return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
 
 def planned_folder(config, app):

@@ -60,12 +60,14 @@ def describe(strategy):
     return f"{strategy.num_replicas_in_sync} x CPU ({os.cpu_count()} cores)"
 
 
-def require_divisible(batch_size, strategy):
-    """Raises `UserError` if the replicas cannot share a batch evenly."""
+def require_divisible(batch_size, strategy, accumulate=1):
+    """Raises `UserError` if the replicas, and the parts in which each works off its share, do not divide a batch."""
     replicas = strategy.num_replicas_in_sync
-    if batch_size % replicas:
+    if batch_size % (replicas * accumulate):
+        parts = f", each in {accumulate} parts," if accumulate > 1 else ""
         raise UserError(
-            f"--batch-size is shared by {replicas} devices and must be a multiple of {replicas}; received {batch_size}."
+            f"--batch-size is shared by {replicas} devices{parts} and must be a multiple of {replicas * accumulate}; "
+            f"received {batch_size}."
         )
 
 
@@ -75,11 +77,31 @@ def mean_over_replicas(values):
     Optimizers sum gradients over the replicas, so the shares must sum to the mean: each divides by the number of
     examples of all replicas. Exact also where the replicas hold different numbers of examples.
     """
+    return tf.reduce_sum(values) / tf.cast(count_over_replicas(tf.shape(values)[0]), values.dtype)
+
+
+def count_over_replicas(count):
+    """Returns the sum of `count`, an int32 scalar, over the replicas, as float32."""
     context = tf.distribute.get_replica_context()
-    count = tf.cast(tf.shape(values)[0], values.dtype)
+    count = tf.cast(count, tf.float32)
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, count) if context.num_replicas_in_sync > 1 else count
+
+
+def clipped(gradients, norm):
+    """Returns the replicas' gradients scaled so that their sum over the replicas is no longer than `norm`.
+
+    Keras' optimizers clip each replica's share before they sum, which is another step than one replica's.
+
+    Args:
+        gradients: list of tensors, a share each.
+        norm: the longest that the sum may be, over all tensors together (Pascanu et al. 2012, algorithm 1).
+    """
+    context = tf.distribute.get_replica_context()
+    sums = gradients
     if context.num_replicas_in_sync > 1:
-        count = context.all_reduce(tf.distribute.ReduceOp.SUM, count)
-    return tf.reduce_sum(values) / count
+        sums = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+    factor = norm / tf.maximum(tf.linalg.global_norm(sums), norm)
+    return [gradient * tf.cast(factor, gradient.dtype) for gradient in gradients]
 
 
 def synchronize(variables):

@@ -75,7 +75,7 @@ def test_a_sheet_is_drawn_from_the_same_noise_at_every_epoch(run, pictures):
     noise = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
     still = SampleSheets(run, noise, real_diversity=1.0)
     trainer = dcgan_trainer(ema=0.999999)
-    trainer.ema = 0  # the sampler stays what it is, so the sheets must be equal
+    trainer.ema = 0  # the exported generator stays what it is, so the sheets must be equal
     fit(trainer, pictures, epochs=3, callbacks=[still])
     sheets = sorted(run.samples.iterdir())
     assert [sheet.name for sheet in sheets] == ["epoch-00001.png", "epoch-00002.png", "epoch-00003.png"]

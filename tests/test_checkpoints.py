@@ -31,12 +31,12 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(precision, pictures,
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
-def test_the_sampler_is_saved_for_those_who_only_draw(pictures, tmp_path):
+def test_the_exported_generator_is_saved_for_those_who_only_draw(pictures, tmp_path):
     trainer = dcgan_trainer()
     fit(trainer, pictures, epochs=1, callbacks=[checkpoints.Checkpoint(tmp_path, 5)])
     other = dcgan_trainer(seed=5)
-    other.generator.load_weights(checkpoints.latest(tmp_path) / "sampler.weights.h5")
-    for saved, loaded in zip(trainer.sampler.weights, other.generator.weights, strict=True):
+    other.generator.load_weights(checkpoints.latest(tmp_path) / "exported.weights.h5")
+    for saved, loaded in zip(trainer.exported.weights, other.generator.weights, strict=True):
         np.testing.assert_array_equal(saved.numpy(), loaded.numpy())
 
 

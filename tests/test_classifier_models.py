@@ -60,7 +60,7 @@ def test_vggs_have_the_published_sizes():
 
 MODELS = {
     "cnn": lambda shape: make_cnn(cnn.CNNConfig(widths=(4, 8), dense_widths=(6,), batch_norm=True), shape, 5),
-    "vgg": lambda shape: make_vgg(vgg.VGGConfig((1, 2), (4, 8)), shape, 5),
+    "vgg": lambda shape: make_vgg(vgg.VGGConfig(convolutions=(1, 2), widths=(4, 8)), shape, 5),
     "basic": lambda shape: make_resnet(SMALL_RESNET, shape, 5),
     "padding": lambda shape: make_resnet(dataclasses.replace(SMALL_RESNET, shortcut="padding"), shape, 5),
     "bottleneck": lambda shape: make_resnet(dataclasses.replace(SMALL_RESNET, block="bottleneck"), shape, 5),

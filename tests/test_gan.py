@@ -74,7 +74,7 @@ def test_both_replicas_hold_the_same_weights(pictures, two_replicas):
     with two_replicas.scope():
         trainer = dcgan_trainer(config=WITH_EVERYTHING)
     fit(trainer, pictures)
-    for weight in trainer.generator.weights + trainer.discriminator.weights + trainer.sampler.weights:
+    for weight in trainer.generator.weights + trainer.discriminator.weights + trainer.exported.weights:
         first, second = two_replicas.experimental_local_results(weight.value)
         np.testing.assert_array_equal(first, second)
 
@@ -134,21 +134,21 @@ def test_both_optimizers_are_built_before_the_first_step_and_count_every_step(pi
     assert int(trainer.discriminator_optimizer.iterations.numpy()) == 15
 
 
-def test_the_sampler_is_the_moving_average_of_the_generator(pictures):
+def test_the_exported_generator_is_the_moving_average_of_the_generator(pictures):
     trainer = dcgan_trainer(ema=0.7)
     average = [weight.numpy().astype(np.float64) for weight in trainer.generator.weights]
     for step in range(1, 7):
         trainer.fit(tf.data.Dataset.from_tensors(one_batch(pictures, step)), verbose=0, shuffle=False)
         decay = min(0.7, (1 + step) / (10 + step))
         average = [decay * a + (1 - decay) * w.numpy() for a, w in zip(average, trainer.generator.weights, strict=True)]
-    for weight, expected in zip(trainer.sampler.weights, average, strict=True):
+    for weight, expected in zip(trainer.exported.weights, average, strict=True):
         np.testing.assert_allclose(weight.numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_without_an_average_the_sampler_is_the_generator(pictures):
+def test_without_an_average_the_generator_itself_is_exported(pictures):
     trainer = dcgan_trainer(ema=0)
     fit(trainer, pictures, epochs=1)
-    assert trainer.sampler is trainer.generator
+    assert trainer.exported is trainer.generator
 
 
 def test_evaluation_judges_the_average_and_changes_nothing(pictures):
@@ -157,7 +157,7 @@ def test_evaluation_judges_the_average_and_changes_nothing(pictures):
     before = weights_of(trainer)
     images, noise = one_batch(pictures)
     report = trainer.evaluate(tf.data.Dataset.from_tensors((images, noise)), verbose=0, return_dict=True)
-    logits = trainer.discriminator(trainer.sampler(noise)).numpy()
+    logits = trainer.discriminator(trainer.exported(noise)).numpy()
     np.testing.assert_allclose(report["D(G(z))"], (1 / (1 + np.exp(-logits))).mean(), rtol=1e-5)
     for old, new in zip(before, weights_of(trainer), strict=True):
         np.testing.assert_array_equal(old, new)

@@ -14,7 +14,7 @@ from PIL import Image
 from karpa_tf.configs.errors import UserError
 from karpa_tf.data import image_folder
 from karpa_tf.data.loaders import load_images
-from karpa_tf.data.pictures import Preparation, square
+from karpa_tf.data.pictures import Preparation
 
 SHARED = Path(os.environ.get("KARPA_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -59,8 +59,10 @@ def test_the_centre_is_taken_and_the_sides_are_cut_off(tmp_path):
         ("P", 0, 0),
     ],
 )
-def test_every_mode_becomes_the_grey_it_shows(mode, colour, grey, channels):
-    pixels = square(Image.new(mode, (12, 9), colour), 4, channels)
+def test_every_mode_becomes_the_grey_it_shows(tmp_path, mode, colour, grey, channels):
+    file = tmp_path / ("one.jpg" if mode == "CMYK" else "one.png")
+    Image.new(mode, (12, 9), colour).save(file)
+    pixels = image_folder.read_square(file, 4, channels)
     assert pixels.shape == (4, 4, channels) and pixels.dtype == np.uint8
     np.testing.assert_allclose(pixels, grey, atol=1)
 
@@ -103,7 +105,7 @@ def test_a_second_start_decodes_nothing(tmp_path, monkeypatch):
     write_picture(tmp_path / "pictures" / "a.png")
     (tmp_path / "pictures" / "b.png").write_text("broken")
     first = load_images(str(tmp_path / "pictures"), Preparation(8, 3))
-    monkeypatch.setattr(image_folder, "square", None)
+    monkeypatch.setattr(image_folder, "try_square", None)
     second = load_images(str(tmp_path / "pictures"), Preparation(8, 3))
     np.testing.assert_array_equal(first.images, second.images)
     assert (first.skipped, first.fingerprint) == (second.skipped, second.fingerprint)
@@ -127,7 +129,7 @@ def test_nothing_is_left_in_the_cache_when_decoding_is_interrupted(tmp_path, mon
         raise KeyboardInterrupt
 
     write_picture(tmp_path / "pictures" / "a.png")
-    monkeypatch.setattr(image_folder, "square", interrupted)
+    monkeypatch.setattr(image_folder, "try_square", interrupted)
     with pytest.raises(KeyboardInterrupt):
         load_images(str(tmp_path / "pictures"), Preparation(8, 3))
     assert list((tmp_path / "cache").iterdir()) == []
@@ -139,7 +141,7 @@ def test_pictures_smaller_than_the_model_are_refused_with_what_would_fit(tmp_pat
     with pytest.raises(UserError, match=r"1 of 2 pictures .*small\.png, has 10 pixels.*what fits: side of 10"):
         load_images(str(tmp_path), Preparation(32, 3, advice="side of {}".format))
     image_set = load_images(str(tmp_path), Preparation(32, 3, small_images="skip"))
-    assert len(image_set.images) == 1 and "100x10 is too small" in image_set.skipped[0]
+    assert len(image_set.images) == 1 and "10 pixels on the shorter side are too few" in image_set.skipped[0]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ FLOORS = (
     ("files",),
     ("strategy", "keras_compat", "text", "runs", "cli"),
     ("data", "models", "losses", "metrics", "optimizers", "plots"),
-    ("trainers", "callbacks", "checkpoints", "export", "serving"),
+    ("trainers", "callbacks", "checkpoints", "export", "evaluation", "serving"),
+    ("classifier_runs",),
     ("apps",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -18,10 +18,12 @@ class MetricsLog(keras.callbacks.Callback):
         batch_size: examples in a step, for images per second.
         every: steps between two rows; the last step of an epoch always ends one.
         first_step: steps made before this start; later rows of an interrupted run are dropped.
+        validation: names of what `fit` measures after an epoch; they stand in the last row of each.
     """
 
-    def __init__(self, run, batch_size, every, first_step=0):
+    def __init__(self, run, batch_size, every, first_step=0, validation=()):
         super().__init__()
+        self.validation = tuple(validation)
         self.run, self.batch_size, self.every, self.step = run, batch_size, every, first_step
         self.window = WindowMeans()
 
@@ -46,12 +48,13 @@ class MetricsLog(keras.callbacks.Callback):
         row = {"step": self.step, "epoch": self.epoch + done / self.params["steps"], **means}
         row["images_per_second"] = images / (now - self.since)
         self.since = now
-        self._write_row({key: f"{value:.6g}" for key, value in row.items()})
-        with self.writer.as_default():
-            for name in (*means, "images_per_second"):
-                tf.summary.scalar(name, row[name], step=self.step)
+        if done == self.params["steps"]:
+            self.last_row = row  # validation is still to come
+        else:
+            self._write_row(row)
 
     def on_epoch_end(self, epoch, logs=None):
+        self._write_row(self.last_row | {name: logs[name] for name in self.validation})
         self.file.flush()
         self.writer.flush()
 
@@ -67,7 +70,12 @@ class MetricsLog(keras.callbacks.Callback):
         write_text(self.run.metrics_file, "\n".join([header, *kept]) + "\n")
 
     def _write_row(self, row):
-        table = csv.DictWriter(self.file, row.keys(), lineterminator="\n")
+        with self.writer.as_default():
+            for name in row.keys() - {"step", "epoch"}:
+                tf.summary.scalar(name, row[name], step=self.step)
+        row = dict.fromkeys(self.validation) | row
+        columns = [*(name for name in row if name not in self.validation), *self.validation]
+        table = csv.DictWriter(self.file, columns, lineterminator="\n")
         if not self.file.tell():
             table.writeheader()
-        table.writerow(row)
+        table.writerow({key: f"{value:.6g}" for key, value in row.items() if value is not None})

@@ -26,7 +26,7 @@ class SampleSheets(keras.callbacks.Callback):
         self.warned = False
 
     def on_train_begin(self, logs=None):
-        self.sample = tf.function(lambda noise: to_pixels(self.model.sampler(noise, training=False)))
+        self.sample = tf.function(lambda noise: to_pixels(self.model.exported(noise, training=False)))
         self.writer = tf.summary.create_file_writer(str(self.run.tensorboard))
 
     def on_epoch_end(self, epoch, logs=None):

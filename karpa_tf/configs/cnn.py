@@ -1,6 +1,7 @@
 """Shape of the small convolutional classifiers."""
 
 import dataclasses
+from typing import Literal
 
 from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.run import require_positive
@@ -9,6 +10,9 @@ from karpa_tf.configs.run import require_positive
 @dataclasses.dataclass(frozen=True)
 class CNNConfig:
     """A stack of convolutions with pooling, flattened, then dense layers."""
+
+    family: Literal["cnn"] = "cnn"
+    """The kind of network; the preset decides."""
 
     widths: tuple[int, ...] = (32,)
     """Channels of the convolutions; each is followed by 2x2 max pooling."""

@@ -10,6 +10,9 @@ from karpa_tf.configs.errors import UserError
 class ResNetConfig:
     """A stem, stages of residual blocks, the first block of each stage but the first at stride 2."""
 
+    family: Literal["resnet"] = "resnet"
+    """The kind of network; the preset decides."""
+
     blocks: tuple[int, ...] = (3, 3, 3)
     """Residual blocks in each stage."""
 
@@ -44,12 +47,12 @@ def cifar(depth):
 def wide(depth, factor, dropout=0.0):
     """Returns WRN-`depth`-`factor` for 32x32, depth 6n + 4 (Zagoruyko and Komodakis 2016, table 1)."""
     n = _blocks(depth, 4)
-    return ResNetConfig((n, n, n), (16 * factor, 32 * factor, 64 * factor), block="wide", dropout=dropout)
+    return ResNetConfig(blocks=(n, n, n), widths=(16 * factor, 32 * factor, 64 * factor), block="wide", dropout=dropout)
 
 
 def imagenet(blocks, block, stem="7x7"):
     """Returns one of the networks of He et al. 2015, table 1, with the stem for 224x224 or for 32x32."""
-    return ResNetConfig(blocks, (64, 128, 256, 512), block=block, stem=stem)
+    return ResNetConfig(blocks=blocks, widths=(64, 128, 256, 512), block=block, stem=stem)
 
 
 def _blocks(depth, others):

@@ -82,3 +82,21 @@ def require_positive(field, value):
 def flag(field):
     """Returns the flag of a config field: `batch_size` is `--batch-size`."""
     return "--" + field.replace("_", "-")
+
+
+def from_plain(kind, values):
+    """Returns the config of class `kind` that a mapping of names, numbers, lists and mappings describes.
+
+    Raises:
+        UserError: the mapping has an entry that the class lacks.
+    """
+    fields = {field.name: field.type for field in dataclasses.fields(kind)}
+    unknown = sorted(values.keys() - fields.keys())
+    if unknown:
+        raise UserError(f"There is no {unknown[0]} in {kind.__name__}; was it written by another version?")
+    arguments = {}
+    for name, value in values.items():
+        if dataclasses.is_dataclass(fields[name]):
+            value = from_plain(fields[name], value)
+        arguments[name] = tuple(value) if isinstance(value, list) else value
+    return kind(**arguments)

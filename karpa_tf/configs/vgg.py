@@ -1,6 +1,7 @@
 """Shapes of VGG networks (Simonyan and Zisserman 2014)."""
 
 import dataclasses
+from typing import Literal
 
 from karpa_tf.configs.errors import UserError
 
@@ -11,6 +12,9 @@ CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 1
 @dataclasses.dataclass(frozen=True)
 class VGGConfig:
     """Stages of 3x3 convolutions with 2x2 pooling after each, flattened, then dense layers."""
+
+    family: Literal["vgg"] = "vgg"
+    """The kind of network; the preset decides."""
 
     convolutions: tuple[int, ...] = CONVOLUTIONS[11]
     """Convolutions in each stage."""
@@ -35,9 +39,9 @@ class VGGConfig:
 
 def for_32(depth):
     """Returns VGG-`depth` for pictures of about 32 pixels: no dense layers but the logits."""
-    return VGGConfig(CONVOLUTIONS[depth])
+    return VGGConfig(convolutions=CONVOLUTIONS[depth])
 
 
 def for_224(depth, batch_norm=True):
     """Returns VGG-`depth` as published, for 224x224; the paper has no batch normalisation."""
-    return VGGConfig(CONVOLUTIONS[depth], dense_widths=(4096, 4096), batch_norm=batch_norm)
+    return VGGConfig(convolutions=CONVOLUTIONS[depth], dense_widths=(4096, 4096), batch_norm=batch_norm)

@@ -22,24 +22,117 @@ def noise_batches(images, batch_size, latent_dim, seed, first_step=0):
         A `tf.data.Dataset` of float32 images (batch_size, side, side, channels) in [-1, 1] and float32 normal noise
         (batch_size, latent_dim).
     """
-    steps_per_epoch = len(images) // batch_size
-
-    def read(indices):
-        return images[indices]
 
     def batch(step):
-        epoch, position = step // steps_per_epoch, step % steps_per_epoch
-        indices = tf.random.experimental.index_shuffle(
-            position * batch_size + tf.range(batch_size, dtype=tf.int64),
-            seed=tf.stack([epoch, tf.constant(seed, tf.int64)]),
-            max_index=len(images) - 1,
-        )
-        pixels = tf.numpy_function(read, [indices], np.uint8, stateful=False)
-        pixels = tf.ensure_shape(pixels, (batch_size, *images.shape[1:]))
+        indices, _ = _indices(step, len(images), batch_size, seed)
         noise = tf.random.stateless_normal((batch_size, latent_dim), seed=tf.stack([tf.constant(seed, tf.int64), step]))
-        return tf.cast(pixels, tf.float32) / 127.5 - 1, noise
+        return _normalised(_rows(images, indices, batch_size)), noise
 
-    dataset = tf.data.Dataset.counter(first_step).map(batch, num_parallel_calls=2, deterministic=True).prefetch(4)
+    return _endless(batch, first_step)
+
+
+def labelled_batches(image_set, batch_size, seed, augment=None, first_step=0, meter=None):
+    """Returns an endless dataset of (images, targets), for `fit` with `steps_per_epoch`; batches as in `noise_batches`.
+
+    Args:
+        image_set: labelled `ImageSet` of at least `batch_size` images.
+        batch_size: over all replicas.
+        seed: int, decides order and augmentation.
+        augment: what `make_augmentation` returned, or None.
+        first_step: number of the first batch, counted from the start of the first epoch.
+        meter: `InputMeter` that is to count the batches that are ready, or None.
+
+    Returns:
+        A `tf.data.Dataset` of float32 images (batch_size, side, side, channels) in [-1, 1] and float32 targets
+        (batch_size, classes), probabilities.
+    """
+    images, labels = image_set.images, tf.constant(image_set.labels)
+    classes = len(image_set.classes)
+
+    def batch(step):
+        indices, epoch = _indices(step, len(images), batch_size, seed)
+        pixels = _rows(images, indices, batch_size)
+        targets = tf.one_hot(tf.gather(labels, indices), classes)
+        if augment:
+            pixels, targets = augment(pixels, targets, indices, epoch, tf.stack([tf.constant(seed, tf.int64), step]))
+        return _normalised(pixels), tf.ensure_shape(targets, (batch_size, classes))
+
+    return _endless(batch, first_step, meter)
+
+
+def evaluation_batches(image_set, batch_size):
+    """Returns a dataset of (images, targets, weights) that holds every image once, in order, for `evaluate`.
+
+    The last batch is filled up with copies of the first image whose weight is 0, so that all batches have one shape and
+    any number of replicas that divides it can share them.
+
+    Args:
+        image_set: labelled `ImageSet`.
+        batch_size: over all replicas.
+
+    Returns:
+        A `tf.data.Dataset` of known cardinality: float32 images (batch_size, side, side, channels) in [-1, 1], float32
+        targets (batch_size, classes) and float32 weights (batch_size,), 1 or 0.
+    """
+    count = len(image_set.images)
+    labels = tf.constant(image_set.labels)
+
+    def batch(step):
+        places = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+        weights = tf.cast(places < count, tf.float32)
+        places = tf.where(places < count, places, 0)
+        targets = tf.one_hot(tf.gather(labels, places), len(image_set.classes))
+        return _normalised(_rows(image_set.images, places, batch_size)), targets, weights
+
+    return _untuned(tf.data.Dataset.range(-(-count // batch_size)).map(batch, 2, deterministic=True).prefetch(2))
+
+
+class InputMeter:
+    """Counts the batches that are ready, to tell whether a step had to wait for one."""
+
+    def __init__(self):
+        self.ready = 0
+
+    def count(self):
+        """Called by the pipeline for each batch that it finished."""
+        self.ready += 1
+        return np.int64(self.ready)
+
+
+def _indices(step, count, batch_size, seed):
+    """Returns the places, int64 (batch_size,), of a step's examples, and its epoch."""
+    steps_per_epoch = count // batch_size
+    epoch, position = step // steps_per_epoch, step % steps_per_epoch
+    indices = tf.random.experimental.index_shuffle(
+        position * batch_size + tf.range(batch_size, dtype=tf.int64),
+        seed=tf.stack([epoch, tf.constant(seed, tf.int64)]),
+        max_index=count - 1,
+    )
+    return indices, epoch
+
+
+def _rows(images, indices, batch_size):
+    pixels = tf.numpy_function(lambda places: images[places], [indices], np.uint8, stateful=False)
+    return tf.ensure_shape(pixels, (batch_size, *images.shape[1:]))
+
+
+def _normalised(pixels):
+    return tf.cast(pixels, tf.float32) / 127.5 - 1
+
+
+def _endless(batch, first_step, meter=None):
+    dataset = tf.data.Dataset.counter(first_step).map(batch, num_parallel_calls=2, deterministic=True)
+    if meter:
+
+        def counted(*parts):
+            with tf.control_dependencies([tf.numpy_function(meter.count, [], np.int64)]):
+                return tf.nest.map_structure(tf.identity, parts)
+
+        dataset = dataset.map(counted)
+    return _untuned(dataset.prefetch(4))
+
+
+def _untuned(dataset):
     options = tf.data.Options()
     # Autotuning stalls the end of iterators by up to seconds; the numbers above are given by hand.
     options.autotune.enabled = False

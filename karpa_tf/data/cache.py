@@ -11,8 +11,8 @@ from karpa_tf.configs.errors import UserError
 from karpa_tf.data.image_set import ImageSet
 from karpa_tf.files import published_folder
 
-LAYOUT = 1
-"""Part of every fingerprint: raise it when `square` or the files below change."""
+LAYOUT = 2
+"""Part of every fingerprint: raise it when the decoding or the files below change."""
 
 
 def fingerprint(*parts):
@@ -20,15 +20,17 @@ def fingerprint(*parts):
     return hashlib.sha256(json.dumps([LAYOUT, *parts]).encode()).hexdigest()[:16]
 
 
-def cached_images(name, key, preparation, rows):
+def cached_images(name, key, preparation, rows, classes=(), keys=()):
     """Returns the `ImageSet` of the cache, making it first if it is not there.
 
     Args:
         name: name of the set or folder.
         key: `fingerprint` of everything the images depend on.
         preparation: a `Preparation`.
-        rows: function of no arguments whose iterator gives for each picture (image, reason): a uint8 image
-            (side, side, channels) and None, or None and why the picture is left out.
+        rows: function of no arguments whose iterator gives for each picture (image, label, reason): a uint8 image
+            (side, side, channels), the place of its class or -1, and None; or None, -1 and why it is left out.
+        classes: names of the classes; none means that there are no labels.
+        keys: what the pictures of `rows` are called, or nothing.
     """
     directory = _cache_dir(preparation.cache_dir) / f"{Path(name).name or 'images'}-{key}"
     if not (directory / "set.json").exists():
@@ -39,26 +41,35 @@ def cached_images(name, key, preparation, rows):
                 f"Decoded pictures cannot be kept in {directory.parent} ({error}); choose another --cache-dir."
             ) from error
     record = json.loads((directory / "set.json").read_text())
-    shape = (record["count"], preparation.side, preparation.side, preparation.channels)
-    if not record["count"]:
-        images = np.zeros(shape, np.uint8)
-    else:
-        images = np.memmap(directory / "images.bin", np.uint8, mode="r", shape=shape)
-    return ImageSet(name, images, key, tuple(record["skipped"]))
+    kept, labels = np.load(directory / "kept.npy"), np.load(directory / "labels.npy")
+    shape = (len(kept), preparation.side, preparation.side, preparation.channels)
+    images = np.memmap(directory / "images.bin", np.uint8, "r", shape=shape) if len(kept) else np.zeros(shape, np.uint8)
+    return ImageSet(
+        name,
+        images,
+        key,
+        tuple(record["skipped"]),
+        labels if classes else None,
+        tuple(classes),
+        tuple(keys[place] for place in kept) if keys else (),
+    )
 
 
 def _write(directory, rows):
     directory.parent.mkdir(parents=True, exist_ok=True)
     with published_folder(directory) as temporary:
-        count, skipped = 0, []
+        kept, labels, skipped = [], [], []
         with open(temporary / "images.bin", "wb") as file:
-            for image, reason in rows:
+            for place, (image, label, reason) in enumerate(rows):
                 if image is None:
                     skipped.append(reason)
                 else:
                     file.write(image.tobytes())
-                    count += 1
-        (temporary / "set.json").write_text(json.dumps({"count": count, "skipped": skipped}))
+                    kept.append(place)
+                    labels.append(label)
+        np.save(temporary / "kept.npy", np.array(kept, np.int64))
+        np.save(temporary / "labels.npy", np.array(labels, np.int32))
+        (temporary / "set.json").write_text(json.dumps({"count": len(kept), "skipped": skipped}))
 
 
 def _cache_dir(cache_dir):

@@ -1,15 +1,18 @@
 """A folder of pictures, as people have them: nested, of many sizes and kinds, a few of them broken."""
 
+import functools
+import io
 import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from PIL import Image
+import tensorflow as tf
+from PIL import Image, ImageOps
 
 from karpa_tf.configs.errors import UserError
 from karpa_tf.data.cache import cached_images, fingerprint
-from karpa_tf.data.pictures import square
+from karpa_tf.data.decoding import decode_square
 from karpa_tf.data.progress import track
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
@@ -24,15 +27,32 @@ def load_folder(directory, preparation):
         UserError: the folder holds no pictures, none can be read, or some are smaller than the preparation's side
             and `small_images` is "refuse".
     """
-    directory = Path(directory)
     files = find_pictures(directory)
+    return load_files(directory, files, preparation)
+
+
+def load_files(directory, files, preparation, labels=None, classes=()):
+    """Returns the `ImageSet` of some of the pictures below a folder, as `load_folder` does.
+
+    Args:
+        directory: the folder.
+        files: list of paths below it.
+        preparation: a `Preparation`.
+        labels: list of the place in `classes` for every file, or None.
+        classes: names of the classes.
+    """
+    directory = Path(directory)
     if not files:
         raise UserError(
             f"--data {directory} holds no pictures; expected files ending in {', '.join(SUFFIXES)}, at any depth."
         )
-    stats = [(str(file.relative_to(directory)), *_size_and_time(file)) for file in files]
+    keys = [str(file.relative_to(directory)) for file in files]
+    labels = labels or [-1] * len(files)
+    stats = [(key, *_size_and_time(file), label) for key, file, label in zip(keys, files, labels, strict=True)]
     key = fingerprint(str(directory.resolve()), stats, preparation.side, preparation.channels, preparation.small_images)
-    image_set = cached_images(str(directory.resolve()), key, preparation, lambda: _rows(files, preparation))
+    image_set = cached_images(
+        str(directory.resolve()), key, preparation, lambda: _rows(files, labels, preparation), classes, keys
+    )
     if not len(image_set.images):
         raise UserError(
             f"None of the {len(files)} pictures in --data {directory} can be used; the first: {image_set.skipped[0]}"
@@ -59,7 +79,7 @@ def _size_and_time(file):
         return None, None
 
 
-def _rows(files, preparation):
+def _rows(files, labels, preparation):
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         sides = list(_in_order(pool, _side, files, "Looking at pictures"))
         small = {file: side for file, side in zip(files, sides, strict=True) if side and side < preparation.side}
@@ -71,7 +91,9 @@ def _rows(files, preparation):
                 f"{'is' if len(files) == 1 else 'are'}",
                 small[smallest],
             )
-        yield from _in_order(pool, lambda file: _row(file, preparation), files, "Decoding pictures")
+        rows = _in_order(pool, lambda file: _row(file, preparation), files, "Decoding pictures")
+        for (image, reason), label in zip(rows, labels, strict=True):
+            yield image, label, reason
 
 
 def _in_order(pool, function, files, description):
@@ -92,10 +114,44 @@ def _side(file):
 
 
 def _row(file, preparation):
+    """Returns (image, None), or (None, reason) for a picture that is left out."""
+    side = None if preparation.small_images == "enlarge" else _side(file)
+    if side and side < preparation.side:
+        return None, f"{file}: {side} pixels on the shorter side are too few"
+    return try_square(file, preparation.side, preparation.channels)
+
+
+def try_square(file, side, channels):
+    """Returns (`read_square` of a file, None), or (None, the reason why it cannot be read)."""
     try:
-        with Image.open(file) as picture:
-            if min(picture.size) < preparation.side:
-                return None, f"{file}: {picture.size[0]}x{picture.size[1]} is too small"
-            return square(picture, preparation.side, preparation.channels), None
+        return read_square(file, side, channels), None
     except Exception as error:  # As above: whatever is wrong with one file, the others are read.
-        return None, f"{file}: {error}"
+        return None, f"{file}: {_first_line(error)}"
+
+
+def read_square(file, side, channels):
+    """Returns a picture file's largest central square as uint8 (side, side, channels), as `decode_square` does.
+
+    A kind of file that TensorFlow does not know and Pillow does is rewritten as a PNG first.
+    """
+    decode = _decoder(side, channels)
+    data = Path(file).read_bytes()
+    try:
+        return decode(tf.constant(data)).numpy()
+    except tf.errors.OpError:
+        with Image.open(file) as picture:
+            picture = ImageOps.exif_transpose(picture)
+            picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+            buffer = io.BytesIO()
+            picture.save(buffer, format="PNG")
+        return decode(tf.constant(buffer.getvalue())).numpy()
+
+
+@functools.cache
+def _decoder(side, channels):
+    signature = [tf.TensorSpec((), tf.string)]
+    return tf.function(lambda data: decode_square(data, side, channels), input_signature=signature)
+
+
+def _first_line(error):
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

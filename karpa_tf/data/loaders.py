@@ -8,14 +8,15 @@ from karpa_tf.data.digits import load_digits
 from karpa_tf.data.image_folder import load_folder
 from karpa_tf.data.tfds_images import is_prepared, load_tfds
 
-TFDS_NAMES = ("mnist", "fashion_mnist", "cifar10", "celeb_a")
+TFDS_NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100", "celeb_a")
 
 LOADERS = {"digits": load_digits} | {name: functools.partial(load_tfds, name) for name in TFDS_NAMES}
-"""Loaders by name; each takes a `Preparation` and returns an `ImageSet`."""
+"""Loaders by name; each takes a `Preparation` and the name of a split, and returns an `ImageSet`, or None if the set
+has no such split."""
 
 
 def load_images(data, preparation):
-    """Returns the `ImageSet` called `data`: a name in `LOADERS`, a prepared TensorFlow Datasets set, or a folder.
+    """Returns the training `ImageSet` called `data`: a name in `LOADERS`, a prepared TensorFlow Datasets set, a folder.
 
     Args:
         data: name or path; a name wins over a folder of that name, which `./name` reaches.
@@ -24,14 +25,20 @@ def load_images(data, preparation):
     Raises:
         UserError: there is no such set, it cannot be read, or its images are smaller than the preparation's side.
     """
+    loader = known_loader(data, preparation)
+    return loader(preparation, "train") if loader else load_folder(data, preparation)
+
+
+def known_loader(data, preparation):
+    """Returns the loader of the set named `data`, or None if `data` is a folder; raises `UserError` if it is neither."""
     if data in LOADERS:
-        return LOADERS[data](preparation)
+        return LOADERS[data]
     if Path(data).is_dir():
-        return load_folder(data, preparation)
+        return None
     if Path(data).exists():
         raise UserError(f"--data {data} is a file; expected a folder of images or one of {', '.join(LOADERS)}.")
     if is_prepared(data, preparation.data_dir):
-        return load_tfds(data, preparation)
+        return functools.partial(load_tfds, data)
     raise UserError(
         f"--data {data}: there is no such folder, and no set of that name; the known sets are "
         f"{', '.join(LOADERS)}{nearest(data, LOADERS)}"

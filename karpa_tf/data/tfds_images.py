@@ -9,29 +9,42 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from PIL import Image
-
 from karpa_tf.configs.errors import UserError
 from karpa_tf.data.cache import cached_images, fingerprint
-from karpa_tf.data.pictures import square
+from karpa_tf.data.decoding import square
 from karpa_tf.data.progress import track
 
 
-def load_tfds(name, preparation):
-    """Returns the `ImageSet` of a set's training split, downloading and preparing it if it is not there.
+def load_tfds(name, preparation, split="train"):
+    """Returns the `ImageSet` of a set's split, or None if it has none of that name; downloads and prepares at need.
 
     A prepared set is read from its own folder: TensorFlow Datasets is not asked by name, because that looks for
     the set on the network first.
+
+    Args:
+        name: of the set, in TensorFlow Datasets.
+        preparation: a `Preparation`.
+        split: "train", "validation" or "test".
 
     Raises:
         UserError: the set is not prepared and cannot be downloaded, has no pictures, or they are smaller than the
             preparation's side.
     """
+    import tensorflow_datasets as tfds
+
     directory = _prepared_folder(name, preparation.data_dir) or _download(name, preparation.data_dir)
+    builder = tfds.builder_from_directory(str(directory))
+    features = builder.info.features or {}
+    if "train" not in builder.info.splits or "image" not in features:
+        raise UserError(f"{name} in {directory} has no training split with pictures.")
+    if split not in builder.info.splits:
+        return None
+    has_labels = "label" in features and isinstance(features["label"], tfds.features.ClassLabel)
+    classes = features["label"].names if has_labels else ()
     files = sorted((file.name, file.stat().st_size) for file in directory.iterdir())
     info = (directory / "dataset_info.json").read_text()
-    key = fingerprint(name, info, files, preparation.side, preparation.channels)
-    return cached_images(name, key, preparation, lambda: _rows(name, directory, preparation))
+    key = fingerprint(name, split, info, files, preparation.side, preparation.channels)
+    return cached_images(name, key, preparation, lambda: _rows(name, builder, split, preparation, classes), classes)
 
 
 def is_prepared(name, data_dir):
@@ -39,21 +52,20 @@ def is_prepared(name, data_dir):
     return bool(re.fullmatch(r"\w+", name)) and _prepared_folder(name, data_dir) is not None
 
 
-def _rows(name, directory, preparation):
+def _rows(name, builder, split, preparation, classes):
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder_from_directory(str(directory))
-    if "train" not in builder.info.splits or "image" not in (builder.info.features or {}):
-        raise UserError(f"{name} in {directory} has no training split with pictures.")
-    examples = builder.as_dataset(split="train", shuffle_files=False)
-    count = builder.info.splits["train"].num_examples
-    for example in track(tfds.as_numpy(examples), f"Reading {name}", total=count):
+    examples = builder.as_dataset(split=split, shuffle_files=False)
+    count = builder.info.splits[split].num_examples
+    shape = (preparation.side, preparation.side, preparation.channels)
+    for example in track(tfds.as_numpy(examples), f"Reading {name} ({split})", total=count):
         pixels = example["image"]
         side = min(pixels.shape[:2])
-        if side < preparation.side:
+        if side < preparation.side and preparation.small_images != "enlarge":
             raise preparation.too_small(f"The pictures of {name} ({pixels.shape[1]}x{pixels.shape[0]}) are", side)
-        picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-        yield square(picture, preparation.side, preparation.channels), None
+        if pixels.shape != shape:
+            pixels = square(pixels, preparation.side, preparation.channels).numpy()
+        yield pixels, int(example["label"]) if classes else -1, None
 
 
 def _root(data_dir):

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import tensorflow as tf
+
+from karpa_tf.configs.errors import UserError
 from karpa_tf.files import published_folder
 
 
@@ -32,3 +35,33 @@ def list_versions(base):
     """Returns the published version numbers in ascending order."""
     base = Path(base)
     return sorted(int(path.name) for path in base.iterdir() if path.name.isdigit()) if base.is_dir() else []
+
+
+def load_version(directory):
+    """Returns the signatures of a SavedModel.
+
+    Args:
+        directory: a version's folder, or that of all versions, of which the newest is taken.
+
+    Raises:
+        UserError: there is none, or it cannot be loaded.
+    """
+    folder = Path(directory)
+    versions = list_versions(folder)
+    if versions:
+        folder = folder / str(versions[-1])
+    if not (folder / "saved_model.pb").is_file():
+        raise UserError(f"--saved-model {directory} holds no SavedModel; expected saved_models/<name>[/<version>].")
+    try:
+        loaded = tf.saved_model.load(str(folder))
+    except Exception as error:  # TensorFlow raises errors of many kinds for a damaged folder.
+        raise UserError(f"--saved-model {folder} cannot be loaded: {str(error).splitlines()[0]}") from error
+    return _Signatures(loaded)
+
+
+class _Signatures(dict):
+    """Signatures by name; TensorFlow frees the variables as soon as nothing holds what was loaded."""
+
+    def __init__(self, loaded):
+        super().__init__(loaded.signatures)
+        self.loaded = loaded

@@ -3,6 +3,8 @@
 import keras
 from keras import layers
 
+from karpa_tf.models.batch_norm import BatchNormalization
+
 
 def make_cnn(config, input_shape, classes):
     """Maps `images`, float32 (batch, height, width, channels), to `logits`, float32 (batch, classes).
@@ -19,7 +21,7 @@ def make_cnn(config, input_shape, classes):
     for stage, width in enumerate(config.widths):
         x = layers.Conv2D(width, config.kernel_size, padding="same", use_bias=not config.batch_norm)(x)
         if config.batch_norm:
-            x = layers.BatchNormalization()(x)
+            x = BatchNormalization()(x)
         x = layers.ReLU()(x)
         last = stage == len(config.widths) - 1
         x = layers.MaxPooling2D(name="features" if last else None)(x)

@@ -3,6 +3,8 @@
 import keras
 from keras import layers, ops
 
+from karpa_tf.models.batch_norm import BatchNormalization
+
 
 def make_resnet(config, input_shape, classes):
     """Maps `images`, float32 (batch, height, width, channels), to `logits`, float32 (batch, classes).
@@ -24,7 +26,7 @@ def make_resnet(config, input_shape, classes):
         for i in range(count):
             x = block(x, width, 2 if stage and not i else 1, config)
     if config.block == "wide":
-        x = layers.BatchNormalization()(x)
+        x = BatchNormalization()(x)
     x = layers.ReLU(name="features")(x)
     pooled = layers.GlobalAveragePooling2D(name="pooled")(x)
     logits = layers.Dense(classes, dtype="float32", name="logits")(pooled)
@@ -85,4 +87,4 @@ def _convolution(width, kernel_size=3, stride=1):
 
 
 def _batch_norm(zero=False):
-    return layers.BatchNormalization(gamma_initializer="zeros" if zero else "ones", momentum=0.9, epsilon=1e-5)
+    return BatchNormalization(gamma_initializer="zeros" if zero else "ones", momentum=0.9, epsilon=1e-5)

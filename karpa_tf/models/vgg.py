@@ -3,6 +3,8 @@
 import keras
 from keras import layers
 
+from karpa_tf.models.batch_norm import BatchNormalization
+
 
 def make_vgg(config, input_shape, classes):
     """Maps `images`, float32 (batch, height, width, channels), to `logits`, float32 (batch, classes).
@@ -22,7 +24,7 @@ def make_vgg(config, input_shape, classes):
                 x
             )
             if config.batch_norm:
-                x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+                x = BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
             x = layers.ReLU()(x)
         last = stage == len(config.widths) - 1
         x = layers.MaxPooling2D(name="features" if last else None)(x)

@@ -24,7 +24,7 @@ class GAN(keras.Model):
             The first steps use (1 + t) / (10 + t) where that is smaller, so that the initial weights fade at once.
 
     Attributes:
-        sampler: the generator to sample from, export and evaluate: its weights are the moving average of the trained
+        exported: the generator to sample from, export and evaluate: its weights are the moving average of the trained
             generator's, or it is the generator itself if `ema` is 0.
     """
 
@@ -33,11 +33,11 @@ class GAN(keras.Model):
         self.generator = generator
         self.discriminator = discriminator
         self.ema = ema
-        self.sampler = generator
+        self.exported = generator
         if ema:
-            self.sampler = keras.models.clone_model(generator)
-            self.sampler.set_weights(generator.get_weights())
-            self.sampler.trainable = False
+            self.exported = keras.models.clone_model(generator)
+            self.exported.set_weights(generator.get_weights())
+            self.exported.trainable = False
         self.g_loss = keras.metrics.Mean(name="g_loss")
         self.d_loss_real = keras.metrics.Mean(name="d_loss_real")
         self.d_loss_fake = keras.metrics.Mean(name="d_loss_fake")
@@ -63,8 +63,8 @@ class GAN(keras.Model):
         return [self.g_loss, self.d_loss_real, self.d_loss_fake, self.d_real, self.d_fake]
 
     def call(self, noise, training=False):
-        """Returns images of the sampler, float32 (batch, side, side, channels) in [-1, 1]."""
-        return self.sampler(noise, training=training)
+        """Returns images of the exported generator, float32 (batch, side, side, channels) in [-1, 1]."""
+        return self.exported(noise, training=training)
 
     def train_step(self, data):
         images, noise = data
@@ -90,13 +90,13 @@ class GAN(keras.Model):
     def test_step(self, data):
         images, noise = data
         real_logits = self.discriminator(images, training=False)
-        fake_logits = self.discriminator(self.sampler(noise, training=False), training=False)
+        fake_logits = self.discriminator(self.exported(noise, training=False), training=False)
         return self._report(_losses(real_logits, fake_logits), real_logits, fake_logits)
 
     def _move_averages(self):
         step = tf.cast(self.generator_optimizer.iterations.value, tf.float32)  # 1 after the first update
         decay = tf.minimum(self.ema, (1 + step) / (10 + step))
-        strategy.update_averages(self.sampler.weights, self.generator.weights, decay)
+        strategy.update_averages(self.exported.weights, self.generator.weights, decay)
 
     def _report(self, losses, real_logits, fake_logits):
         self.g_loss.update_state(losses["g_loss"])

@@ -1,0 +1,104 @@
+"""Measures a trained classifier on every picture of a set.
+
+$ python -m apps.evaluate_classifier --run runs/train_classifier/...              the run's own test part
+$ python -m apps.evaluate_classifier --run runs/train_classifier/... --data DIR   other pictures, by class
+$ python -m apps.evaluate_classifier --saved-model saved_models/cnn_digits/1 --data digits
+
+Writes report.json, confusion.csv and .png, reliability.png, mistakes.csv and .png.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from karpa_tf import cli
+from karpa_tf.configs.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Flags of this program."""
+
+    run: str | None = None
+    """Folder of a run of train_classifier."""
+
+    saved_model: str | None = None
+    """Folder of an exported version, in place of --run."""
+
+    data: str | None = None
+    """A known data set, or a folder with a folder of pictures for each class; None is what the run was trained on."""
+
+    part: Literal["test", "validation", "train"] = "test"
+    """Which part of the data; a folder of --data without parts is taken whole."""
+
+    out: str | None = None
+    """Where the report goes; None is eval/ in the run folder, or eval/ here for --saved-model."""
+
+    data_dir: str | None = None
+    """Where TensorFlow Datasets keeps its prepared sets; None is ~/tensorflow_datasets."""
+
+    cache_dir: str | None = None
+    """Where decoded pictures are kept for the next start; None is $KARPA_CACHE, or ~/.cache/karpa_tf."""
+
+    verbose: bool = False
+    """Show TensorFlow's own messages."""
+
+
+def run(config):
+    """Writes the report and returns what is in `report.json`."""
+    if (config.run is None) == (config.saved_model is None):
+        raise UserError("Name one of --run DIR and --saved-model DIR: the classifier to measure.")
+    if config.saved_model and not config.data:
+        raise UserError("--saved-model needs --data: a known set, or a folder with a folder of pictures per class.")
+
+    from karpa_tf import classifier_runs, evaluation, files
+    from karpa_tf.data.pictures import Preparation
+    from karpa_tf.data.splits import load_splits
+    from karpa_tf.export.versions import load_version
+    from karpa_tf.runs import Run
+
+    # Model
+    if config.run:
+        model, trained, classes = classifier_runs.load_classifier(Run(config.run))
+        side, channels = model.input_shape[2:]
+    else:
+        exported, classes, (side, channels) = evaluation.load_exported(load_version(config.saved_model))
+
+    # Data
+    preparation = Preparation(
+        side,
+        channels,
+        config.data_dir or (trained.data_dir if config.run else None),
+        config.cache_dir or (trained.cache_dir if config.run else None),
+        small_images="enlarge",
+    )
+    if config.data:
+        splits = load_splits(config.data, preparation, 0, 0)
+        part = splits.parts().get(config.part) if splits.has_parts else splits.train
+    else:
+        share = trained.validation_share if trained.validate_on == "validation" else 0
+        part = load_splits(trained.data, preparation, share, trained.test_share).parts().get(config.part)
+    if part is None:
+        raise UserError(f"The data has no {config.part} part; choose another --part.")
+    part = part.with_classes(classes)
+    print(part.summary())
+
+    # Evaluate
+    probabilities = evaluation.scores(model, part.images) if config.run else exported(part.images)
+    out = Path(config.out or (Run(config.run).eval if config.run else "eval"))
+    files.require_writable(out, "--out")
+    out.mkdir(parents=True, exist_ok=True)
+    report = evaluation.save_report(out, part, probabilities)
+    for name in (name for name, value in report.items() if isinstance(value, float)):
+        print(f"{name.replace('_', ' '):16} {report[name]:.4f}")
+    print(f"Report           {out}")
+    return report
+
+
+def main():
+    with cli.errors():
+        run(cli.parse(Config(), __doc__))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""Trains an image classifier, evaluates it in full and exports it for TF Serving.
+
+$ python -m apps.train_classifier                      1,797 handwritten digits, no network
+$ python -m apps.train_classifier mnist                a set of TensorFlow Datasets
+$ python -m apps.train_classifier --data ~/pictures    your own: one folder per class, or train/<class>/...
+"""
+
+import dataclasses
+from pathlib import Path
+
+from karpa_tf import cli
+from karpa_tf.configs.classifier_presets import PRESETS
+from karpa_tf.configs.errors import UserError
+
+CURVES = {
+    "Loss (nats)": ("loss", "val_loss"),
+    "Accuracy": ("accuracy", "val_accuracy"),
+    "Images per second": ("images_per_second",),
+}
+
+
+def run(config):
+    """Trains, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
+    import numpy as np
+
+    from karpa_tf import checkpoints, classifier_runs, files, optimizers, plots, runs, strategy
+    from karpa_tf.callbacks.early_stopping import EarlyStopping
+    from karpa_tf.callbacks.input_watch import InputWatch
+    from karpa_tf.callbacks.metrics_log import MetricsLog
+    from karpa_tf.callbacks.progress import Progress
+    from karpa_tf.callbacks.thaw import Thaw
+    from karpa_tf.callbacks.watch import StopIfNotFinite, warn
+    from karpa_tf.data.augmentation import make_augmentation
+    from karpa_tf.data.batches import InputMeter, evaluation_batches, labelled_batches
+    from karpa_tf.data.pictures import Preparation
+    from karpa_tf.data.splits import load_splits
+    from karpa_tf.evaluation import save_report, scores
+    from karpa_tf.export.classifier import export_classifier
+    from karpa_tf.models import classifiers, speed_cnn
+    from karpa_tf.trainers.classifier import Classifier
+
+    # Data
+    config = classifier_runs.with_network_of_init(config)
+    strategy.set_up(config)
+    devices = strategy.choose(config.strategy)
+    strategy.require_divisible(config.batch_size, devices, config.optimization.accumulate)
+    preparation = Preparation(
+        side=config.side,
+        channels=config.channels,
+        data_dir=config.data_dir,
+        cache_dir=config.cache_dir,
+        small_images=config.small_images,
+        advice="--side {} or --small-images enlarge".format,
+    )
+    validation_share = config.validation_share if config.validate_on == "validation" else 0
+    splits = load_splits(config.data, preparation, validation_share, config.test_share)
+    print(splits.summary())
+    for sentence in splits.warnings():
+        warn(sentence)
+    steps_per_epoch = len(splits.train.images) // config.batch_size
+    if not steps_per_epoch:
+        raise UserError(
+            f"--batch-size {config.batch_size} is larger than the training part: {len(splits.train.images)} pictures."
+        )
+    steps = config.epochs * steps_per_epoch
+    watched = None if config.validate_on == "none" else splits.parts().get(config.validate_on)
+    if config.early_stopping and watched is None:
+        raise UserError("--early-stopping needs a validation part; raise --validation-share.")
+
+    # Model
+    shape = (config.side, config.side, config.channels)
+    with devices.scope():
+        model = classifiers.make_classifier(config.model, shape, len(splits.classes))
+        if config.transfer.init:
+            classifier_runs.start_from_init(model, config)
+        elif config.model.family == "speed_cnn":
+            speed_cnn.whiten(model, splits.train.images[:: -(-len(splits.train.images) // 5000)])
+        if config.transfer.freeze == "features":
+            classifiers.freeze_batch_norm(model)
+        weights = splits.class_weights() if config.class_weights == "balanced" else None
+        trainer = Classifier(model, config.label_smoothing, weights, config.optimization.ema)
+        trainer.compile(
+            optimizers.make_groups(
+                config.optimization,
+                config.learning_rate,
+                optimizers.make_parts(classifiers.split_by_depth(model), config.transfer, steps_per_epoch),
+                steps,
+                steps_per_epoch,
+                scale_loss=config.precision == "mixed_float16",
+            ),
+            config.optimization.clip_norm,
+            config.optimization.accumulate,
+            jit_compile=strategy.jit_compile(config.jit, devices),
+        )
+    counts = [sum(int(np.prod(v.shape)) for v in some) for some in (model.weights, trainer.learning_variables)]
+    print(f"{model.name} for {'x'.join(map(str, shape))}: {counts[0]:,} weights, of which {counts[1]:,} learn")
+    print(f"{config.epochs} epochs of {steps_per_epoch} steps of {config.batch_size} on {strategy.describe(devices)}")
+    files.require_writable(config.export_dir, "--export-dir")
+    if config.dry_run:
+        print(f"Would write {runs.planned_folder(config, 'train_classifier')}, {Path(config.export_dir, config.name)}")
+        return None
+
+    # Fit
+    run = runs.open_run(config, "train_classifier")
+    run.record(data=splits.record(), device=strategy.describe(devices))
+    checkpoint = checkpoints.latest(run.checkpoints)
+    done = checkpoints.restore(trainer, checkpoint) if checkpoint else {"epoch": 0, "step": 0}
+    print(f"Run folder {run.path}" + (f", continued after epoch {done['epoch']}" if checkpoint else ""))
+    print(f"To go on after a stop: python -m apps.train_classifier --config {run.config_file} --run {run.path}")
+    meter = InputMeter()
+    watch = InputWatch(meter)
+    augment = make_augmentation(config.augmentation, shape) if config.augmentation.changes() else None
+    validation = evaluation_batches(watched, config.batch_size) if watched else None
+    names = [f"val_{metric.name}" for metric in trainer.metrics] if watched else []
+    callbacks = [
+        StopIfNotFinite(lambda: checkpoints.latest(run.checkpoints), done["step"]),
+        Thaw(steps_per_epoch),
+        watch,
+        MetricsLog(run, config.batch_size, config.log_every, done["step"], names),
+    ]
+    if config.early_stopping:
+        callbacks.append(EarlyStopping(run.checkpoints, config.early_stopping))
+    with Progress(done["epoch"]) as progress:
+        trainer.fit(
+            labelled_batches(splits.train, config.batch_size, config.seed, augment, done["step"], meter),
+            validation_data=validation,
+            epochs=config.epochs,
+            initial_epoch=done["epoch"],
+            steps_per_epoch=steps_per_epoch,
+            shuffle=False,  # The batches come in an order of their own.
+            verbose=0,
+            callbacks=[*callbacks, checkpoints.Checkpoint(run.checkpoints, steps_per_epoch), progress],
+        )
+    if watch.begun:
+        run.record(input_bound_share=watch.share)
+        print(f"Input-bound: {watch.share:.1%} of the steps waited for data")
+
+    # Evaluate
+    plots.save_curves(run.curves_file, run.read_metrics(), CURVES)
+    if classifier_runs.best_weights(run):
+        trainer.exported.load_weights(classifier_runs.best_weights(run))
+    best = classifiers.with_views(trainer.exported, config.views)
+    part = splits.test or splits.validation
+    if part is not None:
+        report = save_report(run.eval, part, scores(best, part.images))
+        print(f"Test accuracy {report['accuracy']:.2%} of {report['count']:,} pictures; see {run.eval}")
+
+    # Export
+    saved_model = run.facts().get("saved_model")
+    if not (saved_model and Path(saved_model).is_dir()):
+        saved_model = export_classifier(best, splits.classes, Path(config.export_dir, config.name))
+        run.record(saved_model=str(saved_model))
+    print(f"Curves      {run.curves_file}\nSavedModel  {saved_model}")
+    return run
+
+
+def main():
+    with cli.errors():
+        run(cli.parse(PRESETS, __doc__, implied="pictures"))
+
+
+if __name__ == "__main__":
+    main()

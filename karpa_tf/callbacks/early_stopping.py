@@ -1,0 +1,41 @@
+"""Ends a run that gets no better, and keeps its best weights."""
+
+import json
+
+import keras
+
+from karpa_tf.files import write_text
+
+
+class EarlyStopping(keras.callbacks.Callback):
+    """Stops after so many epochs without a lower validation loss; the best epoch's weights are on disk.
+
+    What was best, and when, is read from disk after an interruption (Keras' own forgets it).
+
+    Args:
+        directory: the run's `checkpoints` folder; gets `best.weights.h5` and `best.json`.
+        patience: epochs.
+        first_epoch: epochs made before this start.
+    """
+
+    def __init__(self, directory, patience, first_epoch=0):
+        super().__init__()
+        self.weights, self.record = directory / "best.weights.h5", directory / "best.json"
+        self.patience, self.first_epoch = patience, first_epoch
+
+    def on_train_begin(self, logs=None):
+        self.best = {"epoch": 0, "val_loss": float("inf")}
+        if self.record.exists() and self.weights.exists():
+            self.best = json.loads(self.record.read_text())
+
+    def on_epoch_end(self, epoch, logs=None):
+        done = epoch + 1
+        if logs["val_loss"] < self.best["val_loss"]:
+            self.best = {"epoch": done, "val_loss": float(logs["val_loss"])}
+            temporary = self.weights.with_name("writing.weights.h5")
+            self.model.exported.save_weights(temporary)
+            temporary.rename(self.weights)
+            write_text(self.record, json.dumps(self.best))
+        elif done - self.best["epoch"] >= self.patience:
+            self.model.stop_training = True
+            print(f"Stopped after epoch {done}: the best was epoch {self.best['epoch']}.")

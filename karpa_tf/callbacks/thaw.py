@@ -1,0 +1,25 @@
+"""Frozen layers begin to learn one part after another (Howard and Ruder 2018, section 3.3)."""
+
+import keras
+import numpy as np
+
+
+class Thaw(keras.callbacks.Callback):
+    """Lets the parts of a `Classifier` learn from the epoch on at which their turn comes.
+
+    Args:
+        steps_per_epoch: number of steps that `fit` makes in one epoch.
+    """
+
+    def __init__(self, steps_per_epoch):
+        super().__init__()
+        self.steps_per_epoch = steps_per_epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        before = len(self.model.learning)
+        step = epoch * self.steps_per_epoch
+        if any(group.first_step <= step for group in self.model.groups if group not in self.model.learning):
+            self.model.learn_from(step)
+        if len(self.model.learning) != before:
+            count = sum(int(np.prod(variable.shape)) for variable in self.model.learning_variables)
+            print(f"From epoch {epoch + 1} on {count:,} weights learn.")

@@ -1,0 +1,86 @@
+"""Classifiers that have been trained: a run folder's config, model and weights."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+
+from karpa_tf import checkpoints
+from karpa_tf.configs.application import APPLICATIONS, ApplicationConfig
+from karpa_tf.configs.classifier import FAMILIES, Application
+from karpa_tf.configs.errors import UserError, nearest
+from karpa_tf.configs.run import from_plain
+from karpa_tf.models.application import load_application
+from karpa_tf.models.classifiers import copy_features, make_classifier, with_views
+from karpa_tf.runs import Run
+
+
+def read_config(run):
+    """Returns the config of a classifier's `Run`; raises `UserError` if it holds none, or another kind of run."""
+    values = run.read_config()
+    family = values.get("model", {}).get("family") if isinstance(values, dict) else None
+    if family not in FAMILIES:
+        raise UserError(f"--run {run.path} holds no classifier's run.")
+    return from_plain(FAMILIES[family], values)
+
+
+def load_classifier(run):
+    """Returns the model to use of a run: images, float32 (batch, height, width, channels) in [-1, 1], to logits.
+
+    Its weights are those of the newest checkpoint, or of the best epoch where early stopping kept one; it averages over
+    the views of its config. Returned with the config and the classes' names.
+    """
+    config = read_config(run)
+    classes = run.facts().get("data", {}).get("classes")
+    checkpoint = checkpoints.latest(run.checkpoints)
+    if not (classes and checkpoint):
+        raise UserError(f"--run {run.path} has no checkpoint yet; expected a run of train_classifier that has one.")
+    keras.config.set_dtype_policy(config.precision)
+    model = make_classifier(config.model, (config.side, config.side, config.channels), len(classes))
+    model.load_weights(best_weights(run) or checkpoint / "exported.weights.h5")
+    return with_views(model, config.views), config, tuple(classes)
+
+
+def best_weights(run):
+    """Returns the weights file of the best epoch, or None where early stopping did not ask for one."""
+    file = run.checkpoints / "best.weights.h5"
+    return file if file.exists() else None
+
+
+def with_network_of_init(config):
+    """Returns a config with the network that `--init` names: that of a run, or one of keras.applications."""
+    init = config.transfer.init
+    if init is None:
+        return config
+    if init in APPLICATIONS:
+        model = ApplicationConfig(application=init)
+        if config.model.family == "application":
+            model = dataclasses.replace(config.model, application=init)
+        return _changed(config, Application, model=model)
+    if Path(init).is_dir():
+        other = read_config(Run(init))
+        return _changed(config, type(other), model=other.model, side=other.side, channels=other.channels)
+    raise UserError(
+        f"--init {init} is neither a run folder nor a network of keras.applications{nearest(init, APPLICATIONS)}"
+    )
+
+
+def start_from_init(model, config):
+    """Brings the weights that `--init` names into a new model; the logits stay as they are."""
+    init = config.transfer.init
+    if init in APPLICATIONS:
+        load_application(model, config.model, config.transfer.init_weights)
+        return
+    run = Run(init)
+    classes = run.facts().get("data", {}).get("classes")
+    checkpoint = checkpoints.latest(run.checkpoints)
+    if not (classes and checkpoint):
+        raise UserError(f"--init {init} has no checkpoint yet.")
+    learned = make_classifier(config.model, model.input_shape[1:], len(classes))
+    learned.load_weights(best_weights(run) or checkpoint / "exported.weights.h5")
+    copy_features(model, learned)
+
+
+def _changed(config, kind, **changes):
+    values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    return kind(**(values | changes))

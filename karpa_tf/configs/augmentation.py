@@ -1,0 +1,47 @@
+"""What is done to training pictures, and to them alone."""
+
+import dataclasses
+from typing import Literal
+
+from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.run import flag
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentationConfig:
+    """Changes drawn anew for every picture and epoch; the defaults change nothing."""
+
+    flip: Literal["none", "random", "alternating"] = "none"
+    """Mirror left to right: each epoch by chance, or by chance in the first epoch and every other one after it
+    (alternating: within two epochs every picture is seen from both sides; Jordan 2024, section 3.6)."""
+
+    crop_padding: int = 0
+    """Shift by up to so many pixels in each direction; the border is filled by reflection."""
+
+    cutout: float = 0.0
+    """Largest share of the area that one grey rectangle hides."""
+
+    mixup: float = 0.0
+    """Alpha of Mixup's beta distribution; 0 mixes nothing."""
+
+    cutmix: float = 0.0
+    """Alpha of CutMix' beta distribution; 0 cuts nothing."""
+
+    randaugment: float = 0.0
+    """Strength of RandAugment's two operations, up to 1."""
+
+    def __post_init__(self):
+        if self.crop_padding < 0:
+            raise UserError(f"--crop-padding must be at least 0; received {self.crop_padding}.")
+        for field in ("cutout", "randaugment"):
+            if not 0 <= getattr(self, field) <= 1:
+                raise UserError(f"{flag(field)} must be from 0 to 1; received {getattr(self, field)}.")
+        for field in ("mixup", "cutmix"):
+            if not 0 <= getattr(self, field) < float("inf"):
+                raise UserError(f"{flag(field)} must be at least 0; received {getattr(self, field)}.")
+        if self.mixup and self.cutmix:
+            raise UserError("--mixup and --cutmix exclude each other; set one of them to 0.")
+
+    def changes(self):
+        """Returns whether anything is changed at all."""
+        return self != AugmentationConfig()

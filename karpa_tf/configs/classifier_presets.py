@@ -1,0 +1,147 @@
+"""Recipes for classifiers: data, network, optimizer and augmentation that go together."""
+
+import dataclasses
+
+from karpa_tf.configs import cnn, resnet, vgg
+from karpa_tf.configs.augmentation import AugmentationConfig
+from karpa_tf.configs.classifier import CNN, VGG, Application, ResNet, SpeedCNN
+from karpa_tf.configs.optimizer import OptimizerConfig
+from karpa_tf.configs.speed_cnn import SpeedCNNConfig
+from karpa_tf.configs.transfer import TransferConfig
+
+CIFAR_AUGMENTATION = AugmentationConfig(flip="random", crop_padding=4)
+
+ONE_CYCLE = OptimizerConfig(schedule="one_cycle", warmup_epochs=1.0, start_share=0.2)
+
+RESNET_SGD = OptimizerConfig(optimizer="sgd", weight_decay=5e-4, schedule="cosine", warmup_epochs=1.0)
+
+DIGITS = CNN(
+    name="cnn_digits",
+    data="digits",
+    side=8,
+    channels=1,
+    epochs=60,
+    batch_size=64,
+    learning_rate=2e-3,
+    optimization=dataclasses.replace(ONE_CYCLE, warmup_epochs=5.0),
+    augmentation=AugmentationConfig(crop_padding=1),
+    model=cnn.CNNConfig(widths=(64, 128), dense_widths=(128,), batch_norm=True, dropout=0.4),
+)
+
+MNIST = CNN(
+    name="cnn_mnist",
+    data="mnist",
+    side=28,
+    channels=1,
+    epochs=5,
+    batch_size=128,
+    learning_rate=2e-3,
+    validation_share=0.05,
+    optimization=ONE_CYCLE,
+    augmentation=AugmentationConfig(crop_padding=2),
+    model=cnn.CNNConfig(widths=(32, 64), batch_norm=True, dropout=0.3),
+)
+
+CIFAR10 = SpeedCNN(
+    name="speed_cnn_cifar10",
+    data="cifar10",
+    side=32,
+    epochs=8,
+    batch_size=1000,
+    learning_rate=0.24,
+    label_smoothing=0.2,
+    validation_share=0.0,
+    validate_on="test",
+    views="flip_shift",
+    precision="mixed_bfloat16",
+    log_every=10,
+    optimization=OptimizerConfig(optimizer="muon", momentum=0.6, adam_learning_rate=5e-3, schedule="one_cycle"),
+    augmentation=AugmentationConfig(flip="alternating", crop_padding=2),
+    model=SpeedCNNConfig(),
+)
+
+PICTURES = ResNet(
+    name="resnet_pictures",
+    data="pictures",
+    side=64,
+    epochs=40,
+    batch_size=64,
+    learning_rate=0.05,
+    label_smoothing=0.1,
+    optimization=RESNET_SGD,
+    augmentation=CIFAR_AUGMENTATION,
+    model=resnet.imagenet((2, 2, 2, 2), "basic", stem="3x3"),
+)
+
+PRESETS = {
+    "digits": DIGITS,
+    "smoke": dataclasses.replace(
+        DIGITS, name="cnn_smoke", epochs=1, batch_size=128, model=cnn.CNNConfig(widths=(8,), dense_widths=(16,))
+    ),
+    "mnist": MNIST,
+    "fashion_mnist": dataclasses.replace(
+        MNIST, name="cnn_fashion_mnist", data="fashion_mnist", epochs=15, augmentation=CIFAR_AUGMENTATION
+    ),
+    "cifar10": CIFAR10,
+    "cifar10_resnet20": ResNet(
+        name="resnet20_cifar10",
+        data="cifar10",
+        epochs=160,
+        batch_size=128,
+        learning_rate=0.1,
+        optimization=RESNET_SGD,
+        augmentation=CIFAR_AUGMENTATION,
+        model=resnet.cifar(20),
+    ),
+    "cifar10_wrn16_4": ResNet(
+        name="wrn16_4_cifar10",
+        data="cifar10",
+        epochs=100,
+        batch_size=128,
+        learning_rate=0.1,
+        optimization=RESNET_SGD,
+        augmentation=dataclasses.replace(CIFAR_AUGMENTATION, cutout=0.25),
+        model=resnet.wide(16, 4),
+    ),
+    "cifar10_vgg16": VGG(
+        name="vgg16_cifar10",
+        data="cifar10",
+        epochs=100,
+        batch_size=128,
+        learning_rate=0.05,
+        optimization=RESNET_SGD,
+        augmentation=CIFAR_AUGMENTATION,
+        model=vgg.for_32(16),
+    ),
+    "cifar100": dataclasses.replace(CIFAR10, name="speed_cnn_cifar100", data="cifar100", epochs=16),
+    "pictures": PICTURES,
+    "pictures_resnet50": dataclasses.replace(
+        PICTURES,
+        name="resnet50_pictures",
+        side=224,
+        model=resnet.imagenet((3, 4, 6, 3), "bottleneck"),
+        augmentation=AugmentationConfig(flip="random", crop_padding=28),
+    ),
+    "pictures_vgg16": VGG(
+        name="vgg16_pictures",
+        data="pictures",
+        side=224,
+        epochs=40,
+        batch_size=64,
+        learning_rate=0.01,
+        optimization=RESNET_SGD,
+        augmentation=AugmentationConfig(flip="random", crop_padding=28),
+        model=vgg.for_224(16),
+    ),
+    "transfer": Application(
+        name="transfer",
+        data="pictures",
+        side=224,
+        epochs=10,
+        batch_size=32,
+        learning_rate=1e-3,
+        optimization=OptimizerConfig(optimizer="adamw", weight_decay=0.05, schedule="cosine", warmup_epochs=0.5),
+        augmentation=AugmentationConfig(flip="random", crop_padding=28),
+        transfer=TransferConfig(init="MobileNetV2", freeze="features"),
+    ),
+}

@@ -1,0 +1,133 @@
+"""A classifier on every picture of a set: figures, tables and pictures of where it fails."""
+
+import csv
+import json
+
+import numpy as np
+import tensorflow as tf
+
+from karpa_tf import metrics, plots
+from karpa_tf.configs.errors import UserError
+from karpa_tf.data.progress import track
+
+BATCH = 250
+"""Pictures at a time; the last batch is filled up, so that there is one shape."""
+
+MISTAKES = 36
+"""Most confident mistakes that are shown."""
+
+
+def scores(model, images):
+    """Returns the probabilities of a classifier, float64 (n, classes), for every image, in order.
+
+    Args:
+        model: images, float32 (batch, height, width, channels) in [-1, 1], to logits.
+        images: uint8 (n, height, width, channels); an array or a memory map.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec((BATCH, *images.shape[1:]), tf.uint8)])
+    def probabilities(pixels):
+        return tf.nn.softmax(tf.cast(model(tf.cast(pixels, tf.float32) / 127.5 - 1, training=False), tf.float32))
+
+    return in_batches(probabilities, images)
+
+
+def load_exported(signatures):
+    """Returns what `scores` would, as a function of images, from the signatures of an exported classifier.
+
+    Args:
+        signatures: of a SavedModel that `export_classifier` wrote.
+
+    Returns:
+        The function; the classes' names; and the side and the channels of the images.
+
+    Raises:
+        UserError: the SavedModel is no classifier.
+    """
+    if "images" not in signatures or "scores" not in signatures["images"].structured_outputs:
+        raise UserError(f"The SavedModel is no classifier; its signatures are {', '.join(signatures)}.")
+    answer = signatures["images"]
+    _, side, _, channels = answer.structured_input_signature[1]["images"].shape
+    names = answer(images=tf.zeros((1, side, side, channels), tf.uint8))["classes"][0].numpy()
+    classes = tuple(name.decode() for name in names)
+    return lambda images: in_batches(lambda pixels: answer(images=pixels)["scores"], images), classes, (side, channels)
+
+
+def in_batches(probabilities, images):
+    """Returns what a function from uint8 (250, ...) to (250, classes) says of any number of images, as float64."""
+    found = []
+    for start in track(range(0, len(images), BATCH), "Evaluating", total=-(-len(images) // BATCH)):
+        pixels = images[start : start + BATCH]
+        count = len(pixels)
+        if count < BATCH:
+            pixels = np.concatenate([pixels, np.zeros((BATCH - count, *pixels.shape[1:]), np.uint8)])
+        found.append(np.asarray(probabilities(tf.constant(pixels)), np.float64)[:count])
+    return np.concatenate(found)
+
+
+def save_report(folder, image_set, probabilities):
+    """Writes what is to be known of a classifier's probabilities, and returns the content of `report.json`.
+
+    Files: `report.json` (all figures), `confusion.csv` and `confusion.png`, `reliability.png`, and `mistakes.png` with
+    `mistakes.csv`: the pictures taken most confidently for something else.
+
+    Args:
+        folder: where to; exists.
+        image_set: labelled `ImageSet` of n pictures.
+        probabilities: float (n, classes).
+    """
+    labels, classes = image_set.labels, image_set.classes
+    predictions = probabilities.argmax(1)
+    confusion = metrics.confusion_matrix(labels, predictions, len(classes))
+    reliability = metrics.calibration(labels, probabilities)
+    report = _report(image_set, probabilities, confusion, reliability)
+    (folder / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    _write_table(folder / "confusion.csv", ["true \\ predicted", *classes], zip(classes, *confusion.T, strict=True))
+    plots.save_confusion(folder / "confusion.png", confusion, classes)
+    plots.save_reliability(folder / "reliability.png", reliability)
+    _save_mistakes(folder, image_set, probabilities, predictions)
+    return report
+
+
+def _report(image_set, probabilities, confusion, reliability):
+    labels, classes = image_set.labels, image_set.classes
+    columns = metrics.precision_recall_f1(confusion)
+    present = confusion.sum(1) > 0
+    report = {
+        "data": image_set.name,
+        "fingerprint": image_set.fingerprint,
+        "count": len(labels),
+        "accuracy": metrics.accuracy(labels, probabilities),
+    }
+    for k in (2, 3, 5):
+        if k < len(classes):
+            report[f"top_{k}_accuracy"] = metrics.top_k_accuracy(labels, probabilities, k)
+    report["log_loss"] = metrics.log_loss(labels, probabilities)
+    report["ece"] = reliability["ece"]
+    for name, values in zip(("precision", "recall", "f1"), columns, strict=True):
+        report[f"macro_{name}"] = float(values[present].mean())
+    report["classes"] = {
+        name: {"precision": p, "recall": r, "f1": f, "count": int(n)}
+        for name, p, r, f, n in zip(classes, *(column.tolist() for column in columns), confusion.sum(1), strict=True)
+    }
+    return report
+
+
+def _save_mistakes(folder, image_set, probabilities, predictions):
+    wrong = np.flatnonzero(predictions != image_set.labels)
+    worst = wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:MISTAKES]
+    names = image_set.keys or [str(place) for place in range(len(image_set.images))]
+    rows = []
+    for place in worst:
+        true, taken_for = (image_set.classes[label[place]] for label in (image_set.labels, predictions))
+        rows.append((names[place], true, taken_for, f"{probabilities[place].max():.6f}"))
+    _write_table(folder / "mistakes.csv", ["picture", "true", "predicted", "probability"], rows)
+    captions = [f"{true}\n→ {taken_for} {float(p):.0%}" for _, true, taken_for, p in rows]
+    plots.save_captioned(folder / "mistakes.png", image_set.images[worst], captions)
+
+
+def _write_table(path, header, rows):
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(header)
+        table.writerows(rows)

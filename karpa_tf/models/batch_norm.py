@@ -1,0 +1,43 @@
+"""Batch normalisation by TensorFlow's one fused kernel, which Keras 3 leaves unused."""
+
+import keras
+import tensorflow as tf
+
+
+@keras.saving.register_keras_serializable("karpa_tf")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """`keras.layers.BatchNormalization` of the last axis, over float (batch, height, width, channels), by one kernel.
+
+    Same arguments, weights and results (to rounding) as Keras 3.15's, which computes in seven steps and, under a mixed
+    policy, in float32; this one reads and writes the compute dtype and keeps the statistics in float32. Inputs of
+    other ranks, and masks, take Keras' own way.
+
+    Every replica normalises with the statistics of its own share of the batch, and moves its own averages.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        if len(inputs.shape) != 4 or mask is not None or self.axis not in (-1, 3):
+            return super().call(inputs, training=training, mask=mask)
+        training = bool(training) and self.trainable
+        x = tf.cast(inputs, self.compute_dtype)
+        channels = inputs.shape[-1]
+        gamma = tf.convert_to_tensor(self.gamma, tf.float32) if self.scale else tf.ones(channels)
+        beta = tf.convert_to_tensor(self.beta, tf.float32) if self.center else tf.zeros(channels)
+        if not training:
+            outputs, *_ = tf.compat.v1.nn.fused_batch_norm(
+                x,
+                gamma,
+                beta,
+                tf.convert_to_tensor(self.moving_mean, tf.float32),
+                tf.convert_to_tensor(self.moving_variance, tf.float32),
+                epsilon=self.epsilon,
+                is_training=False,
+            )
+            return outputs
+        outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, epsilon=self.epsilon)[:3]
+        # The kernel reports the unbiased variance, n / (n - 1) times that which Keras keeps.
+        count = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), tf.float32)
+        variance *= (count - 1) / count
+        for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            average.assign(average * self.momentum + tf.stop_gradient(value) * (1 - self.momentum))
+        return outputs
