@@ -5,7 +5,6 @@ $ python -m apps.train_classifier mnist                a set of TensorFlow Datas
 $ python -m apps.train_classifier --data ~/pictures    your own: one folder per class, or train/<class>/...
 """
 
-import dataclasses
 from pathlib import Path
 
 from karpa_tf import cli
@@ -118,13 +117,15 @@ def run(config):
         watch,
         MetricsLog(run, config.batch_size, config.log_every, done["step"], names),
     ]
+    epochs = config.epochs
     if config.early_stopping:
         callbacks.append(EarlyStopping(run.checkpoints, config.early_stopping))
+        epochs = done["epoch"] if callbacks[-1].is_over(done["epoch"]) else epochs
     with Progress(done["epoch"]) as progress:
         trainer.fit(
             labelled_batches(splits.train, config.batch_size, config.seed, augment, done["step"], meter),
             validation_data=validation,
-            epochs=config.epochs,
+            epochs=epochs,
             initial_epoch=done["epoch"],
             steps_per_epoch=steps_per_epoch,
             shuffle=False,  # The batches come in an order of their own.
@@ -137,9 +138,7 @@ def run(config):
 
     # Evaluate
     plots.save_curves(run.curves_file, run.read_metrics(), CURVES)
-    if classifier_runs.best_weights(run):
-        trainer.exported.load_weights(classifier_runs.best_weights(run))
-    best = classifiers.with_views(trainer.exported, config.views)
+    best, *_ = classifier_runs.load_classifier(run)
     part = splits.test or splits.validation
     if part is not None:
         report = save_report(run.eval, part, scores(best, part.images))

@@ -28,14 +28,15 @@ def load_classifier(run):
     """Returns the model to use of a run: images, float32 (batch, height, width, channels) in [-1, 1], to logits.
 
     Its weights are those of the newest checkpoint, or of the best epoch where early stopping kept one; it averages over
-    the views of its config. Returned with the config and the classes' names.
+    the views of its config, and computes in float32 whatever it was trained in. Returned with the config and the
+    classes' names.
     """
     config = read_config(run)
     classes = run.facts().get("data", {}).get("classes")
     checkpoint = checkpoints.latest(run.checkpoints)
     if not (classes and checkpoint):
         raise UserError(f"--run {run.path} has no checkpoint yet; expected a run of train_classifier that has one.")
-    keras.config.set_dtype_policy(config.precision)
+    keras.config.set_dtype_policy("float32")
     model = make_classifier(config.model, (config.side, config.side, config.channels), len(classes))
     model.load_weights(best_weights(run) or checkpoint / "exported.weights.h5")
     return with_views(model, config.views), config, tuple(classes)

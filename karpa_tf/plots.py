@@ -1,12 +1,23 @@
 """Pictures for people: sheets of samples, films of them, curves. The only file that imports matplotlib."""
 
 import math
+import warnings
 
 import numpy as np
 from PIL import Image, ImageOps
 
 SMALLEST_TILE = 48
 """Tiles of fewer pixels are enlarged by a whole factor, so that a digit can be seen."""
+
+OTHER_SCRIPTS = (
+    "Noto Sans CJK JP",
+    "Noto Sans",
+    "Hiragino Sans",
+    "Microsoft YaHei",
+    "Arial Unicode MS",
+    "WenQuanYi Zen Hei",
+)
+"""Fonts that letters are looked up in which Matplotlib's own lacks, where they are installed."""
 
 LARGEST_FRAME = 320
 """Films are made no larger, in pixels, so that a GIF stays fit for a page."""
@@ -75,12 +86,8 @@ def save_curves(path, rows, panels):
         panels: dict from the title of a panel to the names of its lines; one that no row has is not drawn, one that few
             rows have is drawn with its points.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.2 * len(panels)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
+    figure, axes = _figure((9, 3.2 * len(panels)), len(panels))
+    axes = np.ravel(axes)
     for axis, (title, names) in zip(axes, panels.items(), strict=True):
         for name in names:
             having = [row for row in rows if name in row]
@@ -94,9 +101,13 @@ def save_curves(path, rows, panels):
             axis.plot(steps, _smooth(values), linewidth=1.8, color=line.get_color(), label=name)
         axis.set_title(title, loc="left")
         axis.grid(alpha=0.25)
-        axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+        if axis.lines:
+            axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    for axis in axes:
+        axis.sharex(axes[-1])
+        axis.label_outer()
     axes[-1].set_xlabel("step")
-    figure.savefig(path, dpi=110)
+    _save_figure(figure, path)
 
 
 def save_confusion(path, confusion, classes):
@@ -122,7 +133,7 @@ def save_confusion(path, confusion, classes):
             if count:
                 color = "white" if shares[row, column] > 0.5 else "black"
                 axis.text(column, row, f"{count}", ha="center", va="center", color=color, fontsize=8)
-    figure.savefig(path, dpi=110)
+    _save_figure(figure, path)
 
 
 def save_reliability(path, reliability):
@@ -147,7 +158,7 @@ def save_reliability(path, reliability):
     lower.set_xlabel("largest probability")
     for axis in (upper, lower):
         axis.set_xlim(0, 1)
-    figure.savefig(path, dpi=110)
+    _save_figure(figure, path)
 
 
 def save_captioned(path, images, captions, columns=6):
@@ -166,16 +177,26 @@ def save_captioned(path, images, captions, columns=6):
     for axis, pixels, caption in zip(np.ravel(axes), images, captions, strict=False):
         axis.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray", vmin=0, vmax=255)
         axis.set_title("\n".join(_short(line, 24) for line in caption.splitlines()), fontsize=9)
-    figure.savefig(path, dpi=80)
+    _save_figure(figure, path, 80)
 
 
 def _figure(size, rows=1, columns=1, **grid):
+    from matplotlib import font_manager, rcParams
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    installed = set(font_manager.fontManager.get_font_names())
+    rcParams["font.family"] = ["DejaVu Sans", *(name for name in OTHER_SCRIPTS if name in installed)]
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, gridspec_kw=grid or None)
+
+
+def _save_figure(figure, path, dpi=110):
+    with warnings.catch_warnings():
+        # Where no font has a letter, a box stands for it; the tables beside the pictures have all names in full.
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        figure.savefig(path, dpi=dpi, bbox_inches="tight", pad_inches=0.1)
 
 
 def _short(name, length=20):

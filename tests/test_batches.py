@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
-from karpa_tf.data.batches import noise_batches
+from karpa_tf.configs.augmentation import AugmentationConfig
+from karpa_tf.data.augmentation import make_augmentation
+from karpa_tf.data.batches import InputMeter, evaluation_batches, labelled_batches, noise_batches
+from karpa_tf.data.image_set import ImageSet
 
 PIXELS = np.arange(23, dtype=np.uint8)[:, None, None, None]  # every picture is its own number
 
@@ -53,3 +56,47 @@ def test_noise_is_standard_normal_and_no_two_rows_are_alike():
     standard_error = 1 / np.sqrt(noise.size)
     assert abs(noise.mean()) < 4 * standard_error
     assert abs(noise.var() - 1) < 4 * np.sqrt(2) * standard_error
+
+
+def labelled(count=23, classes=3):
+    labels = (np.arange(count) % classes).astype(np.int32)
+    return ImageSet("numbers", PIXELS[:count], "0", labels=labels, classes=tuple("abc"[:classes]))
+
+
+def test_labels_stay_with_their_pictures_and_the_order_is_that_of_the_pictures_alone():
+    data = labelled()
+    expected = numbers(noise_batches(PIXELS, 5, 2, seed=3), 12)
+    for (images, targets), places in zip(
+        labelled_batches(data, 5, seed=3).take(12).as_numpy_iterator(), expected, strict=True
+    ):
+        assert np.round((images.ravel() + 1) * 127.5).astype(int).tolist() == places
+        np.testing.assert_array_equal(targets, np.eye(3)[data.labels[places]])
+
+
+def test_augmented_batches_can_start_at_any_step():
+    augment = make_augmentation(AugmentationConfig(flip="random", mixup=0.5), PIXELS.shape[1:])
+    whole = list(labelled_batches(labelled(), 5, 7, augment).take(9).as_numpy_iterator())
+    rest = list(labelled_batches(labelled(), 5, 7, augment, first_step=6).take(3).as_numpy_iterator())
+    for (images, targets), (same_images, same_targets) in zip(whole[6:], rest, strict=True):
+        np.testing.assert_array_equal(images, same_images)
+        np.testing.assert_array_equal(targets, same_targets)
+    assert {tuple(images.ravel()) for images, _ in whole} != {tuple(whole[0][0].ravel())}
+
+
+@pytest.mark.parametrize("count", [1, 5, 12, 23])
+def test_evaluation_sees_every_picture_once_in_order_in_batches_of_one_shape(count):
+    batches = evaluation_batches(labelled(count), 5)
+    assert batches.cardinality() == -(-count // 5)
+    images, targets, weights = (np.concatenate(parts) for parts in zip(*batches.as_numpy_iterator(), strict=True))
+    assert len(images) % 5 == 0 and set(weights) <= {0, 1}
+    kept = np.round((images.ravel() + 1) * 127.5).astype(int)[weights == 1]
+    assert kept.tolist() == list(range(count))
+    np.testing.assert_array_equal(targets[weights == 1], np.eye(3)[np.arange(count) % 3])
+
+
+def test_the_meter_counts_the_batches_that_are_ready():
+    meter = InputMeter()
+    iterator = iter(labelled_batches(labelled(), 5, seed=0, meter=meter))
+    for taken in range(1, 5):
+        next(iterator)
+        assert taken <= meter.ready <= taken + 6  # four ready ones ahead, and one being counted

@@ -4,8 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import test_classifier
 from test_gan import dcgan_trainer, fit
 
+from karpa_tf.callbacks.early_stopping import EarlyStopping
+from karpa_tf.callbacks.input_watch import InputWatch
 from karpa_tf.callbacks.metrics_log import MetricsLog
 from karpa_tf.callbacks.progress import Progress
 from karpa_tf.callbacks.sample_sheets import SampleSheets, diversity
@@ -13,6 +16,7 @@ from karpa_tf.callbacks.watch import DiscriminatorWatch, StopIfNotFinite
 from karpa_tf.callbacks.window_means import WindowMeans
 from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.run import RunConfig
+from karpa_tf.data.batches import evaluation_batches
 from karpa_tf.runs import open_run
 
 
@@ -148,3 +152,58 @@ def test_a_log_file_gets_a_line_per_epoch_but_not_too_many(epochs, lines, capsys
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == lines
     assert printed[-1].startswith(f"epoch {epochs}/{epochs}") and printed[-1].endswith("g_loss 0.250  D(x) 0.500")
+
+
+def classifier_and_batches(pictures):
+    trainer = test_classifier.make_trainer()
+    return trainer, evaluation_batches(test_classifier.labelled(pictures[:11]), 8)
+
+
+def test_validation_stands_in_the_last_row_of_every_epoch(run, pictures):
+    trainer, validation = classifier_and_batches(pictures)
+    log = MetricsLog(run, 8, every=2, validation=("val_loss", "val_accuracy"))
+    history = test_classifier.fit(trainer, pictures, epochs=2, validation_data=validation, callbacks=[log])
+    rows = run.read_metrics()
+    assert [row["step"] for row in rows if "val_loss" in row] == [5, 10]
+    assert [row["val_loss"] for row in rows if "val_loss" in row] == pytest.approx(history["val_loss"], rel=1e-5)
+    assert [row["step"] for row in rows] == [2, 4, 5, 6, 8, 10]
+    assert read_events(run.tensorboard)["val_loss"][-1][0] == 10
+
+
+class Meter:
+    """Always a given number of batches ahead of the step."""
+
+    def __init__(self, ahead):
+        self.ahead, self.ready = ahead, ahead
+
+
+@pytest.mark.parametrize(("ahead", "share"), [(0, 1.0), (1, 0.0), (4, 0.0)])
+def test_a_step_that_finds_no_batch_ready_has_waited(ahead, share):
+    watch = InputWatch(Meter(ahead))
+    for step in range(20):
+        watch.meter.ready = step + ahead
+        watch.on_train_batch_begin(step)
+    assert watch.share == share
+
+
+def test_the_best_epoch_is_kept_on_disk_and_remembered(tmp_path, pictures):
+    trainer = test_classifier.make_trainer()
+    losses = [3.0, 2.0, 2.5, 2.2]
+
+    def watch(stopper, epochs):
+        stopper.set_model(trainer)
+        stopped = []
+        for epoch in epochs:
+            kernel = trainer.exported.trainable_variables[0]
+            kernel.assign(np.full(kernel.shape, epoch))
+            trainer.stop_training = False
+            stopper.on_epoch_end(epoch, {"val_loss": losses[epoch]})
+            stopped.append(trainer.stop_training)
+        return stopped
+
+    assert watch(EarlyStopping(tmp_path, patience=2), range(3)) == [False, False, False]
+    again = EarlyStopping(tmp_path, patience=2)
+    assert again.best == {"epoch": 2, "val_loss": 2.0} and not again.is_over(3) and again.is_over(4)
+    assert watch(again, range(3, 4)) == [True]
+    trainer.exported.load_weights(tmp_path / "best.weights.h5")
+    assert (trainer.exported.trainable_variables[0].numpy() == 1).all()

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -171,3 +172,49 @@ def test_only_programs_that_write_a_config_take_one(capsys):
         with pytest.raises(SystemExit):
             parse("--help", presets=presets)
         assert ("--config FILE" in capsys.readouterr().out) == offered
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    family: Literal["round", "square"] = "round"
+    size: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Shaped(RunConfig):
+    model: Shape = Shape()
+
+
+def test_a_file_is_read_with_the_preset_of_its_family(tmp_path):
+    presets = {"ball": Shaped(epochs=5), "box": Shaped(epochs=7, model=Shape("square"))}
+    file = tmp_path / "config.yaml"
+    file.write_text("model:\n  family: square\n  size: 3\n")
+    assert parse("--config", str(file), presets=presets) == Shaped(epochs=7, model=Shape("square", 3))
+    file.write_text("epochs: 3\n")
+    assert parse("--config", str(file), presets=presets) == Shaped(epochs=3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tool:
+    run: str | None = None
+    files: tuple[str, ...] = ()
+    loud: bool = False
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("a", "b", "--run", "r", "--loud"),
+        ("--run", "r", "a", "--loud", "b"),
+        ("--loud", "a", "b", "--run=r"),
+        ("--files", "a", "b", "--run", "r", "--loud"),
+        ("a", "--files", "b", "--run", "r", "--loud"),
+    ],
+)
+def test_words_that_follow_no_flag_belong_to_one_field(words):
+    assert cli.parse(Tool(), "", args=list(words), words="files") == Tool("r", ("a", "b"), True)
+
+
+def test_without_such_a_field_they_belong_to_nothing():
+    with pytest.raises(UserError, match="a belongs to no flag"):
+        cli.parse(Tool(), "", args=["a"])

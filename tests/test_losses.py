@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -23,3 +24,14 @@ def test_losses_stay_finite_where_the_logarithm_would_not(logit):
     logits = np.array([[logit]], np.float32)
     for loss in (losses.real_loss, losses.fake_loss, losses.non_saturating_loss):
         assert np.isfinite(loss(logits)).all()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_cross_entropy_is_that_of_keras_one_value_per_example(smoothing):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(6, 4)).astype(np.float32) * 3
+    targets = rng.dirichlet(np.ones(4), 6).astype(np.float32)
+    expected = keras.losses.categorical_crossentropy(targets, logits, from_logits=True, label_smoothing=smoothing)
+    found = losses.cross_entropy(targets, logits, smoothing)
+    assert found.shape == (6,)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 from PIL import Image
 
-from karpa_tf import plots
+from karpa_tf import metrics, plots
 
 
 def numbered(count, side=4, channels=1):
@@ -64,3 +65,40 @@ def test_smoothing_keeps_a_straight_line_and_the_mean_of_noise():
     np.testing.assert_allclose(plots._smooth(line)[5:-5], line[5:-5])
     noise = np.random.default_rng(0).normal(size=6000)
     assert plots._smooth(noise).std() < 0.15
+
+
+def test_curves_take_lines_that_few_rows_have_and_leave_out_those_of_none(tmp_path):
+    rows = [{"step": i, "loss": 1 / (i + 1)} | ({"val_loss": 2.0} if i % 5 == 4 else {}) for i in range(20)]
+    plots.save_curves(tmp_path / "curves.png", rows, {"Loss": ("loss", "val_loss"), "None": ("missing",)})
+    assert Image.open(tmp_path / "curves.png").size[0] > 800
+
+
+def colours_of(path):
+    return {tuple(colour) for colour in np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)}
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_a_confusion_matrix_is_drawn_for_any_number_of_classes_in_any_script(tmp_path, classes):
+    confusion = np.diag(np.full(classes, 7))
+    names = ["日本", "Äpfel & Birnen", *(f"a class of a rather long name {i}" for i in range(classes - 2))]
+    plots.save_confusion(tmp_path / "confusion.png", confusion, names)
+    picture = Image.open(tmp_path / "confusion.png")
+    assert picture.size[0] > 400
+    assert (8, 48, 107) in colours_of(tmp_path / "confusion.png")  # the darkest blue: a share of 1
+
+
+def test_reliability_is_drawn_with_empty_bins(tmp_path):
+    found = metrics.calibration(np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]))
+    plots.save_reliability(tmp_path / "reliability.png", found)
+    assert Image.open(tmp_path / "reliability.png").size[1] > 500
+
+
+@pytest.mark.parametrize("count", [0, 1, 8])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_captioned_images_are_drawn_also_if_there_are_none(tmp_path, count, channels):
+    plots.save_captioned(
+        tmp_path / "a.png", numbered(count, 8, channels) if count else numbered(1, 8)[:0], ["x"] * count
+    )
+    drawn = colours_of(tmp_path / "a.png")
+    assert all((10 * (i + 1),) * 3 in drawn for i in range(count))

@@ -15,18 +15,19 @@ class EarlyStopping(keras.callbacks.Callback):
     Args:
         directory: the run's `checkpoints` folder; gets `best.weights.h5` and `best.json`.
         patience: epochs.
-        first_epoch: epochs made before this start.
     """
 
-    def __init__(self, directory, patience, first_epoch=0):
+    def __init__(self, directory, patience):
         super().__init__()
         self.weights, self.record = directory / "best.weights.h5", directory / "best.json"
-        self.patience, self.first_epoch = patience, first_epoch
-
-    def on_train_begin(self, logs=None):
+        self.patience = patience
         self.best = {"epoch": 0, "val_loss": float("inf")}
         if self.record.exists() and self.weights.exists():
             self.best = json.loads(self.record.read_text())
+
+    def is_over(self, epochs):
+        """Returns whether a run of so many epochs has been stopped."""
+        return epochs > 0 and epochs - self.best["epoch"] >= self.patience
 
     def on_epoch_end(self, epoch, logs=None):
         done = epoch + 1
@@ -36,6 +37,6 @@ class EarlyStopping(keras.callbacks.Callback):
             self.model.exported.save_weights(temporary)
             temporary.rename(self.weights)
             write_text(self.record, json.dumps(self.best))
-        elif done - self.best["epoch"] >= self.patience:
+        elif self.is_over(done):
             self.model.stop_training = True
             print(f"Stopped after epoch {done}: the best was epoch {self.best['epoch']}.")

@@ -59,5 +59,6 @@ class Progress(keras.callbacks.Callback):
             print(f"epoch {epoch + 1}/{self.params['epochs']}  {seconds:.1f} s  {self._in_words(logs)}", flush=True)
 
     def _in_words(self, logs):
-        names = [metric.name for metric in self.model.metrics if metric.name in logs]  # `fit` sorts them
+        names = [metric.name for metric in self.model.metrics]  # `fit` sorts them
+        names = [name for name in [*names, *(f"val_{name}" for name in names)] if name in logs]
         return "  ".join(f"{name} {logs[name]:.3f}" for name in names)

@@ -70,10 +70,9 @@ def _reflected(places, size):
 
 
 class _BatchSeed(keras.random.SeedGenerator):
-    """Gives a sequence of seeds that starts at a tensor, int64 (2,)."""
+    """Gives a sequence of seeds that starts at a tensor, int64 (2,), where Keras' own starts at a variable."""
 
-    def __init__(self, start):
-        super().__init__(0)
+    def __init__(self, start):  # not the parent's, which makes the variable
         self.start, self.given = tf.cast(start % 2**31, tf.int32), 0
 
     def next(self, ordered=True):

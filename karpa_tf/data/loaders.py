@@ -30,7 +30,7 @@ def load_images(data, preparation):
 
 
 def known_loader(data, preparation):
-    """Returns the loader of the set named `data`, or None if `data` is a folder; raises `UserError` if it is neither."""
+    """Returns the loader of the set named `data`, or None if it is a folder; raises `UserError` if it is neither."""
     if data in LOADERS:
         return LOADERS[data]
     if Path(data).is_dir():

@@ -116,7 +116,8 @@ def hold_out(image_set, share, purpose):
     for label in range(len(image_set.classes)):
         members = sorted(np.flatnonzero(image_set.labels == label), key=ranks.__getitem__)
         taken[members[: min(round(share * len(members)), max(len(members) - 1, 0))]] = True
-    return image_set.subset(np.flatnonzero(~taken)), image_set.subset(np.flatnonzero(taken))
+    rest = dataclasses.replace(image_set.subset(np.flatnonzero(~taken)), skipped=image_set.skipped)
+    return rest, image_set.subset(np.flatnonzero(taken))
 
 
 def _load_folders(directory, preparation):

@@ -1,5 +1,7 @@
 """Classifiers by family, and what all of them share."""
 
+import itertools
+
 import keras
 from keras import layers, ops
 
@@ -53,7 +55,7 @@ def split_by_depth(model):
     weighted = [layer for layer in model.layers[: last + 1] if layer.trainable_variables]
     bounds = [round(len(weighted) * part / PARTS) for part in range(PARTS, -1, -1)]
     parts = [head]
-    for high, low in zip(bounds[:-1], bounds[1:], strict=True):
+    for high, low in itertools.pairwise(bounds):
         parts.append([variable for layer in weighted[low:high] for variable in layer.trainable_variables])
     return parts
 

@@ -21,7 +21,7 @@ def make_cnn(config, input_shape, classes):
     for stage, width in enumerate(config.widths):
         x = layers.Conv2D(width, config.kernel_size, padding="same", use_bias=not config.batch_norm)(x)
         if config.batch_norm:
-            x = BatchNormalization()(x)
+            x = BatchNormalization(momentum=0.9)(x)
         x = layers.ReLU()(x)
         last = stage == len(config.widths) - 1
         x = layers.MaxPooling2D(name="features" if last else None)(x)

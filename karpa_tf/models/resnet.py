@@ -26,7 +26,7 @@ def make_resnet(config, input_shape, classes):
         for i in range(count):
             x = block(x, width, 2 if stage and not i else 1, config)
     if config.block == "wide":
-        x = BatchNormalization()(x)
+        x = _batch_norm()(x)
     x = layers.ReLU(name="features")(x)
     pooled = layers.GlobalAveragePooling2D(name="pooled")(x)
     logits = layers.Dense(classes, dtype="float32", name="logits")(pooled)

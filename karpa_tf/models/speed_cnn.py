@@ -12,7 +12,8 @@ def make_speed_cnn(config, input_shape, classes):
 
     Section 3 of the paper: a frozen convolution that `whiten` fills, then groups of convolution, pooling,
     normalisation, GELU, convolution, normalisation, GELU. Convolutions start as the identity on as many channels as
-    they take in; normalisation has no gain and forgets fast; the last map's largest values are what is read. The layers `features` (last feature map), `pooled` and `logits` are named.
+    they take in; normalisation has no gain and forgets fast; of the last map the largest values are read. The layers
+    `features` (last feature map), `pooled` and `logits` are named.
 
     Args:
         config: a `SpeedCNNConfig`.
