@@ -141,9 +141,8 @@ def test_parts_for_different_purposes_differ():
     held = [hold_out(data, 0.5, purpose)[1] for purpose in ("test", "validation")]
     assert len(held[0].images) == len(held[1].images) == 50
     marked = ImageSet("x", np.arange(100, dtype=np.uint8)[:, None, None, None], "0", labels=data.labels, classes=("a",))
-    assert set(hold_out(marked, 0.5, "test")[1].images.ravel()) != set(
-        hold_out(marked, 0.5, "validation")[1].images.ravel()
-    )
+    taken = [set(np.ravel(hold_out(marked, 0.5, purpose)[1].images)) for purpose in ("test", "validation")]
+    assert taken[0] != taken[1]
 
 
 @pytest.mark.skipif(not (SHARED / "tfds" / "mnist").is_dir(), reason="MNIST is not prepared beside this checkout")
@@ -152,3 +151,22 @@ def test_mnist_has_its_own_test_part():
     assert [len(part.images) for part in splits.parts().values()] == [57_000, 3_000, 10_000]
     assert splits.classes == tuple("0123456789")
     assert np.bincount(splits.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+
+
+def test_a_part_reads_the_pictures_that_are_asked_for_and_no_others():
+    class Read(np.ndarray):
+        """Notes how many pictures were read."""
+
+        def __getitem__(self, key):
+            rows = super().__getitem__(key)
+            self.read = getattr(self, "read", 0) + len(rows)
+            return rows
+
+    images = np.arange(1000, dtype=np.uint16).astype(np.uint8).reshape(1000, 1, 1, 1).view(Read)
+    labels = np.zeros(1000, np.int32)
+    train, _ = hold_out(ImageSet("x", images, "0", labels=labels, classes=("a",)), 0.2, "test")
+    part, _ = hold_out(train, 0.5, "validation")
+    assert getattr(images, "read", 0) == 0 and part.images.shape == (400, 1, 1, 1)
+    assert part.images[np.array([3, 1])].shape == (2, 1, 1, 1) and part.images[5:9].shape == (4, 1, 1, 1)
+    assert images.read == 6
+    np.testing.assert_array_equal(np.asarray(part.images)[3], part.images[3])

@@ -12,7 +12,7 @@ class ApplicationConfig:
     """The kind of network; the preset decides."""
 
     application: str = "MobileNetV2"
-    """Name in keras.applications."""
+    """Name in keras.applications; where --init names one, it is that."""
 
     dropout: float = 0.2
     """Share of the pooled features dropped before the logits."""

@@ -18,14 +18,15 @@ RESNET_SGD = OptimizerConfig(optimizer="sgd", weight_decay=5e-4, schedule="cosin
 DIGITS = CNN(
     name="cnn_digits",
     data="digits",
-    side=8,
+    side=16,
     channels=1,
-    epochs=60,
+    epochs=40,
     batch_size=64,
     learning_rate=2e-3,
-    optimization=dataclasses.replace(ONE_CYCLE, warmup_epochs=5.0),
-    augmentation=AugmentationConfig(crop_padding=1),
-    model=cnn.CNNConfig(widths=(64, 128), dense_widths=(128,), batch_norm=True, dropout=0.4),
+    label_smoothing=0.1,
+    optimization=dataclasses.replace(ONE_CYCLE, warmup_epochs=5.0, ema=0.98),
+    augmentation=AugmentationConfig(crop_padding=2),
+    model=cnn.CNNConfig(widths=(32, 64), dense_widths=(128,), batch_norm=True, dropout=0.4),
 )
 
 MNIST = CNN(
@@ -70,7 +71,7 @@ PICTURES = ResNet(
     label_smoothing=0.1,
     optimization=RESNET_SGD,
     augmentation=CIFAR_AUGMENTATION,
-    model=resnet.imagenet((2, 2, 2, 2), "basic", stem="3x3"),
+    model=resnet.ResNetConfig(blocks=(2, 2, 2, 2), widths=(32, 64, 128, 256)),
 )
 
 PRESETS = {

@@ -10,6 +10,29 @@ NAMED = 10
 """Files left out that a summary names."""
 
 
+class Rows:
+    """Some of the images of an array or a memory map, which are read when they are asked for.
+
+    Args:
+        images: uint8 (n, height, width, channels).
+        indices: int (m,), which of them, in which order.
+    """
+
+    def __init__(self, images, indices):
+        self.images, self.indices = images, np.asarray(indices)
+        self.shape, self.dtype = (len(self.indices), *images.shape[1:]), images.dtype
+
+    def __len__(self):
+        return len(self.indices)
+
+    def __getitem__(self, places):
+        """Returns the images at an int, a slice or an array of ints, as an array."""
+        return np.asarray(self.images[self.indices[places]])
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self[:], dtype)
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
     """Images that are ready to train on."""
@@ -17,7 +40,7 @@ class ImageSet:
     name: str
     """The name of the set, or its folder."""
 
-    images: np.ndarray
+    images: np.ndarray | Rows
     """uint8 (n, side, side, channels); mapped from disk where they were decoded from files."""
 
     fingerprint: str
@@ -55,10 +78,10 @@ class ImageSet:
         }
 
     def subset(self, indices):
-        """Returns the `ImageSet` of the images at `indices`, int (m,), in that order."""
+        """Returns the `ImageSet` of the images at `indices`, int (m,), in that order; none is read or copied."""
         labels = None if self.labels is None else self.labels[indices]
         keys = tuple(self.keys[index] for index in indices) if self.keys else ()
-        return dataclasses.replace(self, images=self.images[indices], labels=labels, keys=keys, skipped=())
+        return dataclasses.replace(self, images=Rows(self.images, indices), labels=labels, keys=keys, skipped=())
 
     def with_classes(self, classes):
         """Returns the same images with labels that are places in `classes`; raises `UserError` where one is missing."""

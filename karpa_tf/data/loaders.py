@@ -6,7 +6,7 @@ from pathlib import Path
 from karpa_tf.configs.errors import UserError, nearest
 from karpa_tf.data.digits import load_digits
 from karpa_tf.data.image_folder import load_folder
-from karpa_tf.data.tfds_images import is_prepared, load_tfds
+from karpa_tf.data.tfds_images import is_published, load_tfds
 
 TFDS_NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100", "celeb_a")
 
@@ -16,7 +16,7 @@ has no such split."""
 
 
 def load_images(data, preparation):
-    """Returns the training `ImageSet` called `data`: a name in `LOADERS`, a prepared TensorFlow Datasets set, a folder.
+    """Returns the training `ImageSet` called `data`: a name in `LOADERS` or TensorFlow Datasets, or a folder.
 
     Args:
         data: name or path; a name wins over a folder of that name, which `./name` reaches.
@@ -37,9 +37,9 @@ def known_loader(data, preparation):
         return None
     if Path(data).exists():
         raise UserError(f"--data {data} is a file; expected a folder of images or one of {', '.join(LOADERS)}.")
-    if is_prepared(data, preparation.data_dir):
+    if is_published(data, preparation.data_dir):
         return functools.partial(load_tfds, data)
     raise UserError(
         f"--data {data}: there is no such folder, and no set of that name; the known sets are "
-        f"{', '.join(LOADERS)}{nearest(data, LOADERS)}"
+        f"{', '.join(LOADERS)}, and those of TensorFlow Datasets{nearest(data, LOADERS)}"
     )

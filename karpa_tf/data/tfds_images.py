@@ -47,9 +47,15 @@ def load_tfds(name, preparation, split="train"):
     return cached_images(name, key, preparation, lambda: _rows(name, builder, split, preparation, classes), classes)
 
 
-def is_prepared(name, data_dir):
-    """Returns whether `data_dir` holds a prepared set called `name`."""
-    return bool(re.fullmatch(r"\w+", name)) and _prepared_folder(name, data_dir) is not None
+def is_published(name, data_dir):
+    """Returns whether `data_dir` holds a prepared set called `name`, or TensorFlow Datasets knows one."""
+    if not re.fullmatch(r"\w+", name):
+        return False
+    if _prepared_folder(name, data_dir) is not None:
+        return True
+    import tensorflow_datasets as tfds
+
+    return name in tfds.list_builders(with_community_datasets=False)
 
 
 def _rows(name, builder, split, preparation, classes):
