@@ -7,6 +7,7 @@ BIN := .venv/bin
 
 demo: .venv/installed
 	$(BIN)/python -m apps.train_gan digits
+	$(BIN)/python -m apps.train_classifier digits
 
 test: .venv/installed-test
 	$(BIN)/python -m pytest

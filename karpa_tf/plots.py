@@ -77,14 +77,15 @@ def save_film(path, pictures):
     _save_film(path, frames)
 
 
-def save_curves(path, rows, panels):
+def save_curves(path, rows, panels, x="step"):
     """Writes line charts over steps, one below the other: what was measured in faint lines, smoothed in bold.
 
     Args:
         path: PNG file.
-        rows: list of dicts, as `Run.read_metrics` returns them, with a number for "step".
+        rows: list of dicts, as `Run.read_metrics` returns them, with a number for `x`.
         panels: dict from the title of a panel to the names of its lines; one that no row has is not drawn, one that few
             rows have is drawn with its points.
+        x: what the lines are drawn over.
     """
     figure, axes = _figure((9, 3.2 * len(panels)), len(panels))
     axes = np.ravel(axes)
@@ -93,7 +94,7 @@ def save_curves(path, rows, panels):
             having = [row for row in rows if name in row]
             if not having:
                 continue
-            steps, values = (np.array([row[key] for row in having]) for key in ("step", name))
+            steps, values = (np.array([row[key] for row in having]) for key in (x, name))
             if len(having) < len(rows):
                 axis.plot(steps, values, marker=".", label=name)
                 continue
@@ -106,7 +107,7 @@ def save_curves(path, rows, panels):
     for axis in axes:
         axis.sharex(axes[-1])
         axis.label_outer()
-    axes[-1].set_xlabel("step")
+    axes[-1].set_xlabel(x)
     _save_figure(figure, path)
 
 

@@ -13,6 +13,8 @@ CIFAR_AUGMENTATION = AugmentationConfig(flip="random", crop_padding=4)
 
 ONE_CYCLE = OptimizerConfig(schedule="one_cycle", warmup_epochs=1.0, start_share=0.2)
 
+MUON = OptimizerConfig(optimizer="muon", momentum=0.6, adam_learning_rate=2e-3, schedule="one_cycle")
+
 RESNET_SGD = OptimizerConfig(optimizer="sgd", weight_decay=5e-4, schedule="cosine", warmup_epochs=1.0)
 
 DIGITS = CNN(
@@ -43,6 +45,21 @@ MNIST = CNN(
     model=cnn.CNNConfig(widths=(32, 64), batch_norm=True, dropout=0.3),
 )
 
+MNIST_BEST = SpeedCNN(
+    name="speed_cnn_mnist",
+    data="mnist",
+    side=28,
+    channels=1,
+    epochs=10,
+    batch_size=500,
+    learning_rate=0.24,
+    label_smoothing=0.2,
+    validation_share=0.05,
+    optimization=MUON,
+    augmentation=AugmentationConfig(crop_padding=2),
+    model=SpeedCNNConfig(widths=(32, 64, 128)),
+)
+
 CIFAR10 = SpeedCNN(
     name="speed_cnn_cifar10",
     data="cifar10",
@@ -54,9 +71,8 @@ CIFAR10 = SpeedCNN(
     validation_share=0.0,
     validate_on="test",
     views="flip_shift",
-    precision="mixed_bfloat16",
     log_every=10,
-    optimization=OptimizerConfig(optimizer="muon", momentum=0.6, adam_learning_rate=5e-3, schedule="one_cycle"),
+    optimization=MUON,
     augmentation=AugmentationConfig(flip="alternating", crop_padding=2),
     model=SpeedCNNConfig(),
 )
@@ -80,6 +96,7 @@ PRESETS = {
         DIGITS, name="cnn_smoke", epochs=1, batch_size=128, model=cnn.CNNConfig(widths=(8,), dense_widths=(16,))
     ),
     "mnist": MNIST,
+    "mnist_best": MNIST_BEST,
     "fashion_mnist": dataclasses.replace(
         MNIST, name="cnn_fashion_mnist", data="fashion_mnist", epochs=15, augmentation=CIFAR_AUGMENTATION
     ),
