@@ -12,7 +12,7 @@ from karpa_tf.configs.errors import UserError
 def write_text(path, text):
     """Writes a file by rename: readers see the old text or the new."""
     temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(text)
+    temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
 
 

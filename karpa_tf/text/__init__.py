@@ -1,0 +1,1 @@
+"""Text to numbers: vocabularies, a tokenizer of TensorFlow ops, masks."""
