@@ -59,27 +59,26 @@ def run(config):
         files += find_pictures(Path(name)) if Path(name).is_dir() else [Path(name)]
     if config.run:
         model, _, classes = classifier_runs.load_classifier(Run(config.run))
-        side, channels = model.input_shape[2:]
+        scores, (side, channels) = evaluation.scorer(model), model.input_shape[2:]
     else:
-        exported, classes, (side, channels) = evaluation.load_exported(load_version(config.saved_model))
+        scores, classes, (side, channels) = evaluation.load_exported(load_version(config.saved_model))
 
-    read, images = [], []
-    for file in files:
-        image, reason = try_square(file, side, channels)
-        if image is None:
-            print(f"warning: {reason}", file=sys.stderr)
-        else:
-            read.append(file)
-            images.append(image)
-    if not images:
-        raise UserError("None of the pictures can be read.")
-    images = np.stack(images)
-    probabilities = evaluation.scores(model, images) if config.run else exported(images)
     results = []
-    for file, row in zip(read, probabilities, strict=True):
-        best = np.argsort(-row, kind="stable")[: config.top]
-        results.append((str(file), [(classes[place], float(row[place])) for place in best]))
-        print(f"{file}  " + "  ".join(f"{name} {p:.1%}" for name, p in results[-1][1]))
+    for start in range(0, len(files), evaluation.BATCH):
+        read, images = [], []
+        for file in files[start : start + evaluation.BATCH]:
+            image, reason = try_square(file, side, channels)
+            if image is None:
+                print(f"warning: {reason}", file=sys.stderr)
+            else:
+                read.append(file)
+                images.append(image)
+        for file, row in zip(read, scores(np.stack(images)) if read else [], strict=True):
+            best = np.argsort(-row, kind="stable")[: config.top]
+            results.append((str(file), [(classes[place], float(row[place])) for place in best]))
+            print(f"{file}  " + "  ".join(f"{name} {p:.1%}" for name, p in results[-1][1]))
+    if not results:
+        raise UserError("None of the pictures can be read.")
     if config.out:
         _write(config.out, results)
     return results

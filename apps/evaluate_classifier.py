@@ -60,9 +60,9 @@ def run(config):
     # Model
     if config.run:
         model, trained, classes = classifier_runs.load_classifier(Run(config.run))
-        side, channels = model.input_shape[2:]
+        scores, (side, channels) = evaluation.scorer(model), model.input_shape[2:]
     else:
-        exported, classes, (side, channels) = evaluation.load_exported(load_version(config.saved_model))
+        scores, classes, (side, channels) = evaluation.load_exported(load_version(config.saved_model))
 
     # Data
     preparation = Preparation(
@@ -70,7 +70,7 @@ def run(config):
         channels,
         config.data_dir or (trained.data_dir if config.run else None),
         config.cache_dir or (trained.cache_dir if config.run else None),
-        small_images="enlarge",
+        small_images="enlarge" if config.data else trained.small_images,
     )
     if config.data:
         splits = load_splits(config.data, preparation, 0, 0)
@@ -84,7 +84,7 @@ def run(config):
     print(part.summary())
 
     # Evaluate
-    probabilities = evaluation.scores(model, part.images) if config.run else exported(part.images)
+    probabilities = scores(part.images)
     out = Path(config.out or (Run(config.run).eval if config.run else "eval"))
     files.require_writable(out, "--out")
     out.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """A classifier on every picture of a set: figures, tables and pictures of where it fails."""
 
 import csv
+import functools
 import json
 
 import numpy as np
@@ -24,16 +25,21 @@ def scores(model, images):
         model: images, float32 (batch, height, width, channels) in [-1, 1], to logits.
         images: uint8 (n, height, width, channels); an array or a memory map.
     """
+    return scorer(model)(images)
 
-    @tf.function(input_signature=[tf.TensorSpec((BATCH, *images.shape[1:]), tf.uint8)])
+
+def scorer(model):
+    """Returns `scores` as a function of the images alone, for many calls."""
+
+    @tf.function(input_signature=[tf.TensorSpec((BATCH, *model.input_shape[1:]), tf.uint8)])
     def probabilities(pixels):
         return tf.nn.softmax(tf.cast(model(tf.cast(pixels, tf.float32) / 127.5 - 1, training=False), tf.float32))
 
-    return in_batches(probabilities, images)
+    return functools.partial(_in_batches, probabilities)
 
 
 def load_exported(signatures):
-    """Returns what `scores` would, as a function of images, from the signatures of an exported classifier.
+    """Returns what `scorer` does, from the signatures of an exported classifier.
 
     Args:
         signatures: of a SavedModel that `export_classifier` wrote.
@@ -50,10 +56,10 @@ def load_exported(signatures):
     _, side, _, channels = answer.structured_input_signature[1]["images"].shape
     names = answer(images=tf.zeros((1, side, side, channels), tf.uint8))["classes"][0].numpy()
     classes = tuple(name.decode() for name in names)
-    return lambda images: in_batches(lambda pixels: answer(images=pixels)["scores"], images), classes, (side, channels)
+    return functools.partial(_in_batches, lambda pixels: answer(images=pixels)["scores"]), classes, (side, channels)
 
 
-def in_batches(probabilities, images):
+def _in_batches(probabilities, images):
     """Returns what a function from uint8 (250, ...) to (250, classes) says of any number of images, as float64."""
     found = []
     for start in track(range(0, len(images), BATCH), "Evaluating", total=-(-len(images) // BATCH)):

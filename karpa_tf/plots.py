@@ -119,7 +119,7 @@ def save_confusion(path, confusion, classes):
         confusion: int (classes, classes), rows are the true classes.
         classes: their names.
     """
-    side = max(4.5, min(0.55 * len(classes) + 2, 30))
+    side = max(4.5, min(0.55 * len(classes) + 2, 18))
     figure, axis = _figure((side + 1, side))
     shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
     image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)

@@ -15,6 +15,7 @@ from karpa_tf.configs.errors import UserError
 from karpa_tf.data import image_folder
 from karpa_tf.data.loaders import load_images
 from karpa_tf.data.pictures import Preparation
+from karpa_tf.data.splits import load_splits
 
 SHARED = Path(os.environ.get("KARPA_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -264,7 +265,10 @@ def test_a_download_that_fails_says_why(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not (SHARED / "tfds" / "mnist").is_dir(), reason="MNIST is not prepared beside this checkout")
-def test_mnist_is_read_whole(no_sockets):
-    images = load_images("mnist", Preparation(28, 1, data_dir=str(SHARED / "tfds"))).images
-    assert images.shape == (60000, 28, 28, 1)
-    assert abs(images.mean() / 255 - 0.1307) < 1e-4  # the mean that every tutorial normalises by
+def test_mnist_is_read_whole_with_its_own_test_part(no_sockets):
+    splits = load_splits("mnist", Preparation(28, 1, data_dir=str(SHARED / "tfds")), 0.05)
+    assert [len(part.images) for part in splits.parts().values()] == [57_000, 3_000, 10_000]
+    assert splits.classes == tuple("0123456789")
+    assert np.bincount(splits.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    sums = sum(part.images[:].sum(dtype=np.int64) for part in (splits.train, splits.validation))
+    assert abs(sums / (60_000 * 28 * 28 * 255) - 0.1307) < 1e-4  # the mean that every tutorial normalises by

@@ -1,6 +1,5 @@
 """Labelled sets in parts."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from karpa_tf.data.image_set import ImageSet
 from karpa_tf.data.pictures import Preparation
 from karpa_tf.data.splits import hold_out, load_splits
 
-SHARED = Path(os.environ.get("KARPA_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PREPARATION = Preparation(8, 3, small_images="enlarge")
 NAMES = ("Äpfel & Birnen", "cat", "日本")
 
@@ -143,14 +141,6 @@ def test_parts_for_different_purposes_differ():
     marked = ImageSet("x", np.arange(100, dtype=np.uint8)[:, None, None, None], "0", labels=data.labels, classes=("a",))
     taken = [set(np.ravel(hold_out(marked, 0.5, purpose)[1].images)) for purpose in ("test", "validation")]
     assert taken[0] != taken[1]
-
-
-@pytest.mark.skipif(not (SHARED / "tfds" / "mnist").is_dir(), reason="MNIST is not prepared beside this checkout")
-def test_mnist_has_its_own_test_part():
-    splits = load_splits("mnist", Preparation(28, 1, data_dir=str(SHARED / "tfds")), 0.05)
-    assert [len(part.images) for part in splits.parts().values()] == [57_000, 3_000, 10_000]
-    assert splits.classes == tuple("0123456789")
-    assert np.bincount(splits.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 
 def test_a_part_reads_the_pictures_that_are_asked_for_and_no_others():

@@ -39,8 +39,7 @@ class ClassifierConfig(RunConfig):
     """Share of the training pictures held out as validation part where the data has none; 0 holds out none."""
 
     validate_on: Literal["validation", "test", "none"] = "validation"
-    """What is measured after every epoch. With test, every picture that is not in the test part is learned from; choose
-    nothing by such numbers."""
+    """What is measured after every epoch. With test, no validation part is held out; choose nothing by such numbers."""
 
     label_smoothing: float = 0.0
     """Share of each target that is spread over all classes."""
