@@ -1,0 +1,144 @@
+"""BERT: an encoder of tokens, and the head that guesses the hidden ones (Devlin et al. 2018)."""
+
+import keras
+import keras_hub
+from keras import layers, ops
+
+EPSILON = 1e-12
+"""In every normalisation, as in the published network."""
+
+
+def make_encoder(config, vocabulary_size):
+    """Maps tokens to their features in context: `features`, float (batch, length, width).
+
+    Inputs: `token_ids`, int32 (batch, length), `padding_mask`, bool (batch, length), True for what is no padding, and,
+    if the config has segments, `segment_ids`, int32 (batch, length).
+
+    Args:
+        config: a `BERTConfig`; the length of a batch is any, up to the config's where positions are learned.
+        vocabulary_size: number of tokens.
+    """
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    padding_mask = keras.Input((None,), dtype="bool", name="padding_mask")
+    inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
+    embedding = keras_hub.layers.ReversibleEmbedding(
+        vocabulary_size, config.width, embeddings_initializer=_small(), name="token_embedding"
+    )
+    x = embedding(token_ids)
+    if config.positions == "learned":
+        positions = keras_hub.layers.PositionEmbedding(config.length, initializer=_small(), name="position_embedding")
+        x = layers.Add()([x, positions(x)])
+    elif config.positions == "sinusoidal":
+        # Scaled, for the sines of length sqrt(width / 2) would drown embeddings of deviation 0.02.
+        x = layers.Add()([x, 0.02 * keras_hub.layers.SinePositionEncoding(name="position_encoding")(x)])
+    if config.segments:
+        inputs["segment_ids"] = keras.Input((None,), dtype="int32", name="segment_ids")
+        segments = layers.Embedding(config.segments, config.width, _small(), name="segment_embedding")
+        x = layers.Add()([x, segments(inputs["segment_ids"])])
+    if config.norm == "post":
+        x = _norm("embedding_norm")(x)
+    x = layers.Dropout(config.dropout)(x)
+    for number in range(config.depth):
+        x = _block(x, padding_mask, config, f"block_{number}")
+    if config.norm == "pre":
+        x = _norm("final_norm")(x)
+    return keras.Model(inputs, layers.Identity(name="features")(x), name="encoder")
+
+
+def make_masked_lm(config, encoder):
+    """Maps tokens and places to `logits`, float32 (batch, predictions, vocabulary_size).
+
+    Inputs: those of the encoder, and `mask_positions`, int32 (batch, predictions): only these places are predicted. The
+    output kernel is the token embedding.
+
+    Args:
+        config: the encoder's `BERTConfig`.
+        encoder: what `make_encoder` returned; its weights are shared.
+    """
+    inputs = {tensor.name: tensor for tensor in encoder.inputs}
+    mask_positions = inputs["mask_positions"] = keras.Input((None,), dtype="int32", name="mask_positions")
+    chosen = ops.take_along_axis(encoder.output, mask_positions[..., None], axis=1)
+    x = layers.Dense(config.width, "gelu", kernel_initializer=_small(), name="head")(chosen)
+    x = _norm("head_norm")(x)
+    x = encoder.get_layer("token_embedding")(x, reverse=True)
+    return keras.Model(inputs, Bias(dtype="float32", name="logits")(x), name="masked_lm")
+
+
+def _block(x, padding_mask, config, name):
+    attention = SelfAttention(config.heads, config.positions == "rotary", name=f"{name}_attention")
+    x = _added(x, lambda y: attention(y, padding_mask=padding_mask), config, f"{name}_attention")
+    inner = layers.Dense(config.feed_forward, "gelu", kernel_initializer=_small(), name=f"{name}_feed_forward")
+    outer = layers.Dense(config.width, kernel_initializer=_small(), name=f"{name}_feed_forward_output")
+    return _added(x, lambda y: outer(inner(y)), config, f"{name}_feed_forward")
+
+
+def _added(x, function, config, name):
+    """Returns x and what a half of a block makes of it, normalised after the sum or before the function."""
+    dropout = layers.Dropout(config.dropout)
+    if config.norm == "post":
+        return _norm(f"{name}_norm")(layers.Add()([x, dropout(function(x))]))
+    return layers.Add()([x, dropout(function(_norm(f"{name}_norm")(x)))])
+
+
+@keras.saving.register_keras_serializable("karpa_tf")
+class Bias(layers.Layer):
+    """Adds a number to each place of the last axis; KerasHub 0.32's `MaskedLMHead` fails to under mixed precision."""
+
+    def build(self, x_shape):
+        self.bias = self.add_weight(shape=(x_shape[-1],), initializer="zeros", name="bias")
+
+    def call(self, x):
+        return x + self.bias
+
+
+@keras.saving.register_keras_serializable("karpa_tf")
+class SelfAttention(layers.Layer):
+    """Multi-head attention of tokens to each other (Vaswani et al. 2017, section 3.2), by one matrix for all three.
+
+    Maps float (batch, length, width) and `padding_mask`, bool (batch, length), to float (batch, length, width); nothing
+    is taken from tokens whose mask is False.
+
+    Args:
+        heads: number of heads; divides the width.
+        rotary: turn queries and keys by angles that grow with the place (Su et al. 2021).
+    """
+
+    def __init__(self, heads, rotary=False, **kwargs):
+        super().__init__(**kwargs)
+        self.heads, self.rotary = heads, rotary
+
+    def build(self, x_shape, padding_mask_shape):
+        width = x_shape[-1]
+        self.projection = layers.Dense(
+            3 * width, kernel_initializer=_small(), dtype=self.dtype_policy, name="query_key_value"
+        )
+        self.projection.build(x_shape)
+        self.output_projection = layers.Dense(
+            width, kernel_initializer=_small(), dtype=self.dtype_policy, name="output"
+        )
+        self.output_projection.build(x_shape)
+        if self.rotary:
+            self.turn = keras_hub.layers.RotaryEmbedding(dtype=self.dtype_policy, name="turn")
+
+    def call(self, x, padding_mask):
+        length, width = ops.shape(x)[1], x.shape[-1]
+        parts = ops.reshape(self.projection(x), (-1, length, 3, self.heads, width // self.heads))
+        query, key, value = (parts[:, :, part] for part in range(3))
+        if self.rotary:
+            query, key = self.turn(query), self.turn(key)
+        seen = ops.dot_product_attention(query, key, value, mask=padding_mask[:, None, None, :])
+        return self.output_projection(ops.reshape(seen, (-1, length, width)))
+
+    def compute_output_shape(self, x_shape, padding_mask_shape):
+        return x_shape
+
+    def get_config(self):
+        return super().get_config() | {"heads": self.heads, "rotary": self.rotary}
+
+
+def _norm(name):
+    return layers.LayerNormalization(epsilon=EPSILON, name=name)
+
+
+def _small():
+    return keras.initializers.TruncatedNormal(stddev=0.02)
