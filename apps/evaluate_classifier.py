@@ -32,7 +32,8 @@ class Config:
     """Which part of the data; a folder of --data without parts is taken whole."""
 
     out: str | None = None
-    """Where the report goes; None is eval/ in the run folder, or eval/ here for --saved-model."""
+    """Where the report goes; None is eval/ in the run folder, below it eval/<part> or eval/<data> for anything but the
+    run's own test part, and eval/ here for --saved-model."""
 
     data_dir: str | None = None
     """Where TensorFlow Datasets keeps its prepared sets; None is ~/tensorflow_datasets."""
@@ -85,7 +86,7 @@ def run(config):
 
     # Evaluate
     probabilities = scores(part.images)
-    out = Path(config.out or (Run(config.run).eval if config.run else "eval"))
+    out = Path(config.out) if config.out else _folder(config, Run(config.run).eval if config.run else Path("eval"))
     files.require_writable(out, "--out")
     out.mkdir(parents=True, exist_ok=True)
     report = evaluation.save_report(out, part, probabilities)
@@ -93,6 +94,13 @@ def run(config):
         print(f"{name.replace('_', ' '):16} {report[name]:.4f}")
     print(f"Report           {out}")
     return report
+
+
+def _folder(config, base):
+    """Returns where a report goes that leaves the run's own, on its test part, alone."""
+    if config.data and config.run:
+        return base / Path(config.data).name
+    return base if config.part == "test" or config.saved_model else base / config.part
 
 
 def main():

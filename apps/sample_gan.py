@@ -84,6 +84,8 @@ def _load_run(directory):
 
     run = runs.Run(directory)
     config = run.read_config()
+    if (app := run.facts().get("app", "train_gan")) != "train_gan":
+        raise UserError(f"--run {directory} holds a run of {app}; expected one of train_gan.")
     checkpoint = checkpoints.latest(run.checkpoints)
     if checkpoint is None:
         raise UserError(f"--run {directory} has no checkpoint yet; the first is written after the first epoch.")

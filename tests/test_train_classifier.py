@@ -15,7 +15,7 @@ import tensorflow as tf
 import yaml
 from PIL import Image
 
-from apps import classify, evaluate_classifier, train_classifier
+from apps import classify, evaluate_classifier, sample_gan, train_classifier
 from karpa_tf import cli
 from karpa_tf.configs.application import APPLICATIONS, ApplicationConfig
 from karpa_tf.configs.classifier_presets import PRESETS
@@ -227,6 +227,22 @@ def test_the_tools_refuse_what_they_cannot_do(app, changes, says, capsys):
     with pytest.raises(SystemExit) as caught, cli.errors():
         app.run(app.Config(**changes))
     assert caught.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_a_report_on_other_pictures_leaves_the_runs_own_alone(colours):
+    run, data = colours
+    own = (run.eval / "report.json").read_bytes()
+    evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), data=data))
+    evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), part="validation"))
+    assert (run.eval / "report.json").read_bytes() == own
+    counts = [json.loads((run.eval / name / "report.json").read_text())["count"] for name in ("data", "validation")]
+    assert counts == [72, 5]
+
+
+def test_a_classifiers_run_is_no_gan(smoke, capsys):
+    with pytest.raises(SystemExit), cli.errors():
+        sample_gan.run(sample_gan.Config(run=str(smoke[0].path)))
+    assert "holds a run of train_classifier; expected one of train_gan" in capsys.readouterr().err
 
 
 def test_a_class_that_the_classifier_does_not_know_is_named(smoke, capsys):

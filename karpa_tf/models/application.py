@@ -1,5 +1,7 @@
 """Networks of `keras.applications` under a new head."""
 
+import warnings
+
 import keras
 from keras import layers
 
@@ -67,7 +69,10 @@ def load_application(model, config, weights):
 def _base(config, weights, **kwargs):
     factory = getattr(keras.applications, config.application)
     extra = {"include_preprocessing": True} if config.application.startswith(("MobileNetV3", "EfficientNetV2")) else {}
-    return factory(include_top=False, weights=weights, **extra, **kwargs)
+    with warnings.catch_warnings():
+        # MobileNetV2 says that for other sides than its five it takes the weights of 224, which are as good.
+        warnings.filterwarnings("ignore", ".*input_shape.*")
+        return factory(include_top=False, weights=weights, **extra, **kwargs)
 
 
 def _pixels(images, application):
