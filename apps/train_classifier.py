@@ -132,17 +132,18 @@ def run(config):
             verbose=0,
             callbacks=[*callbacks, checkpoints.Checkpoint(run.checkpoints, steps_per_epoch), progress],
         )
-    if watch.begun:
+    if watch.begun:  # not where a finished run is only evaluated again
         run.record(input_bound_share=watch.share)
         print(f"Input-bound: {watch.share:.1%} of the steps waited for data")
 
     # Evaluate
     plots.save_curves(run.curves_file, run.read_metrics(), CURVES)
     best, *_ = classifier_runs.load_classifier(run)
-    part = splits.test or splits.validation
-    if part is not None:
+    name = next((name for name in ("test", "validation") if name in splits.parts()), None)
+    if name:
+        part = splits.parts()[name]
         report = save_report(run.eval, part, scores(best, part.images))
-        print(f"Test accuracy {report['accuracy']:.2%} of {report['count']:,} pictures; see {run.eval}")
+        print(f"{name.capitalize()} accuracy {report['accuracy']:.2%} of {report['count']:,} pictures; see {run.eval}")
 
     # Export
     saved_model = run.facts().get("saved_model")

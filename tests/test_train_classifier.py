@@ -276,6 +276,13 @@ def test_bad_input_ends_in_a_sentence_and_leaves_nothing(words, says, capsys):
     assert says in refusal(*words, capsys=capsys)
 
 
+def test_so_few_pictures_that_nothing_can_be_held_out_are_learned_all_the_same(capsys):
+    make_folder(counts=(2, 2, 2))
+    run = train("--data", "data", *SMALL[:-4], "--batch-size", "2", "--epochs", "1")
+    assert set(run.facts()["data"]["counts"]) == {"train"} and run.facts()["saved_model"]
+    assert "accuracy" not in capsys.readouterr().out.splitlines()[-3]
+
+
 def test_one_class_alone_is_refused(capsys):
     Path("data/only").mkdir(parents=True)
     Image.new("RGB", (20, 20)).save("data/only/a.png")
