@@ -329,6 +329,7 @@ def test_a_run_is_carried_on_with_other_classes(colours):
     assert json.loads((tuned.eval / "report.json").read_text())["accuracy"] > 0.6
 
 
+@pytest.mark.slow
 def test_a_network_of_keras_applications_is_tuned_from_a_file_of_weights(capsys):
     make_folder(counts=(8, 8, 8))
     learned = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(32, 32, 3))
@@ -349,6 +350,7 @@ def test_weights_that_cannot_be_had_are_named_with_the_way_out(capsys):
     assert "give a .weights.h5 file by --init-weights" in refusal(*words, capsys=capsys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["MobileNet", "ResNet50", "DenseNet121", "EfficientNetB0", "EfficientNetV2B0"])
 def test_each_application_sees_the_pixels_that_it_was_trained_on(name):
     pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.float32)
