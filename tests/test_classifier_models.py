@@ -33,8 +33,8 @@ def test_cifar_resnets_have_the_published_sizes():
         ((2, 2, 2, 2), "basic", 11_689_512),
         ((3, 4, 6, 3), "basic", 21_797_672),
         ((3, 4, 6, 3), "bottleneck", 25_557_032),
-        ((3, 4, 23, 3), "bottleneck", 44_549_160),
-        ((3, 8, 36, 3), "bottleneck", 60_192_808),
+        pytest.param((3, 4, 23, 3), "bottleneck", 44_549_160, marks=pytest.mark.slow),
+        pytest.param((3, 8, 36, 3), "bottleneck", 60_192_808, marks=pytest.mark.slow),
     ],
 )
 def test_imagenet_resnets_have_the_published_sizes(blocks, block, count):

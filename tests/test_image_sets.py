@@ -264,6 +264,7 @@ def test_a_download_that_fails_says_why(tmp_path, monkeypatch):
         load_images("mnist", Preparation(28, 1, data_dir=str(tmp_path)))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "tfds" / "mnist").is_dir(), reason="MNIST is not prepared beside this checkout")
 def test_mnist_is_read_whole_with_its_own_test_part(no_sockets):
     splits = load_splits("mnist", Preparation(28, 1, data_dir=str(SHARED / "tfds")), 0.05)

@@ -305,7 +305,7 @@ def test_two_replicas_train_and_evaluate_the_same_preset(smoke):
 
 
 def test_an_early_stop_exports_the_best_epoch_and_stays_stopped(capsys):
-    words = ("smoke", "--epochs", "30", "--early-stopping", "1", "--learning-rate", "0.3", "--no-batch-norm")
+    words = ("smoke", "--epochs", "30", "--early-stopping", "1", "--learning-rate", "1.0")
     run = train(*words)
     assert "Stopped after epoch" in capsys.readouterr().out
     rows = [row for row in run.read_metrics() if "val_loss" in row]
