@@ -48,6 +48,7 @@ def test_wide_resnets_have_the_published_sizes():
         assert abs(count / 1e6 - millions) < 0.06
 
 
+@pytest.mark.slow
 def test_vggs_have_the_published_sizes():
     assert make_vgg(vgg.for_224(16, batch_norm=False), (224, 224, 3), 1000).count_params() == 138_357_544
     # The convolutions alone, which is what is left for 32x32, and a logit layer of 512 x 10 + 10.

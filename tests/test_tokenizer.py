@@ -46,7 +46,7 @@ def texts():
     return NASTY + lines
 
 
-@pytest.fixture(scope="module", params=[(True, True), (False, False)])
+@pytest.fixture(scope="module", params=[(True, True), pytest.param((False, False), marks=pytest.mark.slow)])
 def words(request, texts):
     return vocabulary.learn(texts[: len(texts) // 2], 1500, *request.param)
 

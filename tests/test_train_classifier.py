@@ -296,6 +296,7 @@ def test_a_dry_run_writes_nothing(capsys):
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.slow
 def test_two_replicas_train_and_evaluate_the_same_preset(smoke):
     run = train("smoke", "--strategy", "mirrored", "--batch-size", "128")
     assert run.facts()["device"].startswith("2 x CPU")
@@ -318,6 +319,7 @@ def test_an_early_stop_exports_the_best_epoch_and_stays_stopped(capsys):
     assert [row for row in run.read_metrics() if "val_loss" in row] == rows
 
 
+@pytest.mark.slow
 def test_a_run_is_carried_on_with_other_classes(colours):
     run, _ = colours
     make_folder("other", (16, 16, 16))

@@ -183,6 +183,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_two_replicas_train_the_same_preset():
     run = train_gan.run(dataclasses.replace(SMOKE, strategy="mirrored", run="run", export_dir="models"))
     assert run.facts()["device"].startswith("2 x CPU")
