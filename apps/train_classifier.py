@@ -30,9 +30,10 @@ def run(config):
     from karpa_tf.callbacks.thaw import Thaw
     from karpa_tf.callbacks.watch import StopIfNotFinite, warn
     from karpa_tf.data.augmentation import make_augmentation
-    from karpa_tf.data.batches import InputMeter, evaluation_batches, labelled_batches
+    from karpa_tf.data.batches import evaluation_batches, labelled_batches
     from karpa_tf.data.pictures import Preparation
     from karpa_tf.data.splits import load_splits
+    from karpa_tf.data.steps import InputMeter
     from karpa_tf.evaluation import save_report, scores
     from karpa_tf.export.classifier import export_classifier
     from karpa_tf.models import classifiers, speed_cnn

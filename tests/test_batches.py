@@ -3,8 +3,9 @@ import pytest
 
 from karpa_tf.configs.augmentation import AugmentationConfig
 from karpa_tf.data.augmentation import make_augmentation
-from karpa_tf.data.batches import InputMeter, evaluation_batches, labelled_batches, noise_batches
+from karpa_tf.data.batches import evaluation_batches, labelled_batches, noise_batches
 from karpa_tf.data.image_set import ImageSet
+from karpa_tf.data.steps import InputMeter
 
 PIXELS = np.arange(23, dtype=np.uint8)[:, None, None, None]  # every picture is its own number
 

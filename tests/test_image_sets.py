@@ -227,9 +227,9 @@ def test_a_prepared_set_is_read_without_a_socket(prepared, no_sockets):
 def test_the_newest_prepared_version_is_taken(prepared, tmp_path):
     shutil.copytree(prepared / "tiny" / "1.2.0", tmp_path / "tiny" / "1.2.0")
     shutil.copytree(prepared / "tiny" / "1.2.0", tmp_path / "tiny" / "1.10.0")
-    from karpa_tf.data import tfds_images
+    from karpa_tf.data import tfds_sets
 
-    assert tfds_images._prepared_folder("tiny", tmp_path).name == "1.10.0"
+    assert tfds_sets._prepared_folder("tiny", tmp_path).name == "1.10.0"
 
 
 def test_a_set_smaller_than_the_model_is_refused(prepared):

@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from karpa_tf.data.steps import endless, shuffled_indices, untuned
+
 
 def noise_batches(images, batch_size, latent_dim, seed, first_step=0):
     """Returns an endless dataset of (images, noise), for `fit` with `steps_per_epoch`.
@@ -24,11 +26,11 @@ def noise_batches(images, batch_size, latent_dim, seed, first_step=0):
     """
 
     def batch(step):
-        indices, _ = _indices(step, len(images), batch_size, seed)
+        indices, _ = shuffled_indices(step, len(images), batch_size, seed)
         noise = tf.random.stateless_normal((batch_size, latent_dim), seed=tf.stack([tf.constant(seed, tf.int64), step]))
         return _normalised(_rows(images, indices, batch_size)), noise
 
-    return _endless(batch, first_step)
+    return endless(batch, first_step)
 
 
 def labelled_batches(image_set, batch_size, seed, augment=None, first_step=0, meter=None):
@@ -50,14 +52,14 @@ def labelled_batches(image_set, batch_size, seed, augment=None, first_step=0, me
     classes = len(image_set.classes)
 
     def batch(step):
-        indices, epoch = _indices(step, len(images), batch_size, seed)
+        indices, epoch = shuffled_indices(step, len(images), batch_size, seed)
         pixels = _rows(images, indices, batch_size)
         targets = tf.one_hot(tf.gather(labels, indices), classes)
         if augment:
             pixels, targets = augment(pixels, targets, indices, epoch, tf.stack([tf.constant(seed, tf.int64), step]))
         return _normalised(pixels), tf.ensure_shape(targets, (batch_size, classes))
 
-    return _endless(batch, first_step, meter)
+    return endless(batch, first_step, meter)
 
 
 def evaluation_batches(image_set, batch_size):
@@ -84,31 +86,7 @@ def evaluation_batches(image_set, batch_size):
         targets = tf.one_hot(tf.gather(labels, places), len(image_set.classes))
         return _normalised(_rows(image_set.images, places, batch_size)), targets, weights
 
-    return _untuned(tf.data.Dataset.range(-(-count // batch_size)).map(batch, 2, deterministic=True).prefetch(2))
-
-
-class InputMeter:
-    """Counts the batches that are ready, to tell whether a step had to wait for one."""
-
-    def __init__(self):
-        self.ready = 0
-
-    def count(self):
-        """Called by the pipeline for each batch that it finished."""
-        self.ready += 1
-        return np.int64(self.ready)
-
-
-def _indices(step, count, batch_size, seed):
-    """Returns the places, int64 (batch_size,), of a step's examples, and its epoch."""
-    steps_per_epoch = count // batch_size
-    epoch, position = step // steps_per_epoch, step % steps_per_epoch
-    indices = tf.random.experimental.index_shuffle(
-        position * batch_size + tf.range(batch_size, dtype=tf.int64),
-        seed=tf.stack([epoch, tf.constant(seed, tf.int64)]),
-        max_index=count - 1,
-    )
-    return indices, epoch
+    return untuned(tf.data.Dataset.range(-(-count // batch_size)).map(batch, 2, deterministic=True).prefetch(2))
 
 
 def _rows(images, indices, batch_size):
@@ -118,22 +96,3 @@ def _rows(images, indices, batch_size):
 
 def _normalised(pixels):
     return tf.cast(pixels, tf.float32) / 127.5 - 1
-
-
-def _endless(batch, first_step, meter=None):
-    dataset = tf.data.Dataset.counter(first_step).map(batch, num_parallel_calls=2, deterministic=True)
-    if meter:
-
-        def counted(*parts):
-            with tf.control_dependencies([tf.numpy_function(meter.count, [], np.int64)]):
-                return tf.nest.map_structure(tf.identity, parts)
-
-        dataset = dataset.map(counted)
-    return _untuned(dataset.prefetch(4))
-
-
-def _untuned(dataset):
-    options = tf.data.Options()
-    # Autotuning stalls the end of iterators by up to seconds; the numbers above are given by hand.
-    options.autotune.enabled = False
-    return dataset.with_options(options)

@@ -6,7 +6,8 @@ from pathlib import Path
 from karpa_tf.configs.errors import UserError, nearest
 from karpa_tf.data.digits import load_digits
 from karpa_tf.data.image_folder import load_folder
-from karpa_tf.data.tfds_images import is_published, load_tfds
+from karpa_tf.data.tfds_images import load_tfds
+from karpa_tf.data.tfds_sets import is_published
 
 TFDS_NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100", "celeb_a")
 
