@@ -29,3 +29,8 @@ def cross_entropy(targets, logits, label_smoothing=0.0):
     classes = tf.cast(tf.shape(targets)[-1], tf.float32)
     targets = targets * (1 - label_smoothing) + label_smoothing / classes
     return tf.nn.softmax_cross_entropy_with_logits(targets, tf.cast(logits, tf.float32))
+
+
+def token_cross_entropy(ids, logits):
+    """Returns the cross-entropy in nats, float32 (...), of softmax(logits), float (..., vocabulary), at ids, int (...)."""
+    return tf.nn.sparse_softmax_cross_entropy_with_logits(ids, tf.cast(logits, tf.float32))

@@ -81,7 +81,7 @@ def mean_over_replicas(values):
 
 
 def count_over_replicas(count):
-    """Returns the sum of `count`, an int32 scalar, over the replicas, as float32."""
+    """Returns the sum of `count`, a scalar, over the replicas, as float32."""
     context = tf.distribute.get_replica_context()
     count = tf.cast(count, tf.float32)
     return context.all_reduce(tf.distribute.ReduceOp.SUM, count) if context.num_replicas_in_sync > 1 else count

@@ -32,7 +32,7 @@ def cached_images(name, key, preparation, rows, classes=(), keys=()):
         classes: names of the classes; none means that there are no labels.
         keys: what the pictures of `rows` are called, or nothing.
     """
-    directory = _cache_dir(preparation.cache_dir) / f"{Path(name).name or 'images'}-{key}"
+    directory = cache_folder(preparation.cache_dir) / f"{Path(name).name or 'images'}-{key}"
     if not (directory / "set.json").exists():
         try:
             _write(directory, rows())
@@ -72,5 +72,6 @@ def _write(directory, rows):
         (temporary / "set.json").write_text(json.dumps({"count": len(kept), "skipped": skipped}))
 
 
-def _cache_dir(cache_dir):
+def cache_folder(cache_dir):
+    """Returns the folder of all caches: `cache_dir`, $KARPA_CACHE or ~/.cache/karpa_tf."""
     return Path(cache_dir or os.environ.get("KARPA_CACHE") or Path.home() / ".cache" / "karpa_tf").expanduser()

@@ -64,6 +64,33 @@ def make_masked_lm(config, encoder):
     return keras.Model(inputs, Bias(dtype="float32", name="logits")(x), name="masked_lm")
 
 
+def make_pretraining(config, encoder):
+    """Maps tokens to `logits`, as `make_masked_lm` does, and `is_next`, float32 (batch,): a logit for each pair.
+
+    Whether the second segment follows the first is read off the pooled first token (Devlin et al. 2018, section 3.1);
+    one logit stands for the paper's two.
+    """
+    masked_lm = make_masked_lm(config, encoder)
+    x = layers.Dense(1, kernel_initializer=_small(), dtype="float32", name="next_sentence")(_pooled(config, encoder))
+    outputs = {"logits": masked_lm.output, "is_next": layers.Reshape((), name="is_next")(x)}
+    return keras.Model(dict(zip(masked_lm.input_names, masked_lm.inputs, strict=True)), outputs, name="pretraining")
+
+
+def make_text_classifier(config, encoder, classes):
+    """Maps tokens to `logits`, float32 (batch, classes), from the pooled first token (ibid., section 3.2).
+
+    Inputs are those of the encoder, whose weights are shared.
+    """
+    inputs = {tensor.name: tensor for tensor in encoder.inputs}
+    x = layers.Dropout(config.dropout)(_pooled(config, encoder))
+    logits = layers.Dense(classes, kernel_initializer=_small(), dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name="text_classifier")
+
+
+def _pooled(config, encoder):
+    return layers.Dense(config.width, "tanh", kernel_initializer=_small(), name="pooled")(encoder.output[:, 0])
+
+
 def _block(x, padding_mask, config, name):
     attention = SelfAttention(config.heads, config.positions == "rotary", name=f"{name}_attention")
     x = _added(x, lambda y: attention(y, padding_mask=padding_mask), config, f"{name}_attention")

@@ -5,24 +5,24 @@ import tensorflow as tf
 
 from karpa_tf import strategy
 from karpa_tf.losses import cross_entropy
+from karpa_tf.trainers.updates import accumulated, apply_gradients, make_average, move_average
 
 
 class Classifier(keras.Model):
-    """Trains a model that maps images to logits, with `fit`.
+    """Trains a model that maps images, or whatever else it takes, to logits, with `fit`.
 
-    `fit` takes batches of (`images`, `targets`): float32 (batch, height, width, channels) in [-1, 1] and float32
-    (batch, classes), probabilities. `evaluate` takes a third part, `weights`, float32 (batch,): 1, or 0 for an example
-    that only fills the batch up.
+    `fit` takes batches of (`inputs`, `targets`): what the model takes, float32 images (batch, height, width, channels)
+    in [-1, 1], say, or a dict; and float32 (batch, classes), probabilities. `evaluate` takes a third part, `weights`,
+    float32 (batch,): 1, or 0 for an example that only fills the batch up.
 
     Every step reports `loss` (nats), `accuracy` and, where there are more than ten classes, `top_5_accuracy` (shares),
     as means over the epoch so far. A mixed example counts as right if its larger part is recognised.
 
     Args:
-        model: functional model, images to logits.
+        model: functional model, inputs to logits.
         label_smoothing: as for `cross_entropy`.
         class_weights: float32 (classes,), factors of the training loss, or None.
-        ema: decay of the moving average of weights and batch statistics, in [0, 1); 0 keeps none. The first steps use
-            (1 + t) / (10 + t) where that is smaller, so that the initial weights fade at once.
+        ema: decay of the moving average of weights and batch statistics, as for `move_average`; 0 keeps none.
 
     Attributes:
         network: the model that is trained.
@@ -35,11 +35,7 @@ class Classifier(keras.Model):
         self.label_smoothing = label_smoothing
         self.class_weights = None if class_weights is None else tf.constant(class_weights, tf.float32)
         self.ema = ema
-        self.exported = model
-        if ema:
-            self.exported = keras.models.clone_model(model)
-            self.exported.set_weights(model.get_weights())
-            self.exported.trainable = False
+        self.exported = make_average(model) if ema else model
         self.loss_mean = keras.metrics.Mean(name="loss")
         self.accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
         self.top_5 = None
@@ -78,72 +74,36 @@ class Classifier(keras.Model):
         # `fit` reduces metrics exactly over replicas only if these names are the keys that a step returns.
         return [metric for metric in (self.loss_mean, self.accuracy, self.top_5) if metric]
 
-    def call(self, images, training=False):
+    def call(self, inputs, training=False):
         """Returns the logits of the exported model, float32 (batch, classes)."""
-        return self.exported(images, training=training)
+        return self.exported(inputs, training=training)
 
     def train_step(self, data):
-        images, targets = data
-        count = strategy.count_over_replicas(tf.shape(images)[0])
+        count = strategy.count_over_replicas(tf.shape(data[1])[0])
         variables = self.learning_variables
-        if self.accumulate == 1:
-            gradients = self._gradients(images, targets, count, variables)
-        else:
-            gradients = self._accumulated_gradients(images, targets, count, variables)
-        self._apply(gradients)
+        gradients = accumulated(lambda part: self._gradients(*part, count, variables), data, self.accumulate, variables)
+        apply_gradients(self.learning, gradients, self.clip_norm)
         strategy.synchronize(self.network.non_trainable_variables)
         if self.ema:
-            step = tf.cast(self.optimizers[0].iterations.value, tf.float32)  # 1 after the first update
-            decay = tf.minimum(self.ema, (1 + step) / (10 + step))
-            strategy.update_averages(self.exported.weights, self.network.weights, decay)
+            move_average(self.exported, self.network, self.ema, self.optimizers[0])
         return {metric.name: metric.result() for metric in self.metrics}
 
     def test_step(self, data):
-        images, targets, weights = data
-        logits = self.exported(images, training=False)
+        inputs, targets, weights = data
+        logits = self.exported(inputs, training=False)
         self._update_metrics(cross_entropy(targets, logits, self.label_smoothing), targets, logits, weights)
         return {metric.name: metric.result() for metric in self.metrics}
 
-    def _gradients(self, images, targets, count, variables):
+    def _gradients(self, inputs, targets, count, variables):
         """Returns the gradients of this replica's share of the mean loss over `count` examples."""
         with tf.GradientTape() as tape:
-            logits = self.network(images, training=True)
+            logits = self.network(inputs, training=True)
             losses = cross_entropy(targets, logits, self.label_smoothing)
             if self.class_weights is not None:
                 losses *= tf.linalg.matvec(targets, self.class_weights)
             loss = self.optimizers[0].scale_loss(tf.reduce_sum(losses) / count)
         self._update_metrics(losses, targets, logits)
         return tape.gradient(loss, variables)
-
-    def _accumulated_gradients(self, images, targets, count, variables):
-        size = tf.shape(images)[0] // self.accumulate
-
-        def add(part, sums):
-            rows = slice(part * size, (part + 1) * size)
-            gradients = self._gradients(images[rows], targets[rows], count, variables)
-            return part + 1, [total + gradient for total, gradient in zip(sums, gradients, strict=True)]
-
-        zeros = [tf.zeros(variable.shape, variable.dtype) for variable in variables]
-        # One part after the other: together they would need the memory that this is there to save.
-        return tf.while_loop(lambda part, _: part < self.accumulate, add, [0, zeros], parallel_iterations=1)[1]
-
-    def _apply(self, gradients):
-        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        scaled = isinstance(self.optimizers[0], keras.optimizers.LossScaleOptimizer)
-        if scaled:
-            factor = self.optimizers[0].scale_loss(tf.constant(1.0))
-            gradients = [gradient / factor for gradient in gradients]
-        if self.clip_norm is not None:
-            gradients = strategy.clipped(gradients, self.clip_norm)
-        if scaled:
-            # A gradient that is not finite makes all optimizers skip the step, not only the one that it belongs to.
-            finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
-            gradients = [tf.where(finite, gradient, float("nan")) for gradient in gradients]
-        for group in self.learning:
-            own, gradients = gradients[: len(group.variables)], gradients[len(group.variables) :]
-            if scaled:
-                own = [group.optimizer.scale_loss(gradient) for gradient in own]
-            group.optimizer.apply(own, group.variables)
 
     def _update_metrics(self, losses, targets, logits, weights=None):
         self.loss_mean.update_state(losses, sample_weight=weights)

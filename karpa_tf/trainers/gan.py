@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from karpa_tf import strategy
 from karpa_tf.losses import fake_loss, non_saturating_loss, real_loss
+from karpa_tf.trainers.updates import make_average, move_average
 
 
 class GAN(keras.Model):
@@ -20,8 +21,8 @@ class GAN(keras.Model):
     Args:
         generator: functional model, noise to images.
         discriminator: functional model, images to logits (batch, 1).
-        ema: decay of the moving average of the generator's weights and batch statistics, in [0, 1); 0 keeps none.
-            The first steps use (1 + t) / (10 + t) where that is smaller, so that the initial weights fade at once.
+        ema: decay of the moving average of the generator's weights and batch statistics, as for `move_average`; 0 keeps
+            none.
 
     Attributes:
         exported: the generator to sample from, export and evaluate: its weights are the moving average of the trained
@@ -33,11 +34,7 @@ class GAN(keras.Model):
         self.generator = generator
         self.discriminator = discriminator
         self.ema = ema
-        self.exported = generator
-        if ema:
-            self.exported = keras.models.clone_model(generator)
-            self.exported.set_weights(generator.get_weights())
-            self.exported.trainable = False
+        self.exported = make_average(generator) if ema else generator
         self.g_loss = keras.metrics.Mean(name="g_loss")
         self.d_loss_real = keras.metrics.Mean(name="d_loss_real")
         self.d_loss_fake = keras.metrics.Mean(name="d_loss_fake")
@@ -84,7 +81,7 @@ class GAN(keras.Model):
         self.discriminator_optimizer.apply(d_gradients, self.discriminator.trainable_variables)
         strategy.synchronize(self.generator.non_trainable_variables + self.discriminator.non_trainable_variables)
         if self.ema:
-            self._move_averages()
+            move_average(self.exported, self.generator, self.ema, self.generator_optimizer)
         return self._report(losses, real_logits, fake_logits)
 
     def test_step(self, data):
@@ -92,11 +89,6 @@ class GAN(keras.Model):
         real_logits = self.discriminator(images, training=False)
         fake_logits = self.discriminator(self.exported(noise, training=False), training=False)
         return self._report(_losses(real_logits, fake_logits), real_logits, fake_logits)
-
-    def _move_averages(self):
-        step = tf.cast(self.generator_optimizer.iterations.value, tf.float32)  # 1 after the first update
-        decay = tf.minimum(self.ema, (1 + step) / (10 + step))
-        strategy.update_averages(self.exported.weights, self.generator.weights, decay)
 
     def _report(self, losses, real_logits, fake_logits):
         self.g_loss.update_state(losses["g_loss"])
