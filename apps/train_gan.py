@@ -14,7 +14,7 @@ from typing import Literal
 from karpa_tf import cli
 from karpa_tf.configs import dcgan
 from karpa_tf.configs.errors import UserError
-from karpa_tf.configs.run import RunConfig, require_positive
+from karpa_tf.configs.run import RunConfig, require_positive, require_share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +50,8 @@ class Config(RunConfig):
         require_positive("log_every", self.log_every)
         if self.discriminator_learning_rate is not None:
             require_positive("discriminator_learning_rate", self.discriminator_learning_rate)
-        for flag, value in (("--beta-1", self.beta_1), ("--ema", self.ema)):
-            if not 0 <= value < 1:
-                raise UserError(f"{flag} must be at least 0 and below 1; received {value}.")
+        for field in ("beta_1", "ema"):
+            require_share(field, getattr(self, field))
 
 
 def _preset(name, data, epochs, model, **changes):

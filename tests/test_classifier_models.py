@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from karpa_tf.configs import cnn, resnet, vgg
+from karpa_tf.configs.application import ApplicationConfig
+from karpa_tf.configs.bert import BERTConfig
+from karpa_tf.configs.dcgan import DCGANConfig
 from karpa_tf.configs.errors import UserError
 from karpa_tf.models.cnn import make_cnn
 from karpa_tf.models.resnet import make_resnet
@@ -124,6 +127,15 @@ def test_the_tutorial_networks_are_the_ones_described():
     large = make_cnn(cnn.LARGE, (28, 28, 1), 10)
     # 5 x 5 x 64 + 64; 5 x 5 x 64 x 128 + 128; 7 x 7 x 128 x 1024 + 1024; 1024 x 10 + 10
     assert large.count_params() == 1664 + 204_928 + 6_423_552 + 10_250
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0, float("nan")])
+@pytest.mark.parametrize(
+    "config", [cnn.CNNConfig, vgg.VGGConfig, resnet.ResNetConfig, ApplicationConfig, DCGANConfig, BERTConfig]
+)
+def test_a_share_to_drop_that_is_none_is_refused_by_every_family(config, dropout):
+    with pytest.raises(UserError, match=f"--dropout must be at least 0 and below 1; received {dropout}"):
+        config(dropout=dropout)
 
 
 @pytest.mark.parametrize(

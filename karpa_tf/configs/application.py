@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+from karpa_tf.configs.run import require_share
+
 
 @dataclasses.dataclass(frozen=True)
 class ApplicationConfig:
@@ -16,6 +18,9 @@ class ApplicationConfig:
 
     dropout: float = 0.2
     """Share of the pooled features dropped before the logits."""
+
+    def __post_init__(self):
+        require_share("dropout", self.dropout)
 
 
 PIXELS = {

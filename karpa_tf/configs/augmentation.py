@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from karpa_tf.configs.errors import UserError
-from karpa_tf.configs.run import flag
+from karpa_tf.configs.run import flag, require_not_negative
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,14 +31,11 @@ class AugmentationConfig:
     """Strength of RandAugment's two operations, up to 1."""
 
     def __post_init__(self):
-        if self.crop_padding < 0:
-            raise UserError(f"--crop-padding must be at least 0; received {self.crop_padding}.")
         for field in ("cutout", "randaugment"):
             if not 0 <= getattr(self, field) <= 1:
                 raise UserError(f"{flag(field)} must be from 0 to 1; received {getattr(self, field)}.")
-        for field in ("mixup", "cutmix"):
-            if not 0 <= getattr(self, field) < float("inf"):
-                raise UserError(f"{flag(field)} must be at least 0; received {getattr(self, field)}.")
+        for field in ("crop_padding", "mixup", "cutmix"):
+            require_not_negative(field, getattr(self, field))
         if self.mixup and self.cutmix:
             raise UserError("--mixup and --cutmix exclude each other; set one of them to 0.")
 

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from karpa_tf.configs.errors import UserError
-from karpa_tf.configs.run import require_positive
+from karpa_tf.configs.run import require_not_negative, require_positive, require_share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,10 +50,8 @@ class BERTConfig:
             raise UserError(
                 f"--positions rotary needs an even --width per head; received {self.width} for {self.heads} heads."
             )
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"--dropout must be at least 0 and below 1; received {self.dropout}.")
-        if self.segments < 0:
-            raise UserError(f"--segments must be at least 0; received {self.segments}.")
+        require_share("dropout", self.dropout)
+        require_not_negative("segments", self.segments)
 
 
 TINY = BERTConfig(width=128, depth=2, heads=2, feed_forward=512)

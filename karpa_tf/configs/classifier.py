@@ -9,7 +9,7 @@ from karpa_tf.configs.cnn import CNNConfig
 from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.configs.resnet import ResNetConfig
-from karpa_tf.configs.run import RunConfig, flag, require_positive
+from karpa_tf.configs.run import RunConfig, require_not_negative, require_positive, require_share
 from karpa_tf.configs.speed_cnn import SpeedCNNConfig
 from karpa_tf.configs.transfer import TransferConfig
 from karpa_tf.configs.vgg import VGGConfig
@@ -70,10 +70,8 @@ class ClassifierConfig(RunConfig):
         for field in ("side", "log_every"):
             require_positive(field, getattr(self, field))
         for field in ("test_share", "validation_share", "label_smoothing"):
-            if not 0 <= getattr(self, field) < 1:
-                raise UserError(f"{flag(field)} must be at least 0 and below 1; received {getattr(self, field)}.")
-        if self.early_stopping < 0:
-            raise UserError(f"--early-stopping must be at least 0; received {self.early_stopping}.")
+            require_share(field, getattr(self, field))
+        require_not_negative("early_stopping", self.early_stopping)
         if self.early_stopping and self.validate_on != "validation":
             raise UserError("--early-stopping needs --validate-on validation: the test part must choose nothing.")
         if self.channels not in (1, 3):

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from karpa_tf.configs.errors import UserError
-from karpa_tf.configs.run import require_positive
+from karpa_tf.configs.run import require_positive, require_share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +36,7 @@ class CNNConfig:
             for width in getattr(self, field):
                 require_positive(field, width)
         require_positive("kernel_size", self.kernel_size)
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"--dropout must be at least 0 and below 1; received {self.dropout}.")
+        require_share("dropout", self.dropout)
 
 
 SMALL = CNNConfig()

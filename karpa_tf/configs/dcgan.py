@@ -3,7 +3,7 @@
 import dataclasses
 
 from karpa_tf.configs.errors import UserError
-from karpa_tf.configs.run import flag, require_positive
+from karpa_tf.configs.run import flag, require_positive, require_share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +56,7 @@ class DCGANConfig:
             if not widths or min(widths) < 1:
                 received = " ".join(map(str, widths)) or "none"
                 raise UserError(f"{flag(field)} needs one or more numbers above 0; received {received}.")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"--dropout must be at least 0 and below 1; received {self.dropout}.")
+        require_share("dropout", self.dropout)
         if self.init_stddev is not None:
             require_positive("init_stddev", self.init_stddev)
 

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from karpa_tf.configs.errors import UserError
-from karpa_tf.configs.run import flag, require_positive
+from karpa_tf.configs.run import flag, require_not_negative, require_positive, require_share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,14 +54,12 @@ class OptimizerConfig:
 
     def __post_init__(self):
         for field in ("momentum", "ema"):
-            if not 0 <= getattr(self, field) < 1:
-                raise UserError(f"{flag(field)} must be at least 0 and below 1; received {getattr(self, field)}.")
+            require_share(field, getattr(self, field))
         for field in ("start_share", "end_share"):
             if not 0 <= getattr(self, field) <= 1:
                 raise UserError(f"{flag(field)} must be from 0 to 1; received {getattr(self, field)}.")
         for field in ("weight_decay", "warmup_epochs"):
-            if not 0 <= getattr(self, field) < float("inf"):
-                raise UserError(f"{flag(field)} must be at least 0; received {getattr(self, field)}.")
+            require_not_negative(field, getattr(self, field))
         for field in ("step_factor", "adam_learning_rate", "clip_norm"):
             if getattr(self, field) is not None:
                 require_positive(field, getattr(self, field))

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.run import require_share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +37,7 @@ class ResNetConfig:
             raise UserError(
                 f"--blocks and --widths need as many numbers above 0; received {self.blocks} and {self.widths}."
             )
+        require_share("dropout", self.dropout)
 
 
 def cifar(depth):

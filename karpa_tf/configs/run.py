@@ -79,6 +79,18 @@ def require_positive(field, value):
         raise UserError(f"{flag(field)} must be above 0; received {value}.")
 
 
+def require_share(field, value):
+    """Raises `UserError` unless `value` is at least 0 and below 1; NaN is refused too."""
+    if not 0 <= value < 1:
+        raise UserError(f"{flag(field)} must be at least 0 and below 1; received {value}.")
+
+
+def require_not_negative(field, value):
+    """Raises `UserError` unless `value` is a finite number of at least 0; NaN is refused too."""
+    if not 0 <= value < float("inf"):
+        raise UserError(f"{flag(field)} must be at least 0; received {value}.")
+
+
 def flag(field):
     """Returns the flag of a config field: `batch_size` is `--batch-size`."""
     return "--" + field.replace("_", "-")

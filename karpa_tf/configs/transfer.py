@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.run import require_not_negative
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +27,7 @@ class TransferConfig:
     """Factor of the learning rate from each quarter of the layers to the one below it."""
 
     def __post_init__(self):
-        if self.unfreeze_every < 0:
-            raise UserError(f"--unfreeze-every must be at least 0; received {self.unfreeze_every}.")
+        require_not_negative("unfreeze_every", self.unfreeze_every)
         if self.unfreeze_every and self.freeze == "none":
             raise UserError("--unfreeze-every needs --freeze features.")
         if not 0 < self.layer_decay <= 1:

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.run import require_share
 
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 """Convolutions in each of the five stages, by depth (table 1, A, B, D and E)."""
@@ -35,6 +36,7 @@ class VGGConfig:
         stages = (self.convolutions, self.widths)
         if not self.widths or len(self.convolutions) != len(self.widths) or min(self.convolutions + self.widths) < 1:
             raise UserError(f"--convolutions and --widths need as many numbers above 0; received {stages}.")
+        require_share("dropout", self.dropout)
 
 
 def for_32(depth):
