@@ -99,7 +99,8 @@ class Muon(keras.optimizers.Optimizer):
     Args:
         learning_rate: number or schedule.
         momentum: of Nesterov's kind.
-        iterations: of Newton and Schulz; the quintic's singular values end within about 0.3 of 1 after five.
+        newton_schulz_steps: iterations of Newton and Schulz; the quintic's singular values end within about 0.3 of 1
+            after five.
     """
 
     def __init__(self, learning_rate=0.02, momentum=0.95, newton_schulz_steps=3, name="muon", **kwargs):

@@ -170,6 +170,7 @@ def test_frozen_layers_thaw_from_the_top_down():
     [
         ({"schedule": "step"}, "--schedule step and --step-epochs go together"),
         ({"optimizer": "adam", "weight_decay": 0.1}, "adam takes no --weight-decay"),
+        ({"optimizer": "muon", "weight_decay": 0.1}, "muon takes no --weight-decay"),
         ({"accumulate": 0}, "--accumulate must be at least 1"),
         ({"ema": 1.0}, "--ema must be at least 0 and below 1"),
         ({"clip_norm": 0.0}, "--clip-norm must be above 0"),

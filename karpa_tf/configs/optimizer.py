@@ -19,7 +19,7 @@ class OptimizerConfig:
 
     weight_decay: float = 0.0
     """Decoupled decay: each step takes this times the learning rate off every kernel; biases, norms and embeddings are
-    spared. adam takes none."""
+    spared. adam and muon take none."""
 
     schedule: Literal["constant", "step", "cosine", "one_cycle"] = "constant"
     """After the warm-up the learning rate stays, falls at --step-epochs, or falls to --end-share of itself by the last
@@ -71,3 +71,5 @@ class OptimizerConfig:
             )
         if self.optimizer == "adam" and self.weight_decay:
             raise UserError("--optimizer adam takes no --weight-decay; adamw does.")
+        if self.optimizer == "muon" and self.weight_decay:
+            raise UserError("--optimizer muon takes no --weight-decay: it holds every kernel at a norm of its own.")
