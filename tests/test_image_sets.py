@@ -146,6 +146,22 @@ def test_pictures_smaller_than_the_model_are_refused_with_what_would_fit(tmp_pat
 
 
 @pytest.mark.parametrize(
+    ("small_images", "sides", "headers", "whole"),
+    [("refuse", (40, 50, 60), 3, 3), ("skip", (40, 10, 60), 3, 2), ("enlarge", (40, 10, 60), 0, 3)],
+)
+def test_a_file_is_opened_no_more_often_than_needed(tmp_path, monkeypatch, small_images, sides, headers, whole):
+    for side in sides:
+        write_picture(tmp_path / "pictures" / f"{side}.png", (side, side))
+    opened, read = [], []
+    open_header, read_bytes = Image.open, Path.read_bytes
+    monkeypatch.setattr(image_folder.Image, "open", lambda file: opened.append(file) or open_header(file))
+    monkeypatch.setattr(Path, "read_bytes", lambda file: read.append(file) or read_bytes(file))
+    image_set = load_images(str(tmp_path / "pictures"), Preparation(32, 3, small_images=small_images))
+    assert len(image_set.images) == whole
+    assert (len(opened), sum(file.suffix == ".png" for file in read)) == (headers, whole)
+
+
+@pytest.mark.parametrize(
     ("make", "says"),
     [
         (lambda folder: None, "no such folder"),

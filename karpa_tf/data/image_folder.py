@@ -81,19 +81,24 @@ def _size_and_time(file):
 
 def _rows(files, labels, preparation):
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        sides = list(_in_order(pool, _side, files, "Looking at pictures"))
-        small = {file: side for file, side in zip(files, sides, strict=True) if side and side < preparation.side}
-        if small and preparation.small_images == "refuse":
-            smallest = min(small, key=small.get)
-            how_many = f"{len(small)} of {len(files)} pictures" if len(files) > 1 else "the only picture"
-            raise preparation.too_small(
-                f"{how_many} (the smallest, {smallest}, has {small[smallest]} pixels on its shorter side) "
-                f"{'is' if len(files) == 1 else 'are'}",
-                small[smallest],
-            )
+        if preparation.small_images == "refuse":
+            # Headers first: a set is refused before any of its pictures is decoded.
+            _require_large(files, _in_order(pool, _side, files, "Looking at pictures"), preparation)
         rows = _in_order(pool, lambda file: _row(file, preparation), files, "Decoding pictures")
         for (image, reason), label in zip(rows, labels, strict=True):
             yield image, label, reason
+
+
+def _require_large(files, sides, preparation):
+    small = {file: side for file, side in zip(files, sides, strict=True) if side and side < preparation.side}
+    if small:
+        smallest = min(small, key=small.get)
+        how_many = f"{len(small)} of {len(files)} pictures" if len(files) > 1 else "the only picture"
+        raise preparation.too_small(
+            f"{how_many} (the smallest, {smallest}, has {small[smallest]} pixels on its shorter side) "
+            f"{'is' if len(files) == 1 else 'are'}",
+            small[smallest],
+        )
 
 
 def _in_order(pool, function, files, description):
@@ -115,7 +120,7 @@ def _side(file):
 
 def _row(file, preparation):
     """Returns (image, None), or (None, reason) for a picture that is left out."""
-    side = None if preparation.small_images == "enlarge" else _side(file)
+    side = _side(file) if preparation.small_images == "skip" else None
     if side and side < preparation.side:
         return None, f"{file}: {side} pixels on the shorter side are too few"
     return try_square(file, preparation.side, preparation.channels)
