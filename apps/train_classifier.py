@@ -54,6 +54,9 @@ def run(config):
     )
     validation_share = config.validation_share if config.validate_on == "validation" else 0
     splits = load_splits(config.data, preparation, validation_share, config.test_share)
+    if len(set(splits.train.labels.tolist())) < 2:
+        only = splits.classes[splits.train.labels[0]]
+        raise UserError(f"--data {config.data} has pictures of one class only ({only}); expected two.")
     print(splits.summary())
     for sentence in splits.warnings():
         warn(sentence)

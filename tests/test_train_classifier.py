@@ -283,8 +283,19 @@ def test_so_few_pictures_that_nothing_can_be_held_out_are_learned_all_the_same(c
     assert "accuracy" not in capsys.readouterr().out.splitlines()[-3]
 
 
-def test_one_class_alone_is_refused(capsys):
-    Path("data/only").mkdir(parents=True)
+def test_pictures_of_one_class_alone_are_evaluated(colours):
+    run, data = colours
+    os.makedirs("one")
+    os.symlink(Path(data, NAMES[1]), Path("one", NAMES[1]))
+    report = evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), data="one"))
+    assert report["count"] == 24 and report["accuracy"] == report["macro_recall"] == 1.0
+    assert {path.name for path in (run.eval / "one").iterdir()} >= {"report.json", "confusion.png", "mistakes.png"}
+
+
+@pytest.mark.parametrize("others", [[], ["empty"]])
+def test_one_class_alone_cannot_be_learned(others, capsys):
+    for name in ("only", *others):
+        Path("data", name).mkdir(parents=True)
     Image.new("RGB", (20, 20)).save("data/only/a.png")
     assert "pictures of one class only (only)" in refusal("--data", "data", capsys=capsys)
 

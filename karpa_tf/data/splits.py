@@ -84,17 +84,13 @@ def load_splits(data, preparation, validation_share, test_share=0.2):
         test_share: the same for a test part that is missing.
 
     Raises:
-        UserError: as for `load_images`; or there are no labels, or fewer than two classes.
+        UserError: as for `load_images`; or there are no labels.
     """
     loader = known_loader(data, preparation)
     found = {split: loader(preparation, split) for split in FOLDERS} if loader else _load_folders(data, preparation)
     train, validation, test = (found[split] for split in FOLDERS)
     if train.labels is None:
         raise UserError(f"--data {data} has no labels to learn; expected a set with a class for every picture.")
-    if len(set(train.labels.tolist())) < 2:
-        raise UserError(
-            f"--data {data} has pictures of one class only ({train.classes[train.labels[0]]}); expected two."
-        )
     if test is None and test_share:
         train, test = hold_out(train, test_share, "test")
     if validation is None and validation_share:
