@@ -125,7 +125,7 @@ def run(config):
     if config.early_stopping:
         callbacks.append(EarlyStopping(run.checkpoints, config.early_stopping))
         epochs = done["epoch"] if callbacks[-1].is_over(done["epoch"]) else epochs
-    with Progress(done["epoch"]) as progress:
+    with Progress(config.batch_size, first_epoch=done["epoch"]) as progress:
         trainer.fit(
             labelled_batches(splits.train, config.batch_size, config.seed, augment, done["step"], meter),
             validation_data=validation,

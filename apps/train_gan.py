@@ -141,7 +141,7 @@ def run(config):
     print(f"To go on after a stop: python -m apps.train_gan --config {run.config_file} --run {run.path}")
     real_diversity = diversity(image_set.images[:1000])
     fixed_noise = noise_from_seeds(tf.range(64, dtype=tf.int64), model.latent_dim)
-    with Progress(done["epoch"]) as progress:
+    with Progress(config.batch_size, first_epoch=done["epoch"]) as progress:
         trainer.fit(
             noise_batches(image_set.images, config.batch_size, model.latent_dim, config.seed, done["step"]),
             epochs=config.epochs,

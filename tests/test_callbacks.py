@@ -1,4 +1,5 @@
 import csv
+import time
 
 import keras
 import numpy as np
@@ -142,16 +143,61 @@ def test_a_loss_that_is_not_a_number_ends_the_run_at_that_step(pictures, tmp_pat
 
 @pytest.mark.parametrize(("epochs", "lines"), [(1, 1), (3, 3), (100, 40)])
 def test_a_log_file_gets_a_line_per_epoch_but_not_too_many(epochs, lines, capsys):
-    progress = Progress()
+    progress = Progress(32)
     progress.set_params({"epochs": epochs, "steps": 1})
     progress.set_model(dcgan_trainer())
     progress.on_train_begin()
     for epoch in range(epochs):
         progress.on_epoch_begin(epoch)
+        progress.on_train_batch_end(0, {})
         progress.on_epoch_end(epoch, {"g_loss": 0.25, "D(x)": 0.5})
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == lines
     assert printed[-1].startswith(f"epoch {epochs}/{epochs}") and printed[-1].endswith("g_loss 0.250  D(x) 0.500")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that the callbacks read, to be set by the test."""
+    seconds = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: seconds[0])
+    return seconds
+
+
+def make_epoch(callback, clock, seconds_of_steps, validation=0.0):
+    """Gives a callback an epoch whose steps and validation take so long."""
+    logs = {"g_loss": 0.25}
+    callback.set_params({"epochs": 1, "steps": len(seconds_of_steps)})
+    callback.set_model(dcgan_trainer())
+    callback.on_train_begin()
+    callback.on_epoch_begin(0)
+    for step, seconds in enumerate(seconds_of_steps):
+        clock[0] += seconds
+        callback.on_train_batch_end(step, logs)
+    clock[0] += validation
+    callback.on_epoch_end(0, logs)
+
+
+def test_a_line_says_how_many_units_a_second_the_steps_took_in(clock, capsys):
+    make_epoch(Progress(100), clock, [0.5, 1.5, 2.0], validation=60)
+    make_epoch(Progress(4096, "tokens"), clock, [0.5, 0.5])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["epoch 1/1  64.0 s  75 images/s  g_loss 0.250", "epoch 1/1  1.0 s  8,192 tokens/s  g_loss 0.250"]
+
+
+def test_the_bar_says_how_many_units_a_second_the_epoch_so_far_took_in(clock, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    with Progress(100, first_epoch=0) as progress:
+        make_epoch(progress, clock, [0.5, 1.5])
+        (task,) = progress.bar.tasks
+    assert task.fields["rate"] == "100 images/s"
+
+
+def test_the_column_of_the_rate_has_the_name_of_its_unit(run, clock):
+    log = MetricsLog(run, batch_size=4096, every=1, unit="tokens")
+    make_epoch(log, clock, [0.5, 2.0], validation=60)
+    log.on_train_end()
+    assert [row["tokens_per_second"] for row in run.read_metrics()] == [8192, 2048]
 
 
 def classifier_and_batches(pictures):

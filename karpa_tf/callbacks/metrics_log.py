@@ -15,15 +15,16 @@ class MetricsLog(keras.callbacks.Callback):
 
     Args:
         run: a `Run`.
-        batch_size: examples in a step, for images per second.
+        batch_size: units in a step, for `images_per_second`.
         every: steps between two rows; the last step of an epoch always ends one.
         first_step: steps made before this start; later rows of an interrupted run are dropped.
         validation: names of what `fit` measures after an epoch; they stand in the last row of each.
+        unit: what is counted, in the plural; it names that column.
     """
 
-    def __init__(self, run, batch_size, every, first_step=0, validation=()):
+    def __init__(self, run, batch_size, every, first_step=0, validation=(), unit="images"):
         super().__init__()
-        self.validation = tuple(validation)
+        self.validation, self.rate = tuple(validation), f"{unit}_per_second"
         self.run, self.batch_size, self.every, self.step = run, batch_size, every, first_step
         self.window = WindowMeans()
 
@@ -42,11 +43,11 @@ class MetricsLog(keras.callbacks.Callback):
         if self.step % self.every and done != self.params["steps"]:
             return
         now = time.perf_counter()
-        images = (done - self.window.steps) * self.batch_size
+        units = (done - self.window.steps) * self.batch_size
         names = [metric.name for metric in self.model.metrics if metric.name in logs]  # `fit` sorts them
         means = self.window.close(done, {name: logs[name] for name in names})
         row = {"step": self.step, "epoch": self.epoch + done / self.params["steps"], **means}
-        row["images_per_second"] = images / (now - self.since)
+        row[self.rate] = units / (now - self.since)
         self.since = now
         if done == self.params["steps"]:
             self.last_row = row  # validation is still to come

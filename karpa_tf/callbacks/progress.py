@@ -11,11 +11,19 @@ LINES = 40
 
 
 class Progress(keras.callbacks.Callback):
-    """One bar for the whole run on a terminal; elsewhere a line after each epoch, or after some of many. Use `with`."""
+    """One bar for the whole run on a terminal; elsewhere a line after each epoch, or after some of many. Use `with`.
 
-    def __init__(self, first_epoch=0):
+    Both say how many images, or other units, a second the steps of the epoch so far have taken in.
+
+    Args:
+        batch_size: units in a step.
+        unit: what is counted, in the plural.
+        first_epoch: epochs made before this start.
+    """
+
+    def __init__(self, batch_size, unit="images", first_epoch=0):
         super().__init__()
-        self.first_epoch = first_epoch
+        self.batch_size, self.unit, self.first_epoch = batch_size, unit, first_epoch
         self.bar = None
 
     def __enter__(self):
@@ -33,6 +41,7 @@ class Progress(keras.callbacks.Callback):
             columns.TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             columns.BarColumn(),
             columns.TaskProgressColumn(),
+            columns.TextColumn("{task.fields[rate]}"),
             columns.TextColumn("{task.fields[metrics]}"),
             columns.TimeElapsedColumn(),
             columns.TextColumn("left"),
@@ -40,7 +49,7 @@ class Progress(keras.callbacks.Callback):
         )
         steps, epochs = self.params["steps"], self.params["epochs"]
         self.task = self.bar.add_task(
-            "", total=(epochs - self.first_epoch) * steps, epoch=self.first_epoch, epochs=epochs, metrics=""
+            "", total=(epochs - self.first_epoch) * steps, epoch=self.first_epoch, epochs=epochs, rate="", metrics=""
         )
         self.bar.start()
 
@@ -48,15 +57,19 @@ class Progress(keras.callbacks.Callback):
         self.since = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
+        # Taken here and not at the end of the epoch, which comes after validation.
+        seconds = time.perf_counter() - self.since
+        self.rate = f"{(batch + 1) * self.batch_size / seconds:,.0f} {self.unit}/s"
         if self.bar:
-            self.bar.update(self.task, advance=1, metrics=self._in_words(logs))
+            self.bar.update(self.task, advance=1, rate=self.rate, metrics=self._in_words(logs))
 
     def on_epoch_end(self, epoch, logs=None):
         if self.bar:
             self.bar.update(self.task, epoch=epoch + 1)
         elif (epoch + 1) * LINES // self.params["epochs"] > epoch * LINES // self.params["epochs"]:
             seconds = time.perf_counter() - self.since
-            print(f"epoch {epoch + 1}/{self.params['epochs']}  {seconds:.1f} s  {self._in_words(logs)}", flush=True)
+            done = f"epoch {epoch + 1}/{self.params['epochs']}"
+            print(f"{done}  {seconds:.1f} s  {self.rate}  {self._in_words(logs)}", flush=True)
 
     def _in_words(self, logs):
         names = [metric.name for metric in self.model.metrics]  # `fit` sorts them
