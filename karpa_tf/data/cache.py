@@ -69,7 +69,7 @@ def _write(directory, rows):
                     labels.append(label)
         np.save(temporary / "kept.npy", np.array(kept, np.int64))
         np.save(temporary / "labels.npy", np.array(labels, np.int32))
-        (temporary / "set.json").write_text(json.dumps({"count": len(kept), "skipped": skipped}))
+        (temporary / "set.json").write_text(json.dumps({"skipped": skipped}))
 
 
 def cache_folder(cache_dir):
