@@ -5,6 +5,7 @@ $ python -m apps.train_classifier mnist                a set of TensorFlow Datas
 $ python -m apps.train_classifier --data ~/pictures    your own: one folder per class, or train/<class>/...
 """
 
+import functools
 from pathlib import Path
 
 from karpa_tf import cli
@@ -106,10 +107,8 @@ def run(config):
     # Fit
     run = runs.open_run(config, "train_classifier")
     run.record(data=splits.record(), device=strategy.describe(devices))
-    checkpoint = checkpoints.latest(run.checkpoints)
-    done = checkpoints.restore(trainer, checkpoint) if checkpoint else {"epoch": 0, "step": 0}
-    print(f"Run folder {run.path}" + (f", continued after epoch {done['epoch']}" if checkpoint else ""))
-    print(f"To go on after a stop: python -m apps.train_classifier --config {run.config_file} --run {run.path}")
+    done = checkpoints.restore_latest(trainer, run.checkpoints)
+    runs.announce(run, "train_classifier", done["epoch"])
     meter = InputMeter()
     watch = InputWatch(meter)
     augment = make_augmentation(config.augmentation, shape) if config.augmentation.changes() else None
@@ -150,10 +149,8 @@ def run(config):
         print(f"{name.capitalize()} accuracy {report['accuracy']:.2%} of {report['count']:,} pictures; see {run.eval}")
 
     # Export
-    saved_model = run.facts().get("saved_model")
-    if not (saved_model and Path(saved_model).is_dir()):
-        saved_model = export_classifier(best, splits.classes, Path(config.export_dir, config.name))
-        run.record(saved_model=str(saved_model))
+    export = functools.partial(export_classifier, best, splits.classes, Path(config.export_dir, config.name))
+    saved_model = runs.exported_once(run, export)
     print(f"Curves      {run.curves_file}\nSavedModel  {saved_model}")
     return run
 

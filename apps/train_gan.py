@@ -135,10 +135,8 @@ def run(config):
     # Fit
     run = runs.open_run(config, "train_gan")
     run.record(data=image_set.record(), device=strategy.describe(devices))
-    checkpoint = checkpoints.latest(run.checkpoints)
-    done = checkpoints.restore(trainer, checkpoint) if checkpoint else {"epoch": 0, "step": 0}
-    print(f"Run folder {run.path}" + (f", continued after epoch {done['epoch']}" if checkpoint else ""))
-    print(f"To go on after a stop: python -m apps.train_gan --config {run.config_file} --run {run.path}")
+    done = checkpoints.restore_latest(trainer, run.checkpoints)
+    runs.announce(run, "train_gan", done["epoch"])
     real_diversity = diversity(image_set.images[:1000])
     fixed_noise = noise_from_seeds(tf.range(64, dtype=tf.int64), model.latent_dim)
     with Progress(config.batch_size, first_epoch=done["epoch"]) as progress:
@@ -169,10 +167,8 @@ def run(config):
     (run.eval / "report.json").write_text(json.dumps(report, indent=2) + "\n")
 
     # Export
-    saved_model = run.facts().get("saved_model")
-    if not (saved_model and Path(saved_model).is_dir()):
-        saved_model = export_generator(trainer.exported, Path(config.export_dir, config.name))
-        run.record(saved_model=str(saved_model))
+    export = functools.partial(export_generator, trainer.exported, Path(config.export_dir, config.name))
+    saved_model = runs.exported_once(run, export)
     print(f"Samples     {sheets[-1]}\nFilm        {film}\nCurves      {run.curves_file}\nSavedModel  {saved_model}")
     return run
 

@@ -63,6 +63,12 @@ def restore(trainer, path):
     return json.loads((path / "state.json").read_text())
 
 
+def restore_latest(trainer, directory):
+    """Brings a compiled trainer to its newest checkpoint, if any, and returns the state: `epoch` and `step`."""
+    checkpoint = latest(directory)
+    return restore(trainer, checkpoint) if checkpoint else {"epoch": 0, "step": 0}
+
+
 def list_checkpoints(directory):
     """Returns the checkpoint folders, oldest first."""
     return sorted(path for path in directory.iterdir() if re.fullmatch(r"epoch-\d+", path.name))

@@ -92,6 +92,21 @@ def open_run(config, app):
     return run
 
 
+def announce(run, app, epochs):
+    """Prints where a `Run` of the program `app` is, how many epochs it has made, and the line that goes on with it."""
+    print(f"Run folder {run.path}" + (f", continued after epoch {epochs}" if epochs else ""))
+    print(f"To go on after a stop: python -m apps.{app} --config {run.config_file} --run {run.path}")
+
+
+def exported_once(run, export):
+    """Returns the folder of a `Run`'s SavedModel; where it has none, `export` writes one and returns its folder."""
+    saved_model = run.facts().get("saved_model")
+    if not (saved_model and Path(saved_model).is_dir()):
+        saved_model = str(export())
+        run.record(saved_model=saved_model)
+    return saved_model
+
+
 def config_text(config):
     """Returns a config as the text of `config.yaml`, without what says only where and how loudly to run."""
     values = {key: value for key, value in dataclasses.asdict(config).items() if key not in NOT_REPEATED}

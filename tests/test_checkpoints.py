@@ -55,6 +55,19 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["epoch-00001"]
 
 
+def test_the_newest_is_restored_and_without_any_the_run_is_at_its_start(pictures, tmp_path):
+    trainer = dcgan_trainer()
+    start = everything(trainer)
+    assert checkpoints.restore_latest(trainer, tmp_path) == {"epoch": 0, "step": 0}
+    for one, other in zip(everything(trainer), start, strict=True):
+        np.testing.assert_array_equal(one, other)
+    fit(trainer, pictures, epochs=3, callbacks=[checkpoints.Checkpoint(tmp_path, 5)])
+    again = dcgan_trainer(seed=99)
+    assert checkpoints.restore_latest(again, tmp_path) == {"epoch": 3, "step": 15}
+    for one, other in zip(everything(trainer), everything(again), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_there_is_no_latest_without_any(tmp_path):
     assert checkpoints.latest(tmp_path) is None
     assert checkpoints.latest(tmp_path / "missing") is None

@@ -8,7 +8,7 @@ from karpa_tf.configs.dcgan import TINY, DCGANConfig
 from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.run import RunConfig
 from karpa_tf.files import published_folder, require_writable
-from karpa_tf.runs import Run, open_run, planned_folder
+from karpa_tf.runs import Run, announce, exported_once, open_run, planned_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +70,30 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
         require_writable(tmp_path / "file" / "models", "--export-dir")
     require_writable(tmp_path / "not" / "yet" / "there", "--export-dir")
     assert not (tmp_path / "not").exists()
+
+
+def test_the_announced_line_goes_on_with_the_run(tmp_path, capsys):
+    run = open_run(Config(run=str(tmp_path / "run")), "train_x")
+    announce(run, "train_x", 0)
+    announce(run, "train_x", 7)
+    first, line, second, same = capsys.readouterr().out.splitlines()
+    assert (first, second) == (f"Run folder {run.path}", f"Run folder {run.path}, continued after epoch 7")
+    config_file = run.path / "config.yaml"
+    assert line == same == f"To go on after a stop: python -m apps.train_x --config {config_file} --run {run.path}"
+
+
+def test_a_run_is_exported_once_and_again_where_the_export_is_gone(tmp_path):
+    run, made = open_run(Config(run=str(tmp_path / "run")), "train_x"), []
+
+    def export():
+        made.append(tmp_path / "models" / str(len(made) + 1))
+        made[-1].mkdir(parents=True)
+        return made[-1]
+
+    assert exported_once(run, export) == exported_once(run, export) == str(made[0])
+    assert run.facts()["saved_model"] == str(made[0]) and len(made) == 1
+    made[0].rmdir()
+    assert exported_once(run, export) == run.facts()["saved_model"] == str(made[1])
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
