@@ -32,5 +32,10 @@ def cross_entropy(targets, logits, label_smoothing=0.0):
 
 
 def token_cross_entropy(ids, logits):
-    """Returns the cross-entropy in nats, float32 (...), of softmax(logits), float (..., vocabulary), at ids, int (...)."""
+    """Returns the cross-entropy in nats, float32 (...), of softmax(logits) against ids.
+
+    Args:
+        ids: int (...), places in the last axis of the logits.
+        logits: float (..., vocabulary).
+    """
     return tf.nn.sparse_softmax_cross_entropy_with_logits(ids, tf.cast(logits, tf.float32))

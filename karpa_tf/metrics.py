@@ -1,4 +1,4 @@
-"""Figures of a classifier from its probabilities; NumPy only."""
+"""Figures of classifiers and language models; NumPy only."""
 
 import numpy as np
 
@@ -65,6 +65,20 @@ def log_loss(labels, probabilities):
     """Returns the mean of -log p(label) in nats; probabilities are taken as at least float64's epsilon."""
     chosen = probabilities[np.arange(len(labels)), labels].astype(float)
     return float(-np.log(np.maximum(chosen, np.finfo(float).eps)).mean())
+
+
+def unigram(ids, counts):
+    """Returns perplexity and accuracy, over tokens, of always guessing by how often each came elsewhere.
+
+    The perplexity is e to the mean of -log p, with p = (count + 1) / (sum of the counts + their number); the accuracy
+    is that of the token with the largest count.
+
+    Args:
+        ids: int (n,), the tokens.
+        counts: int (vocabulary,).
+    """
+    probabilities = (np.asarray(counts) + 1) / (np.sum(counts) + len(counts))
+    return float(np.exp(-np.log(probabilities[ids]).mean())), float(np.mean(ids == np.argmax(counts)))
 
 
 def _share(part, whole):

@@ -40,6 +40,9 @@ class Corpus:
     size: int | None = None
     """Bytes, where they are known."""
 
+    is_set: bool = False
+    """Whether it is a set of TensorFlow Datasets, which may have other splits."""
+
 
 def find_corpus(data, field="text", encoding="utf-8", data_dir=None, split="train"):
     """Returns the `Corpus` called `data`, or None if a set of TensorFlow Datasets has no such split.
@@ -194,14 +197,14 @@ def _find_set(name, field, data_dir, split):
             # A set whose one example is a whole book is parted like a file.
             yield from _paragraphs(text.splitlines(keepends=True)) if "\n" in text else filter(None, [text.strip()])
 
-    return Corpus(str(name), (name, split, field, *identity(directory)), read)
+    return Corpus(str(name), (name, split, field, *identity(directory)), read, is_set=True)
 
 
 def _python_docs():
     """Yields the topics of the language reference and the docstrings of the standard library: English prose."""
     from pydoc_data.topics import topics
 
-    yield from (topics[name].strip() for name in sorted(topics))
+    yield from filter(None, (_prose(topics[name]) for name in sorted(topics)))
     library = Path(sysconfig.get_paths()["stdlib"])
     for file in sorted(library.rglob("*.py")):
         if not {"site-packages", "dist-packages", "test", "tests"} & set(file.relative_to(library).parts):
@@ -217,6 +220,12 @@ def _docstrings(file):
         return
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            text = ast.get_docstring(node)
-            if text and len(text.split()) >= 8:
+            text = _prose(ast.get_docstring(node) or "")
+            if len(text.split()) >= 8:
                 yield text
+
+
+def _prose(text):
+    """Returns the lines of a text that are no lines drawn with signs and no input to the interpreter."""
+    lines = (line for line in text.splitlines() if not line.strip() or any(map(str.isalpha, line)))
+    return "\n".join(line for line in lines if not line.lstrip().startswith((">>>", "... "))).strip()

@@ -73,7 +73,7 @@ def make_pretraining(config, encoder):
     masked_lm = make_masked_lm(config, encoder)
     x = layers.Dense(1, kernel_initializer=_small(), dtype="float32", name="next_sentence")(_pooled(config, encoder))
     outputs = {"logits": masked_lm.output, "is_next": layers.Reshape((), name="is_next")(x)}
-    return keras.Model(dict(zip(masked_lm.input_names, masked_lm.inputs, strict=True)), outputs, name="pretraining")
+    return keras.Model({tensor.name: tensor for tensor in masked_lm.inputs}, outputs, name="pretraining")
 
 
 def make_text_classifier(config, encoder, classes):
@@ -85,6 +85,21 @@ def make_text_classifier(config, encoder, classes):
     x = layers.Dropout(config.dropout)(_pooled(config, encoder))
     logits = layers.Dense(classes, kernel_initializer=_small(), dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name="text_classifier")
+
+
+def encoder_of(model):
+    """Returns the encoder within a model of this file: tokens to `features`; the weights are shared."""
+    return _ending_at(model, "features", leave_out=("mask_positions",))
+
+
+def masked_lm_of(model):
+    """Returns the masked language model within one of `make_pretraining` or `make_masked_lm`; weights are shared."""
+    return _ending_at(model, "logits")
+
+
+def _ending_at(model, layer, leave_out=()):
+    kept = {tensor.name: tensor for tensor in model.inputs if tensor.name not in leave_out}
+    return keras.Model(kept, model.get_layer(layer).output, name=layer)
 
 
 def _pooled(config, encoder):

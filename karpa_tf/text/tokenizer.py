@@ -38,20 +38,19 @@ class WordPiece(tf.Module):
         )
 
     def packed(self, texts, length):
-        """Returns texts between [CLS] and [SEP], cut to `length` ids and filled up with [PAD].
+        """Returns texts between [CLS] and [SEP], cut to `length` ids, and filled up with [PAD] to the longest of them.
 
         Args:
             texts: string (batch,).
-            length: ids in a row, at least 2.
+            length: ids in a row at most; at least 2.
 
         Returns:
-            `token_ids`, int32 (batch, length), and `padding_mask`, bool (batch, length), True for what is no padding.
+            `token_ids`, int32 (batch, longest), and `padding_mask`, bool (batch, longest), True for what is no padding.
         """
         pieces = self(texts)[:, : length - 2]
         ends = [tf.fill([pieces.nrows(), 1], self.special[name]) for name in (CLS, SEP)]
         rows = tf.concat([ends[0], pieces, ends[1]], axis=1)
-        token_ids = rows.to_tensor(self.special[PAD], shape=(None, length))
-        return token_ids, tf.sequence_mask(rows.row_lengths(), length)
+        return rows.to_tensor(self.special[PAD]), tf.sequence_mask(rows.row_lengths())
 
     def _words(self, texts):
         """Returns cleaned words, ragged string (batch, words), with punctuation as words of its own."""

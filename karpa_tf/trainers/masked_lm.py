@@ -96,8 +96,8 @@ class MaskedLM(keras.Model):
 class Pretraining(MaskedLM):
     """Trains a model that guesses hidden tokens, and whether the second segment follows the first (ibid.).
 
-    Batches have `is_next` and `row_weights`, float32 (batch,), too: 1 or 0. The losses are added; `next_loss` (nats) and
-    `next_accuracy` are reported beside.
+    Batches have `is_next` and `row_weights`, float32 (batch,), too: 1 or 0. The losses are added; `next_loss` (nats)
+    and `next_accuracy` are reported beside.
 
     Args:
         model: functional model, from a dict to a dict of `logits` and `is_next`, float32 (batch,), logits.
@@ -130,4 +130,4 @@ class Pretraining(MaskedLM):
 
 
 def _inputs(model, data):
-    return {name: data[name] for name in model.input_names}
+    return {tensor.name: data[tensor.name] for tensor in model.inputs}

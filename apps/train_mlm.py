@@ -1,0 +1,169 @@
+"""Pretrains a masked language model on raw text, measures it on held-out text and exports it for TF Serving.
+
+$ python -m apps.train_mlm                        Python's own documentation, no network
+$ python -m apps.train_mlm small --data FOLDER    your own: text files, a glob, .jsonl, or a TFDS set
+$ python -m apps.fill_mask --run RUN "Return the [MASK] of the list."
+"""
+
+import dataclasses
+from pathlib import Path
+
+from karpa_tf import cli
+from karpa_tf.configs import bert
+from karpa_tf.configs.masked_lm import MaskedLMConfig
+
+TINY = MaskedLMConfig(name="bert_tiny", epochs=20, batch_size=32, learning_rate=2e-3, model=bert.TINY)
+
+PRESETS = {
+    "tiny": TINY,
+    "smoke": dataclasses.replace(
+        TINY,
+        name="bert_smoke",
+        epochs=1,
+        vocabulary_size=600,
+        model=bert.BERTConfig(length=32, width=16, depth=1, heads=2, feed_forward=32),
+    ),
+    "mini": dataclasses.replace(TINY, name="bert_mini", learning_rate=1e-3, model=bert.MINI),
+    "small": dataclasses.replace(TINY, name="bert_small", learning_rate=5e-4, model=bert.SMALL),
+    "base": dataclasses.replace(
+        TINY,
+        name="bert_base",
+        epochs=40,
+        batch_size=256,
+        learning_rate=1e-4,
+        vocabulary_size=30_522,
+        optimization=dataclasses.replace(TINY.optimization, accumulate=8),
+        model=bert.BASE,
+    ),
+}
+
+CURVES = {
+    "Loss (nats)": ("loss", "val_loss", "unigram_loss"),
+    "Accuracy of the hidden tokens": ("accuracy", "val_accuracy", "unigram_accuracy"),
+    "Second segment follows the first": ("next_accuracy", "val_next_accuracy"),
+    "Tokens per second": ("tokens_per_second",),
+}
+
+
+def run(config):
+    """Pretrains, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
+    import math
+
+    from karpa_tf import checkpoints, files, language_report, optimizers, plots, runs, strategy, text_runs
+    from karpa_tf.callbacks.input_watch import InputWatch
+    from karpa_tf.callbacks.metrics_log import MetricsLog
+    from karpa_tf.callbacks.perplexity import Perplexity
+    from karpa_tf.callbacks.progress import Progress
+    from karpa_tf.callbacks.watch import StopIfNotFinite, warn
+    from karpa_tf.data import text_batches
+    from karpa_tf.data.steps import InputMeter
+    from karpa_tf.export.masked_lm import export_masked_lm
+    from karpa_tf.text.masking import make_masking
+    from karpa_tf.trainers.masked_lm import MaskedLM, Pretraining
+
+    # Data
+    strategy.set_up(config)
+    devices = strategy.choose(config.strategy)
+    strategy.require_divisible(config.batch_size, devices, config.optimization.accumulate)
+    text = text_runs.load_text(config)
+    print(text.summary())
+    length = config.row_length
+    masking = make_masking(text.vocabulary, length, config.mask_rate, config.mask_units)
+    make_batches, make_held_out = text_batches.masked_batches, text_batches.held_out_batches
+    if config.nsp:
+        make_batches, make_held_out = text_batches.pair_batches, text_batches.held_out_pairs
+    held_out = None
+    if text_batches.count_rows(text.held_out, length):
+        held_out = make_held_out(text.held_out, length, masking, config.batch_size)
+    else:
+        warn("Nothing is held out, so nothing is measured; raise --held-out-share or name --validation-data.")
+    steps_per_epoch = text_batches.count_rows(text.train, length) // config.batch_size
+    steps = config.epochs * steps_per_epoch
+
+    # Model
+    with devices.scope():
+        model = text_runs.make_network(config, len(text.vocabulary))
+        if config.init:
+            text_runs.start_from_init(model, text.vocabulary, config)
+        trainer = (Pretraining if config.nsp else MaskedLM)(model, config.optimization.ema)
+        trainer.compile(
+            optimizers.make_groups(
+                config.optimization,
+                config.learning_rate,
+                [optimizers.Part(model.trainable_variables)],
+                steps,
+                steps_per_epoch,
+                scale_loss=config.precision == "mixed_float16",
+            ),
+            config.optimization.clip_norm,
+            config.optimization.accumulate,
+            jit_compile=strategy.jit_compile(config.jit, devices),
+        )
+    print(f"{model.name}: {model.count_params():,} weights; rows of {length} tokens, {masking.predictions} to guess")
+    print(f"{config.epochs} epochs of {steps_per_epoch} steps of {config.batch_size} on {strategy.describe(devices)}")
+    files.require_writable(config.export_dir, "--export-dir")
+    if config.dry_run:
+        print(f"Would write {runs.planned_folder(config, 'train_mlm')}, {Path(config.export_dir, config.name)}")
+        return None
+
+    # Fit
+    run = runs.open_run(config, "train_mlm")
+    text.vocabulary.save(run.path / text_runs.VOCABULARY_FILE)
+    run.record(data=text.record(), device=strategy.describe(devices))
+    done = checkpoints.restore_latest(trainer, run.checkpoints)
+    runs.announce(run, "train_mlm", done["epoch"])
+    meter = InputMeter()
+    watch = InputWatch(meter)
+    tokens = config.batch_size * length
+    names = [f"val_{metric.name}" for metric in trainer.metrics] + ["val_perplexity"] if held_out else []
+    with Progress(tokens, "tokens", done["epoch"]) as progress:
+        trainer.fit(
+            make_batches(text.train, length, masking, config.batch_size, config.seed, done["step"], meter),
+            validation_data=held_out,
+            epochs=config.epochs,
+            initial_epoch=done["epoch"],
+            steps_per_epoch=steps_per_epoch,
+            shuffle=False,  # The batches come in an order of their own.
+            verbose=0,
+            callbacks=[
+                StopIfNotFinite(lambda: checkpoints.latest(run.checkpoints), done["step"]),
+                *([Perplexity()] if held_out else []),
+                watch,
+                MetricsLog(run, tokens, config.log_every, done["step"], names, unit="tokens"),
+                checkpoints.Checkpoint(run.checkpoints, steps_per_epoch),
+                progress,
+            ],
+        )
+    if watch.begun:  # not where a finished run is only evaluated again
+        run.record(input_bound_share=watch.share)
+        print(f"Input-bound: {watch.share:.1%} of the steps waited for data")
+
+    # Evaluate
+    rows = run.read_metrics()
+    best, *_ = text_runs.load_pretrained(run.path)
+    if held_out:
+        measured = type(trainer)(best)
+        measured.compile([])
+        report = language_report.save_report(run.eval, measured, held_out, text.train.counts, text.vocabulary)
+        guess, share = report["unigram_perplexity"], report["unigram_accuracy"]
+        rows = [row | {"unigram_loss": math.log(guess), "unigram_accuracy": share} for row in rows]
+        print(f"Held out    {report['count']:,} hidden tokens")
+        print(f"            perplexity {report['perplexity']:.2f}, accuracy {report['accuracy']:.2%}")
+        print(f"            {guess:.2f} and {share:.2%} for one who always guesses by frequency")
+        print(f"Examples    {run.eval / 'examples.txt'}")
+    plots.save_curves(run.curves_file, rows, CURVES)
+
+    # Export
+    base = Path(config.export_dir, config.name)
+    saved_model = runs.exported_once(run, lambda: export_masked_lm(best, text.vocabulary, length, base))
+    print(f"Curves      {run.curves_file}\nSavedModel  {saved_model}")
+    return run
+
+
+def main():
+    with cli.errors():
+        run(cli.parse(PRESETS, __doc__))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""Language models that have been trained: a run folder's config, vocabulary, model and weights."""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import keras
+
+from karpa_tf import checkpoints
+from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.masked_lm import MaskedLMConfig
+from karpa_tf.configs.run import from_plain
+from karpa_tf.data.documents import find_corpus
+from karpa_tf.data.text_batches import count_rows
+from karpa_tf.data.token_cache import Tokens, cached_tokens, cached_vocabulary
+from karpa_tf.models import bert
+from karpa_tf.runs import Run
+from karpa_tf.text import vocabulary as vocabularies
+
+VOCABULARY_FILE = "vocabulary.txt"
+"""In a run folder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TextData:
+    """What a masked language model learns from."""
+
+    vocabulary: vocabularies.Vocabulary
+    """Of both parts."""
+
+    train: Tokens
+    """The text to learn from."""
+
+    held_out: Tokens
+    """The text to measure on; it may be empty."""
+
+    def summary(self):
+        """Returns a line for people."""
+        parts = [f"{len(part):,} tokens of {part.documents:,} documents" for part in (self.train, self.held_out)]
+        return f"{parts[0]}, held out {parts[1]}; {len(self.vocabulary):,} tokens in the vocabulary"
+
+    def record(self):
+        """Returns what `run.json` says of the data."""
+        parts = {"train": self.train, "held_out": self.held_out}
+        return {
+            name: {"fingerprint": part.fingerprint, "tokens": len(part), "documents": part.documents}
+            for name, part in parts.items()
+        }
+
+
+def load_text(config):
+    """Returns the `TextData` of a `MaskedLMConfig`; what has been brought to tokens before is read from the cache.
+
+    The vocabulary is that of the run that is continued, of --init, of --vocabulary, or learned from the text.
+
+    Raises:
+        UserError: there is no such text or vocabulary, or the text is too little for the vocabulary or for a batch.
+    """
+    find = functools.partial(find_corpus, field=config.field, encoding=config.encoding, data_dir=config.data_dir)
+    corpus = find(config.data)
+    if corpus is None:
+        raise UserError(f"--data {config.data} has no training split.")
+    held_out_corpus = find(config.validation_data) if config.validation_data else None
+    if not config.validation_data and corpus.is_set:
+        held_out_corpus = find(config.data, split="validation")
+    vocabulary = _given_vocabulary(config)
+    if vocabulary is None:
+        strip_accents = config.lowercase if config.strip_accents is None else config.strip_accents
+        vocabulary = cached_vocabulary(
+            corpus, config.vocabulary_size, config.lowercase, strip_accents, config.cache_dir
+        )
+    share = 0.0 if held_out_corpus else config.held_out_share
+    train, held_out = cached_tokens(corpus, vocabulary, share, config.cache_dir)
+    if held_out_corpus:
+        held_out, _ = cached_tokens(held_out_corpus, vocabulary, 0.0, config.cache_dir)
+    if count_rows(train, config.row_length) < config.batch_size:
+        raise UserError(
+            f"--data {config.data} has {count_rows(train, config.row_length):,} rows of {config.row_length} tokens, "
+            f"fewer than --batch-size {config.batch_size}; lower that or --sequence-length, or take more text."
+        )
+    return TextData(vocabulary, train, held_out)
+
+
+def _given_vocabulary(config):
+    """Returns the `Vocabulary` that a config names, or None."""
+    if config.run and config.resume == "auto" and (Path(config.run) / VOCABULARY_FILE).exists():
+        return vocabularies.load(Path(config.run) / VOCABULARY_FILE)
+    if config.vocabulary:
+        return vocabularies.load(config.vocabulary)
+    return load_vocabulary(read_masked_lm(config.init, "--init")[0]) if config.init else None
+
+
+def read_masked_lm(path, flag="--run"):
+    """Returns the `Run` of train_mlm in a folder and its config; raises `UserError` if it holds none.
+
+    Args:
+        path: the folder.
+        flag: what named it.
+    """
+    run = Run(path)
+    if run.facts().get("app") != "train_mlm":
+        raise UserError(f"{flag} {path} holds no run of train_mlm.")
+    return run, from_plain(MaskedLMConfig, run.read_config())
+
+
+def load_vocabulary(run):
+    """Returns the `Vocabulary` of a `Run`."""
+    return vocabularies.load(run.path / VOCABULARY_FILE)
+
+
+def load_pretrained(path, flag="--run"):
+    """Returns the model of a run of train_mlm, its `Vocabulary` and its config.
+
+    The weights are those of the newest checkpoint; it computes in float32 whatever it was trained in. The model is that
+    of `make_network`.
+
+    Args:
+        path: the run folder.
+        flag: what named it.
+    """
+    run, config = read_masked_lm(path, flag)
+    vocabulary = load_vocabulary(run)
+    checkpoint = checkpoints.latest(run.checkpoints)
+    if not checkpoint:
+        raise UserError(f"{flag} {path} has no checkpoint yet.")
+    keras.config.set_dtype_policy("float32")
+    model = make_network(config, len(vocabulary))
+    model.load_weights(checkpoint / "exported.weights.h5")
+    return model, vocabulary, config
+
+
+def make_network(config, vocabulary_size):
+    """Returns the model that a `MaskedLMConfig` trains: `make_masked_lm`'s, or with --nsp `make_pretraining`'s."""
+    if config.nsp:
+        shape = dataclasses.replace(config.model, segments=max(config.model.segments, 2))
+        return bert.make_pretraining(shape, bert.make_encoder(shape, vocabulary_size))
+    return bert.make_masked_lm(config.model, bert.make_encoder(config.model, vocabulary_size))
+
+
+def start_from_init(model, vocabulary, config):
+    """Brings the weights of the run that `--init` names into a new model of the same shape.
+
+    Raises:
+        UserError: there is no such run, or its network is another.
+    """
+    learned, words, other = load_pretrained(config.init, "--init")
+    keras.config.set_dtype_policy(config.precision)
+    if words != vocabulary:
+        raise UserError(f"--init {config.init} has a vocabulary of its own; leave out --vocabulary.")
+    differing = [
+        f"{field.name} {getattr(other.model, field.name)}, not {getattr(config.model, field.name)}"
+        for field in dataclasses.fields(other.model)
+        if field.name != "dropout" and getattr(other.model, field.name) != getattr(config.model, field.name)
+    ]
+    if other.nsp != config.nsp:
+        differing.append("another --nsp")
+    if differing:
+        raise UserError(f"--init {config.init} has another network: {'; '.join(differing)}.")
+    model.set_weights(learned.get_weights())
