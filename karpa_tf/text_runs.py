@@ -13,6 +13,8 @@ from karpa_tf.configs.run import from_plain
 from karpa_tf.data.documents import find_corpus
 from karpa_tf.data.text_batches import count_rows
 from karpa_tf.data.token_cache import Tokens, cached_tokens, cached_vocabulary
+from karpa_tf.export.masked_lm import masked_lm_functions
+from karpa_tf.export.versions import load_version
 from karpa_tf.models import bert
 from karpa_tf.runs import Run
 from karpa_tf.text import vocabulary as vocabularies
@@ -157,3 +159,20 @@ def start_from_init(model, vocabulary, config):
     if differing:
         raise UserError(f"--init {config.init} has another network: {'; '.join(differing)}.")
     model.set_weights(learned.get_weights())
+
+
+def load_fill_mask(run, saved_model):
+    """Returns the function that fills blanks, as `export_masked_lm` describes it: text, string (batch,), to a dict.
+
+    Args:
+        run: folder of a run of train_mlm, or None.
+        saved_model: folder of an exported version, in place of `run`.
+    """
+    if run:
+        model, vocabulary, config = load_pretrained(run)
+        functions, _ = masked_lm_functions(model, vocabulary, config.row_length)
+        return functions["serving_default"]
+    signatures = load_version(saved_model)
+    if "token_ids" not in signatures or "tokens" not in signatures["serving_default"].structured_outputs:
+        raise UserError(f"The SavedModel fills no blanks; its signatures are {', '.join(signatures)}.")
+    return lambda text: signatures["serving_default"](text=text)
