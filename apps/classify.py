@@ -49,19 +49,13 @@ def run(config):
 
     from karpa_tf import classifier_runs, evaluation
     from karpa_tf.data.image_folder import find_pictures, try_square
-    from karpa_tf.export.versions import load_version
-    from karpa_tf.runs import Run
 
     files = []
     for name in config.pictures:
         if not Path(name).exists():
             raise UserError(f"There is no picture or folder {name}.")
         files += find_pictures(Path(name)) if Path(name).is_dir() else [Path(name)]
-    if config.run:
-        model, _, classes = classifier_runs.load_classifier(Run(config.run))
-        scores, (side, channels) = evaluation.scorer(model), model.input_shape[2:]
-    else:
-        scores, classes, (side, channels) = evaluation.load_exported(load_version(config.saved_model))
+    scores, classes, (side, channels), _ = classifier_runs.load_scorer(config.run, config.saved_model)
 
     results = []
     for start in range(0, len(files), evaluation.BATCH):

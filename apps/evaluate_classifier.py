@@ -55,22 +55,17 @@ def run(config):
     from karpa_tf import classifier_runs, evaluation, files
     from karpa_tf.data.pictures import Preparation
     from karpa_tf.data.splits import load_splits
-    from karpa_tf.export.versions import load_version
     from karpa_tf.runs import Run
 
     # Model
-    if config.run:
-        model, trained, classes = classifier_runs.load_classifier(Run(config.run))
-        scores, (side, channels) = evaluation.scorer(model), model.input_shape[2:]
-    else:
-        scores, classes, (side, channels) = evaluation.load_exported(load_version(config.saved_model))
+    scores, classes, (side, channels), trained = classifier_runs.load_scorer(config.run, config.saved_model)
 
     # Data
     preparation = Preparation(
         side,
         channels,
-        config.data_dir or (trained.data_dir if config.run else None),
-        config.cache_dir or (trained.cache_dir if config.run else None),
+        config.data_dir or (trained.data_dir if trained else None),
+        config.cache_dir or (trained.cache_dir if trained else None),
         small_images="enlarge" if config.data else trained.small_images,
     )
     if config.data:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import keras
 
-from karpa_tf import checkpoints
+from karpa_tf import checkpoints, evaluation
 from karpa_tf.configs.application import APPLICATIONS, ApplicationConfig
 from karpa_tf.configs.classifier import FAMILIES, Application
 from karpa_tf.configs.errors import UserError, nearest
 from karpa_tf.configs.run import from_plain
+from karpa_tf.export.versions import load_version
 from karpa_tf.models.application import load_application
 from karpa_tf.models.classifiers import copy_features, make_classifier, with_views
 from karpa_tf.runs import Run
@@ -32,20 +33,25 @@ def load_classifier(run):
     classes' names.
     """
     config = read_config(run)
-    classes = run.facts().get("data", {}).get("classes")
-    checkpoint = checkpoints.latest(run.checkpoints)
-    if not (classes and checkpoint):
-        raise UserError(f"--run {run.path} has no checkpoint yet; expected a run of train_classifier that has one.")
     keras.config.set_dtype_policy("float32")
-    model = make_classifier(config.model, (config.side, config.side, config.channels), len(classes))
-    model.load_weights(best_weights(run) or checkpoint / "exported.weights.h5")
-    return with_views(model, config.views), config, tuple(classes)
+    model, classes = _learned(run, "--run", config)
+    return with_views(model, config.views), config, classes
 
 
-def best_weights(run):
-    """Returns the weights file of the best epoch, or None where early stopping did not ask for one."""
-    file = run.checkpoints / "best.weights.h5"
-    return file if file.exists() else None
+def load_scorer(run=None, saved_model=None):
+    """Returns a function from uint8 images (n, side, side, channels) to probabilities, float64 (n, classes).
+
+    Args:
+        run: path of a run folder of train_classifier, or None.
+        saved_model: path of an exported classifier, in place of a run.
+
+    Returns:
+        The function; the classes' names; the side and the channels of the images; and the config of the run, or None.
+    """
+    if run:
+        model, config, classes = load_classifier(Run(run))
+        return evaluation.scorer(model), classes, model.input_shape[2:], config
+    return *evaluation.load_exported(load_version(saved_model)), None
 
 
 def with_network_of_init(config):
@@ -72,14 +78,20 @@ def start_from_init(model, config):
     if init in APPLICATIONS:
         load_application(model, config.model, config.transfer.init_weights)
         return
-    run = Run(init)
+    learned, _ = _learned(Run(init), "--init", config)
+    copy_features(model, learned)
+
+
+def _learned(run, flag, config):
+    """Returns the network of a run, under the present policy, with its best or last weights, and its classes' names."""
     classes = run.facts().get("data", {}).get("classes")
     checkpoint = checkpoints.latest(run.checkpoints)
     if not (classes and checkpoint):
-        raise UserError(f"--init {init} has no checkpoint yet.")
-    learned = make_classifier(config.model, model.input_shape[1:], len(classes))
-    learned.load_weights(best_weights(run) or checkpoint / "exported.weights.h5")
-    copy_features(model, learned)
+        raise UserError(f"{flag} {run.path} has no checkpoint yet; expected a run of train_classifier that has one.")
+    model = make_classifier(config.model, (config.side, config.side, config.channels), len(classes))
+    best = run.checkpoints / "best.weights.h5"
+    model.load_weights(best if best.exists() else checkpoint / "exported.weights.h5")
+    return model, tuple(classes)
 
 
 def _changed(config, kind, **changes):

@@ -21,6 +21,7 @@ from karpa_tf.configs.application import APPLICATIONS, ApplicationConfig
 from karpa_tf.configs.classifier_presets import PRESETS
 from karpa_tf.export.versions import load_version
 from karpa_tf.models.application import make_application
+from karpa_tf.runs import open_run
 
 ROOT = Path(__file__).parents[1]
 SMOKE = dataclasses.replace(PRESETS["smoke"], export_dir="models")
@@ -227,6 +228,15 @@ def test_the_tools_refuse_what_they_cannot_do(app, changes, says, capsys):
     with pytest.raises(SystemExit) as caught, cli.errors():
         app.run(app.Config(**changes))
     assert caught.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_a_run_that_has_learned_nothing_yet_is_named(capsys):
+    open_run(dataclasses.replace(SMOKE, run="new"), "train_classifier")
+    for app in (evaluate_classifier, classify):
+        with pytest.raises(SystemExit), cli.errors():
+            app.run(app.Config(run="new", **({"pictures": ("new",)} if app is classify else {})))
+        assert "--run new has no checkpoint yet" in capsys.readouterr().err
+    assert "--init new has no checkpoint yet" in refusal("smoke", "--init", "new", capsys=capsys)
 
 
 def test_a_report_on_other_pictures_leaves_the_runs_own_alone(colours):
