@@ -17,6 +17,11 @@ def nearest(word, known):
     return f"; did you mean {matches[0]}?" if matches else "."
 
 
+def first_line(error):
+    """Returns the first line of what an exception says, or its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def diverged(what, checkpoint):
     """Returns the `UserError` for a run whose numbers are no longer finite, saying what is left of it.
 

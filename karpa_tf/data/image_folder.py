@@ -10,7 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.errors import UserError, first_line
 from karpa_tf.data.cache import cached_images, fingerprint
 from karpa_tf.data.decoding import decode_square
 from karpa_tf.data.progress import track
@@ -131,7 +131,7 @@ def try_square(file, side, channels):
     try:
         return read_square(file, side, channels), None
     except Exception as error:  # As above: whatever is wrong with one file, the others are read.
-        return None, f"{file}: {_first_line(error)}"
+        return None, f"{file}: {first_line(error)}"
 
 
 def read_square(file, side, channels):
@@ -156,7 +156,3 @@ def read_square(file, side, channels):
 def _decoder(side, channels):
     signature = [tf.TensorSpec((), tf.string)]
     return tf.function(lambda data: decode_square(data, side, channels), input_signature=signature)
-
-
-def _first_line(error):
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,7 +9,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.errors import UserError, first_line
 
 
 def open_set(name, data_dir):
@@ -66,7 +66,7 @@ def _download(name, data_dir):
         _require_network(builder.url_infos)
         builder.download_and_prepare()
     except Exception as error:  # Network, checksum, disk: whatever it was, the way out is the same.
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise UserError(
             f"{name} is not prepared in {root} and could not be downloaded ({reason}); on a machine with a network run "
             f"python -c \"import tensorflow_datasets as tfds; tfds.builder('{name}', data_dir='data')"

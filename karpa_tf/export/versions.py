@@ -4,7 +4,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.errors import UserError, first_line
 from karpa_tf.files import published_folder
 
 
@@ -55,7 +55,7 @@ def load_version(directory):
     try:
         loaded = tf.saved_model.load(str(folder))
     except Exception as error:  # TensorFlow raises errors of many kinds for a damaged folder.
-        raise UserError(f"--saved-model {folder} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise UserError(f"--saved-model {folder} cannot be loaded: {first_line(error)}") from error
     return _Signatures(loaded)
 
 

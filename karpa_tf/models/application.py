@@ -6,7 +6,7 @@ import keras
 from keras import layers
 
 from karpa_tf.configs.application import PIXELS
-from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.errors import UserError, first_line
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STDDEV = (0.229, 0.224, 0.225)
@@ -57,7 +57,7 @@ def load_application(model, config, weights):
     except Exception as error:  # Network, file, shapes: the way out is the same.
         where = weights or "Keras' download of ImageNet's weights"
         raise UserError(
-            f"The weights of {config.application} cannot be had from {where} ({str(error).splitlines()[0]}); with no "
+            f"The weights of {config.application} cannot be had from {where} ({first_line(error)}); with no "
             "network, give a .weights.h5 file by --init-weights."
         ) from error
     head = {id(variable) for variable in model.get_layer("logits").weights}

@@ -1,0 +1,18 @@
+"""What is said of errors."""
+
+import pytest
+
+from karpa_tf.configs.errors import first_line
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("wrong shape"), "wrong shape"),
+        (ValueError("\n wrong shape\nand more"), "wrong shape"),
+        (AssertionError(), "AssertionError"),
+        (OSError(" \n"), "OSError"),
+    ],
+)
+def test_an_error_is_told_in_one_line_whatever_it_says(error, line):
+    assert first_line(error) == line
