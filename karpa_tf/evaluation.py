@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from karpa_tf import metrics, plots
 from karpa_tf.configs.errors import UserError
+from karpa_tf.data.decoding import normalised
 from karpa_tf.data.progress import track
 
 BATCH = 250
@@ -33,7 +34,7 @@ def scorer(model):
 
     @tf.function(input_signature=[tf.TensorSpec((BATCH, *model.input_shape[1:]), tf.uint8)])
     def probabilities(pixels):
-        return tf.nn.softmax(tf.cast(model(tf.cast(pixels, tf.float32) / 127.5 - 1, training=False), tf.float32))
+        return tf.nn.softmax(tf.cast(model(normalised(pixels), training=False), tf.float32))
 
     return functools.partial(_in_batches, probabilities)
 

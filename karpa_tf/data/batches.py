@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from karpa_tf.data.decoding import normalised
 from karpa_tf.data.steps import endless, shuffled_indices, untuned
 
 
@@ -28,7 +29,7 @@ def noise_batches(images, batch_size, latent_dim, seed, first_step=0):
     def batch(step):
         indices, _ = shuffled_indices(step, len(images), batch_size, seed)
         noise = tf.random.stateless_normal((batch_size, latent_dim), seed=tf.stack([tf.constant(seed, tf.int64), step]))
-        return _normalised(_rows(images, indices, batch_size)), noise
+        return normalised(_rows(images, indices, batch_size)), noise
 
     return endless(batch, first_step)
 
@@ -57,7 +58,7 @@ def labelled_batches(image_set, batch_size, seed, augment=None, first_step=0, me
         targets = tf.one_hot(tf.gather(labels, indices), classes)
         if augment:
             pixels, targets = augment(pixels, targets, indices, epoch, tf.stack([tf.constant(seed, tf.int64), step]))
-        return _normalised(pixels), tf.ensure_shape(targets, (batch_size, classes))
+        return normalised(pixels), tf.ensure_shape(targets, (batch_size, classes))
 
     return endless(batch, first_step, meter)
 
@@ -84,7 +85,7 @@ def evaluation_batches(image_set, batch_size):
         weights = tf.cast(places < count, tf.float32)
         places = tf.where(places < count, places, 0)
         targets = tf.one_hot(tf.gather(labels, places), len(image_set.classes))
-        return _normalised(_rows(image_set.images, places, batch_size)), targets, weights
+        return normalised(_rows(image_set.images, places, batch_size)), targets, weights
 
     return untuned(tf.data.Dataset.range(-(-count // batch_size)).map(batch, 2, deterministic=True).prefetch(2))
 
@@ -92,7 +93,3 @@ def evaluation_batches(image_set, batch_size):
 def _rows(images, indices, batch_size):
     pixels = tf.numpy_function(lambda places: images[places], [indices], np.uint8, stateful=False)
     return tf.ensure_shape(pixels, (batch_size, *images.shape[1:]))
-
-
-def _normalised(pixels):
-    return tf.cast(pixels, tf.float32) / 127.5 - 1

@@ -1,4 +1,4 @@
-"""Picture files to square images in TensorFlow ops: the same when a folder is read and in an exported graph."""
+"""From picture files to what models take, in TensorFlow ops: the same when a folder is read and in exported graphs."""
 
 import tensorflow as tf
 
@@ -39,6 +39,11 @@ def square(pixels, side, channels):
     if pixels.shape[-1] == 1 and channels == 3:
         resized = tf.image.grayscale_to_rgb(resized)
     return tf.ensure_shape(tf.saturate_cast(tf.round(resized), tf.uint8), (side, side, channels))
+
+
+def normalised(pixels):
+    """Returns uint8 pixels, or floats in [0, 255], of any shape as models take them: float32 in [-1, 1]."""
+    return tf.cast(pixels, tf.float32) / 127.5 - 1
 
 
 def _jpeg(data):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from karpa_tf.data.decoding import decode_square
+from karpa_tf.data.decoding import decode_square, normalised
 from karpa_tf.export.versions import publish
 
 FEATURE = "image_bytes"
@@ -53,7 +53,7 @@ def classifier_functions(model, classes):
     names = tf.constant(list(classes))
 
     def answer(pixels):
-        logits = model(tf.cast(pixels, tf.float32) / 127.5 - 1, training=False)
+        logits = model(normalised(pixels), training=False)
         scores = tf.nn.softmax(tf.cast(logits, tf.float32))
         return {"classes": tf.tile(names[None], [tf.shape(scores)[0], 1]), "scores": scores}
 
