@@ -37,7 +37,7 @@ def run(config):
     from karpa_tf.data.steps import InputMeter
     from karpa_tf.evaluation import save_report, scores
     from karpa_tf.export.classifier import export_classifier
-    from karpa_tf.models import classifiers, speed_cnn
+    from karpa_tf.models import classifiers
     from karpa_tf.trainers.classifier import Classifier
 
     # Data
@@ -77,8 +77,8 @@ def run(config):
         model = classifiers.make_classifier(config.model, shape, len(splits.classes))
         if config.transfer.init:
             classifier_runs.start_from_init(model, config)
-        elif config.model.family == "speed_cnn":
-            speed_cnn.whiten(model, splits.train.images[:: -(-len(splits.train.images) // 5000)])
+        else:
+            classifiers.fit_to_images(model, config.model, splits.train.images)
         if config.transfer.freeze == "features":
             classifiers.freeze_batch_norm(model)
         weights = splits.class_weights() if config.class_weights == "balanced" else None

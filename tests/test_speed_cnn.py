@@ -4,6 +4,7 @@ import pytest
 
 from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.speed_cnn import SpeedCNNConfig
+from karpa_tf.models.classifiers import fit_to_images
 from karpa_tf.models.speed_cnn import Dirac, make_speed_cnn, whiten
 
 
@@ -39,6 +40,16 @@ def test_whitening_makes_channels_uncorrelated_and_is_not_learned(photos):
     # All of unit variance but those that the floor holds down.
     assert variances.max() < 1.001 and np.median(variances) > 0.9
     np.testing.assert_allclose(outputs.mean(0), 0, atol=1e-3)
+
+
+def test_the_family_reads_five_thousand_pictures_of_the_whole_set(photos):
+    config = SpeedCNNConfig(widths=(4,))
+    many = np.tile(photos, (167, 1, 1, 1))  # 10,020: every third is read
+    fitted, expected = (make_speed_cnn(config, (16, 16, 3), 5) for _ in range(2))
+    fit_to_images(fitted, config, many)
+    whiten(expected, many[::3])
+    for one, other in zip(*(model.get_layer("whitening").get_weights() for model in (fitted, expected)), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_whitening_survives_pictures_of_one_colour():

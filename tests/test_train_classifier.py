@@ -20,6 +20,7 @@ from karpa_tf import cli
 from karpa_tf.configs.application import APPLICATIONS, ApplicationConfig
 from karpa_tf.configs.classifier_presets import PRESETS
 from karpa_tf.export.versions import load_version
+from karpa_tf.models import classifiers
 from karpa_tf.models.application import make_application
 from karpa_tf.runs import open_run
 
@@ -315,6 +316,13 @@ def test_a_dry_run_writes_nothing(capsys):
     said = capsys.readouterr().out
     assert "Would write" in said and "weights, of which" in said
     assert list(Path().iterdir()) == []
+
+
+def test_what_a_family_reads_off_the_data_it_reads_off_the_training_part(monkeypatch):
+    read = []
+    monkeypatch.setitem(classifiers.FITTED, "cnn", lambda model, images: read.append(images.shape))
+    train_classifier.run(dataclasses.replace(SMOKE, dry_run=True))
+    assert read == [(1295, 16, 16, 1)]
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from keras import layers, ops
 from karpa_tf.models.application import make_application
 from karpa_tf.models.cnn import make_cnn
 from karpa_tf.models.resnet import make_resnet
-from karpa_tf.models.speed_cnn import make_speed_cnn
+from karpa_tf.models.speed_cnn import make_speed_cnn, whiten
 from karpa_tf.models.vgg import make_vgg
 
 FACTORIES = {
@@ -20,6 +20,9 @@ FACTORIES = {
 }
 """Factories by `family` of their config; each takes (config, input_shape, classes)."""
 
+FITTED = {"speed_cnn": whiten}
+"""Functions by `family` that read some of a new model's weights off training images; each takes (model, images)."""
+
 PARTS = 4
 """Parts of the features, from the logits down, that may learn at different rates and from different epochs on."""
 
@@ -27,6 +30,18 @@ PARTS = 4
 def make_classifier(config, input_shape, classes):
     """Returns the model of any classifier's config; images, float32 (batch, *input_shape), to logits."""
     return FACTORIES[config.family](config, input_shape, classes)
+
+
+def fit_to_images(model, config, images):
+    """Sets those of a new model's weights that are read off the training images; most families have none.
+
+    Args:
+        model: what `make_classifier` returned for `config`.
+        config: any classifier's config.
+        images: uint8 (n, height, width, channels), of which up to 5,000 are read, at equal distances.
+    """
+    if config.family in FITTED:
+        FITTED[config.family](model, images[:: -(-len(images) // 5000)])
 
 
 def copy_features(model, learned):
