@@ -121,10 +121,12 @@ def test_a_padding_shortcut_takes_every_second_pixel_and_adds_zero_channels():
 
 
 def test_the_tutorial_networks_are_the_ones_described():
-    small = make_cnn(cnn.SMALL, (28, 28, 1), 10)
+    small = make_cnn(cnn.CNNConfig(), (28, 28, 1), 10)
     # 3 x 3 x 32 + 32; 14 x 14 x 32 x 128 + 128; 128 x 10 + 10
     assert small.count_params() == 320 + 802_944 + 1290
-    large = make_cnn(cnn.LARGE, (28, 28, 1), 10)
+    # TensorFlow's MNIST tutorials: 64, 128, 1024.
+    config = cnn.CNNConfig(widths=(64, 128), kernel_size=5, dense_widths=(1024,), dropout=0.4)
+    large = make_cnn(config, (28, 28, 1), 10)
     # 5 x 5 x 64 + 64; 5 x 5 x 64 x 128 + 128; 7 x 7 x 128 x 1024 + 1024; 1024 x 10 + 10
     assert large.count_params() == 1664 + 204_928 + 6_423_552 + 10_250
 

@@ -9,7 +9,7 @@ from karpa_tf.configs.run import require_positive, require_share
 
 @dataclasses.dataclass(frozen=True)
 class CNNConfig:
-    """A stack of convolutions with pooling, flattened, then dense layers."""
+    """A stack of convolutions with pooling, flattened, then dense layers; the defaults are the tutorials' first."""
 
     family: Literal["cnn"] = "cnn"
     """The kind of network; the preset decides."""
@@ -37,10 +37,3 @@ class CNNConfig:
                 require_positive(field, width)
         require_positive("kernel_size", self.kernel_size)
         require_share("dropout", self.dropout)
-
-
-SMALL = CNNConfig()
-"""The tutorials' first network: 32 channels, pooling, 128 units."""
-
-LARGE = CNNConfig(widths=(64, 128), kernel_size=5, dense_widths=(1024,), dropout=0.4)
-"""The 64-128-1024 network of the TensorFlow MNIST tutorials."""
