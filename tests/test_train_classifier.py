@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import json
 import os
 import subprocess
@@ -11,14 +12,18 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import sklearn.metrics
 import tensorflow as tf
 import yaml
 from PIL import Image
 
 from apps import classify, evaluate_classifier, sample_gan, train_classifier
 from karpa_tf import cli
+from karpa_tf.classifier_runs import load_scorer
 from karpa_tf.configs.application import APPLICATIONS, ApplicationConfig
 from karpa_tf.configs.classifier_presets import PRESETS
+from karpa_tf.data.pictures import Preparation
+from karpa_tf.data.splits import load_splits
 from karpa_tf.export.versions import load_version
 from karpa_tf.models import classifiers
 from karpa_tf.models.application import make_application
@@ -113,6 +118,32 @@ def test_the_report_can_be_made_again_from_the_run_and_from_the_export(smoke, ca
     assert whole[0]["count"] == 1797
     for name in ("accuracy", "log_loss", "ece", "macro_f1", "top_5_accuracy"):
         assert whole[0][name] == pytest.approx(whole[1][name], abs=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*do not sum to one")  # nor do float32 numbers, to float64's precision
+def test_every_figure_of_the_report_is_scikit_learns(smoke):
+    run, _ = smoke
+    report = json.loads((run.eval / "report.json").read_text())
+    scores, classes, (side, channels), config = load_scorer(run=run.path)
+    part = load_splits(config.data, Preparation(side, channels), config.validation_share, config.test_share).test
+    labels, probabilities = part.labels, scores(part.images)
+    predictions, places = probabilities.argmax(1), np.arange(len(classes))
+    expected = {
+        "count": len(labels),
+        "accuracy": sklearn.metrics.accuracy_score(labels, predictions),
+        "log_loss": sklearn.metrics.log_loss(labels, probabilities, labels=places),
+    }
+    for k in (2, 3, 5):
+        expected[f"top_{k}_accuracy"] = sklearn.metrics.top_k_accuracy_score(labels, probabilities, k=k, labels=places)
+    names = ("precision", "recall", "f1", "count")
+    score = functools.partial(sklearn.metrics.precision_recall_fscore_support, labels, predictions, zero_division=0)
+    expected |= {f"macro_{name}": value for name, value in zip(names[:3], score(average="macro")[:3], strict=True)}
+    for place, values in enumerate(zip(*score(labels=places), strict=True)):
+        found = report["classes"][classes[place]]
+        assert found == {name: pytest.approx(value, abs=1e-9) for name, value in zip(names, values, strict=True)}
+    assert {name: report[name] for name in expected} == {k: pytest.approx(v, abs=1e-9) for k, v in expected.items()}
+    assert report.keys() == expected.keys() | {"data", "fingerprint", "ece", "classes"}
+    assert 0 < report["macro_f1"] < report["top_5_accuracy"] < 1  # neither empty nor perfect: figures that can be wrong
 
 
 def test_the_tables_say_what_the_figures_say(smoke):
