@@ -1,4 +1,4 @@
-"""The tokenizer of TensorFlow ops against that of the `tokenizers` package."""
+"""The tokenizer of TensorFlow ops against those of the `tokenizers` package and of `transformers`."""
 
 import pydoc_data.topics
 
@@ -51,18 +51,66 @@ def words(request, texts):
     return vocabulary.learn(texts[: len(texts) // 2], 1500, *request.param)
 
 
+def assert_same(words, texts, expected, read_mask=False):
+    """Tokenizes texts in batches and compares their ids to the expected, text by text."""
+    tokenize = tf.function(WordPiece(words, read_mask), input_signature=[tf.TensorSpec((None,), tf.string)])
+    for start in range(0, len(texts), 2000):
+        found = tokenize(tf.constant(texts[start : start + 2000])).to_list()
+        for text, ours, theirs in zip(texts[start:], found, expected[start : start + 2000], strict=False):
+            assert ours == theirs, ascii(text)
+
+
 def test_pieces_are_those_of_the_tokenizers_package_on_many_nasty_lines(words, texts):
     assert len(texts) > 10_000
     if not words.strip_accents or not words.lowercase:
         texts = texts[: len(NASTY)] + texts[len(NASTY) :: 8]
     expected = [found.ids for found in words.tokenizer().encode_batch(texts, add_special_tokens=False)]
-    tokenize = tf.function(WordPiece(words), input_signature=[tf.TensorSpec((None,), tf.string)])
-    for start in range(0, len(texts), 2000):
-        found = tokenize(tf.constant(texts[start : start + 2000])).to_list()
-        for text, ours, theirs in zip(texts[start:], found, expected[start : start + 2000], strict=False):
-            assert ours == theirs, ascii(text)
+    assert_same(words, texts, expected)
     unknown = words.tokens.index("[UNK]")
     assert np.mean([unknown in ids for ids in expected]) < 0.6  # most of it is known, not just equally unknown
+
+
+@pytest.fixture
+def bert(words, tmp_path):
+    """A function that makes the tokenizer of `transformers`, of the vocabulary as it is saved."""
+    transformers = pytest.importorskip("transformers")
+    words.save(tmp_path / "vocabulary.txt")
+    settings = {"do_lower_case": words.lowercase, "strip_accents": words.strip_accents}
+
+    def make(**options):
+        tokenizer = transformers.BertTokenizerFast(str(tmp_path / "vocabulary.txt"), **settings, **options)
+        assert tokenizer.convert_ids_to_tokens(range(len(tokenizer))) == list(words.tokens)
+        return tokenizer
+
+    return make
+
+
+def test_ids_are_those_of_berts_tokenizer_where_special_tokens_are_text(words, texts, bert):
+    expected = bert(split_special_tokens=True)(texts, add_special_tokens=False)["input_ids"]
+    assert_same(words, texts, expected)
+
+
+def test_ids_are_those_of_berts_tokenizer_where_masks_are_read(words, texts, bert):
+    # Theirs reads all special tokens that are written, ours only [MASK]: the line with the others is left out.
+    rng = np.random.default_rng(1)
+    texts = [text for text in texts if not any(name in text for name in vocabulary.SPECIAL)]
+    assert len(texts) > 10_000
+    for number, text in enumerate(texts):
+        for place in rng.integers(0, len(text) + 1, rng.integers(3)):
+            text = text[:place] + "[MASK]" + text[place:]
+        texts[number] = text
+    expected = bert()(texts, add_special_tokens=False)["input_ids"]
+    assert_same(words, texts, expected, read_mask=True)
+    mask = words.tokens.index("[MASK]")
+    assert sum(ids.count(mask) for ids in expected) > 10_000
+
+
+def test_rows_between_cls_and_sep_are_those_of_berts_tokenizer(words, texts, bert):
+    texts = texts[::16]
+    expected = bert(split_special_tokens=True)(texts, truncation=True, max_length=12, padding="max_length")
+    token_ids, padding_mask = WordPiece(words).packed(tf.constant(texts), 12)
+    np.testing.assert_array_equal(token_ids, expected["input_ids"])
+    np.testing.assert_array_equal(padding_mask, expected["attention_mask"])
 
 
 def test_a_written_mask_is_one_only_where_it_is_to_be_read():
