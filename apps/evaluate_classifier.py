@@ -84,7 +84,7 @@ def run(config):
     out = Path(config.out) if config.out else _folder(config, Run(config.run).eval if config.run else Path("eval"))
     files.require_writable(out, "--out")
     out.mkdir(parents=True, exist_ok=True)
-    report = evaluation.save_report(out, part, probabilities)
+    report = evaluation.save_picture_report(out, part, probabilities)
     for name in (name for name, value in report.items() if isinstance(value, float)):
         print(f"{name.replace('_', ' '):16} {report[name]:.4f}")
     print(f"Report           {out}")

@@ -62,9 +62,9 @@ def run(config):
 
     import tensorflow as tf
 
-    from karpa_tf import text_runs
+    from karpa_tf import masked_lm_runs
 
-    fill = text_runs.load_fill_mask(config.run, config.saved_model)
+    fill = masked_lm_runs.load_fill_mask(config.run, config.saved_model)
     results = []
     for start in range(0, len(blank), AT_ONCE):
         part = blank[start : start + AT_ONCE]

@@ -35,7 +35,7 @@ def run(config):
     from karpa_tf.data.pictures import Preparation
     from karpa_tf.data.splits import load_splits
     from karpa_tf.data.steps import InputMeter
-    from karpa_tf.evaluation import save_report, scores
+    from karpa_tf.evaluation import save_picture_report, scores
     from karpa_tf.export.classifier import export_classifier
     from karpa_tf.models import classifiers
     from karpa_tf.trainers.classifier import Classifier
@@ -145,7 +145,7 @@ def run(config):
     name = next((name for name in ("test", "validation") if name in splits.parts()), None)
     if name:
         part = splits.parts()[name]
-        report = save_report(run.eval, part, scores(best, part.images))
+        report = save_picture_report(run.eval, part, scores(best, part.images))
         print(f"{name.capitalize()} accuracy {report['accuracy']:.2%} of {report['count']:,} pictures; see {run.eval}")
 
     # Export

@@ -49,7 +49,7 @@ def run(config):
     """Pretrains, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
     import math
 
-    from karpa_tf import checkpoints, files, language_report, optimizers, plots, runs, strategy, text_runs
+    from karpa_tf import checkpoints, files, language_report, masked_lm_runs, optimizers, plots, runs, strategy
     from karpa_tf.callbacks.input_watch import InputWatch
     from karpa_tf.callbacks.metrics_log import MetricsLog
     from karpa_tf.callbacks.perplexity import Perplexity
@@ -65,7 +65,7 @@ def run(config):
     strategy.set_up(config)
     devices = strategy.choose(config.strategy)
     strategy.require_divisible(config.batch_size, devices, config.optimization.accumulate)
-    text = text_runs.load_text(config)
+    text = masked_lm_runs.load_text(config)
     print(text.summary())
     length = config.row_length
     masking = make_masking(text.vocabulary, length, config.mask_rate, config.mask_units)
@@ -82,9 +82,9 @@ def run(config):
 
     # Model
     with devices.scope():
-        model = text_runs.make_network(config, len(text.vocabulary))
+        model = masked_lm_runs.make_network(config, len(text.vocabulary))
         if config.init:
-            text_runs.start_from_init(model, text.vocabulary, config)
+            masked_lm_runs.start_from_init(model, text.vocabulary, config)
         trainer = (Pretraining if config.nsp else MaskedLM)(model, config.optimization.ema)
         trainer.compile(
             optimizers.make_groups(
@@ -108,7 +108,7 @@ def run(config):
 
     # Fit
     run = runs.open_run(config, "train_mlm")
-    text.vocabulary.save(run.path / text_runs.VOCABULARY_FILE)
+    text.vocabulary.save(run.path / masked_lm_runs.VOCABULARY_FILE)
     run.record(data=text.record(), device=strategy.describe(devices))
     done = checkpoints.restore_latest(trainer, run.checkpoints)
     runs.announce(run, "train_mlm", done["epoch"])
@@ -140,7 +140,7 @@ def run(config):
 
     # Evaluate
     rows = run.read_metrics()
-    best, *_ = text_runs.load_pretrained(run.path)
+    best, *_ = masked_lm_runs.load_pretrained(run.path)
     if held_out:
         measured = type(trainer)(best)
         measured.compile([])

@@ -69,6 +69,13 @@ def restore_latest(trainer, directory):
     return restore(trainer, checkpoint) if checkpoint else {"epoch": 0, "step": 0}
 
 
+def exported_weights(directory):
+    """Returns the file of the weights to use: those of the best epoch, if one was kept, or the newest; or None."""
+    checkpoint = latest(directory)
+    best = directory / "best.weights.h5"
+    return best if best.exists() else checkpoint and checkpoint / "exported.weights.h5"
+
+
 def list_checkpoints(directory):
     """Returns the checkpoint folders, oldest first."""
     return sorted(path for path in directory.iterdir() if re.fullmatch(r"epoch-\d+", path.name))

@@ -85,12 +85,11 @@ def start_from_init(model, config):
 def _learned(run, flag, config):
     """Returns the network of a run, under the present policy, with its best or last weights, and its classes' names."""
     classes = run.facts().get("data", {}).get("classes")
-    checkpoint = checkpoints.latest(run.checkpoints)
-    if not (classes and checkpoint):
+    weights = checkpoints.exported_weights(run.checkpoints)
+    if not (classes and weights):
         raise UserError(f"{flag} {run.path} has no checkpoint yet; expected a run of train_classifier that has one.")
     model = make_classifier(config.model, (config.side, config.side, config.channels), len(classes))
-    best = run.checkpoints / "best.weights.h5"
-    model.load_weights(best if best.exists() else checkpoint / "exported.weights.h5")
+    model.load_weights(weights)
     return model, tuple(classes)
 
 

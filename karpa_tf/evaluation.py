@@ -1,4 +1,4 @@
-"""A classifier on every picture of a set: figures, tables and pictures of where it fails."""
+"""A classifier on every example of a set: figures, tables and pictures of where it fails."""
 
 import csv
 import functools
@@ -39,6 +39,20 @@ def scorer(model):
     return functools.partial(_in_batches, probabilities)
 
 
+def text_scores(model, batches, count):
+    """Returns the probabilities of a text classifier, float64 (`count`, classes), for every text, in order.
+
+    Args:
+        model: dict of token ids and masks to logits.
+        batches: what `evaluation_text_batches` returned.
+        count: number of texts.
+    """
+    probabilities = tf.function(lambda inputs: tf.nn.softmax(model(inputs, training=False)), reduce_retracing=True)
+    names = [tensor.name for tensor in model.inputs]
+    found = [probabilities({name: inputs[name] for name in names}).numpy() for inputs, *_ in batches]
+    return np.concatenate(found)[:count].astype(np.float64)
+
+
 def load_exported(signatures):
     """Returns what `scorer` does, from the signatures of an exported classifier.
 
@@ -72,37 +86,53 @@ def _in_batches(probabilities, images):
     return np.concatenate(found)
 
 
-def save_report(folder, image_set, probabilities):
-    """Writes what is to be known of a classifier's probabilities, and returns the content of `report.json`.
-
-    Files: `report.json` (all figures), `confusion.csv` and `confusion.png`, `reliability.png`, and `mistakes.png` with
-    `mistakes.csv`: the pictures taken most confidently for something else.
+def save_picture_report(folder, image_set, probabilities):
+    """Writes what `save_report` does, and `mistakes.png`, and returns the content of `report.json`.
 
     Args:
         folder: where to; exists.
         image_set: labelled `ImageSet` of n pictures.
         probabilities: float (n, classes).
     """
-    labels, classes = image_set.labels, image_set.classes
-    predictions = probabilities.argmax(1)
-    confusion = metrics.confusion_matrix(labels, predictions, len(classes))
-    reliability = metrics.calibration(labels, probabilities)
-    report = _report(image_set, probabilities, confusion, reliability)
-    (folder / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-    _write_table(folder / "confusion.csv", ["true \\ predicted", *classes], zip(classes, *confusion.T, strict=True))
-    plots.save_confusion(folder / "confusion.png", confusion, classes)
-    plots.save_reliability(folder / "reliability.png", reliability)
-    _save_mistakes(folder, image_set, probabilities, predictions)
+    report = save_report(folder, image_set, probabilities, "picture")
+    rows = _mistakes(image_set, probabilities)
+    captions = [f"{true}\n→ {taken_for} {p:.0%}" for _, _, true, taken_for, p in rows]
+    plots.save_captioned(folder / "mistakes.png", image_set.images[[place for place, *_ in rows]], captions)
     return report
 
 
-def _report(image_set, probabilities, confusion, reliability):
-    labels, classes = image_set.labels, image_set.classes
+def save_report(folder, examples, probabilities, kind):
+    """Writes what is to be known of a classifier's probabilities, and returns the content of `report.json`.
+
+    Files: `report.json` (all figures), `confusion.csv` and `confusion.png`, `reliability.png`, and `mistakes.csv`: the
+    examples taken most confidently for something else.
+
+    Args:
+        folder: where to; exists.
+        examples: labelled `ImageSet` or `TextSet` of n examples.
+        probabilities: float (n, classes).
+        kind: what an example is called.
+    """
+    labels, classes = examples.labels, examples.classes
+    confusion = metrics.confusion_matrix(labels, probabilities.argmax(1), len(classes))
+    reliability = metrics.calibration(labels, probabilities)
+    report = _report(examples, probabilities, confusion, reliability)
+    (folder / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    _write_table(folder / "confusion.csv", ["true \\ predicted", *classes], zip(classes, *confusion.T, strict=True))
+    plots.save_confusion(folder / "confusion.png", confusion, classes)
+    plots.save_reliability(folder / "reliability.png", reliability, f"{kind}s")
+    rows = [(name, true, taken_for, f"{p:.6f}") for _, name, true, taken_for, p in _mistakes(examples, probabilities)]
+    _write_table(folder / "mistakes.csv", [kind, "true", "predicted", "probability"], rows)
+    return report
+
+
+def _report(examples, probabilities, confusion, reliability):
+    labels, classes = examples.labels, examples.classes
     columns = metrics.precision_recall_f1(confusion)
     present = confusion.sum(1) > 0
     report = {
-        "data": image_set.name,
-        "fingerprint": image_set.fingerprint,
+        "data": examples.name,
+        "fingerprint": examples.fingerprint,
         "count": len(labels),
         "accuracy": metrics.accuracy(labels, probabilities),
     }
@@ -120,17 +150,22 @@ def _report(image_set, probabilities, confusion, reliability):
     return report
 
 
-def _save_mistakes(folder, image_set, probabilities, predictions):
-    wrong = np.flatnonzero(predictions != image_set.labels)
+def _mistakes(examples, probabilities):
+    """Returns the most confident mistakes: place, name, true class, predicted class and its probability."""
+    labels, predictions = examples.labels, probabilities.argmax(1)
+    wrong = np.flatnonzero(predictions != labels)
     worst = wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:MISTAKES]
-    names = image_set.keys or [str(place) for place in range(len(image_set.images))]
-    rows = []
-    for place in worst:
-        true, taken_for = (image_set.classes[label[place]] for label in (image_set.labels, predictions))
-        rows.append((names[place], true, taken_for, f"{probabilities[place].max():.6f}"))
-    _write_table(folder / "mistakes.csv", ["picture", "true", "predicted", "probability"], rows)
-    captions = [f"{true}\n→ {taken_for} {float(p):.0%}" for _, true, taken_for, p in rows]
-    plots.save_captioned(folder / "mistakes.png", image_set.images[worst], captions)
+    names = examples.keys or [str(place) for place in range(len(labels))]
+    return [
+        (
+            place,
+            names[place],
+            examples.classes[labels[place]],
+            examples.classes[predictions[place]],
+            float(probabilities[place].max()),
+        )
+        for place in worst
+    ]
 
 
 def _write_table(path, header, rows):

@@ -137,12 +137,13 @@ def save_confusion(path, confusion, classes):
     _save_figure(figure, path)
 
 
-def save_reliability(path, reliability):
+def save_reliability(path, reliability, examples="pictures"):
     """Writes how often the classifier is right where it is so sure, and how often it is so sure.
 
     Args:
         path: PNG file.
         reliability: what `metrics.calibration` returned.
+        examples: what was classified.
     """
     figure, (upper, lower) = _figure((5.5, 6), 2, height_ratios=[3, 1])
     bins = len(reliability["count"])
@@ -155,7 +156,7 @@ def save_reliability(path, reliability):
     upper.set_ylim(0, 1)
     lower.bar(centres, reliability["count"], 1 / bins, edgecolor="white")
     lower.set_yscale("symlog")
-    lower.set_ylabel("pictures")
+    lower.set_ylabel(examples)
     lower.set_xlabel("largest probability")
     for axis in (upper, lower):
         axis.set_xlim(0, 1)

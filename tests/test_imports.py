@@ -13,8 +13,9 @@ FLOORS = (
     ("files",),
     ("strategy", "keras_compat", "text", "runs", "cli"),
     ("data", "models", "losses", "metrics", "optimizers", "plots"),
-    ("trainers", "callbacks", "checkpoints", "export", "evaluation", "serving"),
-    ("classifier_runs",),
+    ("trainers", "callbacks", "checkpoints", "export", "evaluation", "language_report", "serving"),
+    ("classifier_runs", "masked_lm_runs"),
+    ("text_classifier_runs",),
     ("apps",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

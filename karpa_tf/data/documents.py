@@ -108,12 +108,13 @@ def _read_files(data, files, field, encoding):
 def _blocks(file, _, encoding):
     """Yields what stands between blank lines, or the lines where the beginning of the file has none."""
     parted = seen = 0
-    for line in _lines(file, encoding):
+    for line in read_lines(file, encoding):
         seen += len(line)
         parted = not line.strip() and seen > len(line)
         if parted or seen > AT_MOST:
             break
-    return _paragraphs(_lines(file, encoding)) if parted else filter(None, map(str.strip, _lines(file, encoding)))
+    lines = read_lines(file, encoding)
+    return _paragraphs(lines) if parted else filter(None, map(str.strip, lines))
 
 
 def _paragraphs(lines):
@@ -130,24 +131,36 @@ def _paragraphs(lines):
 
 
 def _json_lines(file, field, encoding):
-    for number, line in enumerate(_lines(file, encoding, None), 1):
-        if not line.strip():
-            continue
-        try:
-            text = json.loads(line)[field]
-        except json.JSONDecodeError as error:
-            raise UserError(f"{file}, line {number}, is no JSON object: {error.msg}.") from error
-        except (KeyError, TypeError, IndexError):
-            fields = ", ".join(found) if isinstance(found := json.loads(line), dict) else "no fields"
-            raise UserError(f"{file}, line {number}, has no {field}; it has {fields}: choose by --field.") from None
-        if not isinstance(text, str):
-            raise UserError(f"{file}, line {number}: {field} must be a text; received {text!r:.40}.")
-        if text.strip():
-            yield text.strip().encode("utf-8", "replace").decode("utf-8")  # JSON can spell half of a character
+    for where, row in read_json_lines(file, encoding):
+        if field not in row:
+            raise UserError(f"{where} has no {field}; it has {', '.join(row)}: choose by --field.")
+        if not isinstance(row[field], str):
+            raise UserError(f"{where}: {field} must be a text; received {row[field]!r:.40}.")
+        if row[field].strip():
+            yield row[field].strip().encode("utf-8", "replace").decode("utf-8")  # JSON can spell half of a character
 
 
-def _lines(file, encoding, at_most=AT_MOST):
-    """Yields the lines of a file, or parts of longer ones; raises `UserError` with the place of what is no text."""
+def read_json_lines(file, encoding):
+    """Yields for every line of a file that is not empty where it stands, in words, and the object that it holds."""
+    for number, line in enumerate(read_lines(file, encoding, None), 1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{file}, line {number}, is no JSON object: {error.msg}.") from error
+            if not isinstance(row, dict):
+                raise UserError(f"{file}, line {number}, is no JSON object; expected one in every line.")
+            yield f"{file}, line {number},", row
+
+
+def read_lines(file, encoding, at_most=AT_MOST):
+    """Yields the lines of a file; raises `UserError` with the place of what is no text.
+
+    Args:
+        file: the path.
+        encoding: of the file.
+        at_most: characters after which a line is cut; None cuts none.
+    """
     encoding = codecs.lookup(encoding).name
     try:
         with open(file, encoding="utf-8-sig" if encoding == "utf-8" else encoding) as lines:

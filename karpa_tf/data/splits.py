@@ -12,7 +12,11 @@ from karpa_tf.data.image_folder import find_pictures, load_files
 from karpa_tf.data.image_set import ImageSet
 from karpa_tf.data.loaders import known_loader
 
-FOLDERS = {"train": ("train", "training"), "validation": ("validation", "val", "valid"), "test": ("test", "testing")}
+FOLDERS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "val", "valid", "dev"),
+    "test": ("test", "testing"),
+}
 """Names of a folder that hold a split; the first that exists is taken."""
 
 
@@ -98,22 +102,22 @@ def load_splits(data, preparation, validation_share, test_share=0.2):
     return Splits(train, validation, test)
 
 
-def hold_out(image_set, share, purpose):
-    """Returns two `ImageSet`s: the larger part, and `share` of every class, rounded, in the order of the set.
+def hold_out(examples, share, purpose):
+    """Returns two sets of the same kind: the larger part, and `share` of every class, rounded, in the order of the set.
 
     Args:
-        image_set: labelled.
+        examples: labelled `ImageSet` or `TextSet`.
         share: in (0, 1); a class keeps at least one picture in the larger part.
-        purpose: any word; another word takes other pictures.
+        purpose: any word; another word takes other examples.
     """
-    names = image_set.keys or [str(place) for place in range(len(image_set.images))]
+    names = examples.keys or [str(place) for place in range(len(examples.labels))]
     ranks = [hashlib.sha256(f"{purpose} {name}".encode()).digest() for name in names]
     taken = np.zeros(len(names), bool)
-    for label in range(len(image_set.classes)):
-        members = sorted(np.flatnonzero(image_set.labels == label), key=ranks.__getitem__)
+    for label in range(len(examples.classes)):
+        members = sorted(np.flatnonzero(examples.labels == label), key=ranks.__getitem__)
         taken[members[: min(round(share * len(members)), max(len(members) - 1, 0))]] = True
-    rest = dataclasses.replace(image_set.subset(np.flatnonzero(~taken)), skipped=image_set.skipped)
-    return rest, image_set.subset(np.flatnonzero(taken))
+    rest = dataclasses.replace(examples.subset(np.flatnonzero(~taken)), skipped=examples.skipped)
+    return rest, examples.subset(np.flatnonzero(taken))
 
 
 def _load_folders(directory, preparation):

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from karpa_tf import strategy
 from karpa_tf.losses import cross_entropy
-from karpa_tf.trainers.updates import accumulated, apply_gradients, make_average, move_average
+from karpa_tf.trainers.updates import accumulated, apply_gradients, inputs_of, make_average, move_average
 
 
 class Classifier(keras.Model):
@@ -90,14 +90,14 @@ class Classifier(keras.Model):
 
     def test_step(self, data):
         inputs, targets, weights = data
-        logits = self.exported(inputs, training=False)
+        logits = self.exported(inputs_of(self.exported, inputs), training=False)
         self._update_metrics(cross_entropy(targets, logits, self.label_smoothing), targets, logits, weights)
         return {metric.name: metric.result() for metric in self.metrics}
 
     def _gradients(self, inputs, targets, count, variables):
         """Returns the gradients of this replica's share of the mean loss over `count` examples."""
         with tf.GradientTape() as tape:
-            logits = self.network(inputs, training=True)
+            logits = self.network(inputs_of(self.network, inputs), training=True)
             losses = cross_entropy(targets, logits, self.label_smoothing)
             if self.class_weights is not None:
                 losses *= tf.linalg.matvec(targets, self.class_weights)

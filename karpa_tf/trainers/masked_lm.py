@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from karpa_tf import strategy
 from karpa_tf.losses import token_cross_entropy
-from karpa_tf.trainers.updates import accumulated, apply_gradients, make_average, move_average
+from karpa_tf.trainers.updates import accumulated, apply_gradients, inputs_of, make_average, move_average
 
 
 class MaskedLM(keras.Model):
@@ -72,7 +72,7 @@ class MaskedLM(keras.Model):
         return {metric.name: metric.result() for metric in self.metrics}
 
     def test_step(self, data):
-        self._update_metrics(data, self.exported(_inputs(self.exported, data), training=False))
+        self._update_metrics(data, self.exported(inputs_of(self.exported, data), training=False))
         return {metric.name: metric.result() for metric in self.metrics}
 
     def _counts(self, data):
@@ -81,7 +81,7 @@ class MaskedLM(keras.Model):
 
     def _loss(self, data, counts):
         """Returns this replica's share of the mean loss, a scalar, and adds to the metrics."""
-        losses = self._update_metrics(data, self.network(_inputs(self.network, data), training=True))
+        losses = self._update_metrics(data, self.network(inputs_of(self.network, data), training=True))
         return tf.reduce_sum(losses) / tf.maximum(counts["tokens"], 1)
 
     def _update_metrics(self, data, logits):
@@ -117,7 +117,7 @@ class Pretraining(MaskedLM):
         return super()._counts(data) | {"rows": tf.reduce_sum(data["row_weights"])}
 
     def _loss(self, data, counts):
-        losses, next_losses = self._update_metrics(data, self.network(_inputs(self.network, data), training=True))
+        losses, next_losses = self._update_metrics(data, self.network(inputs_of(self.network, data), training=True))
         return tf.reduce_sum(losses) / tf.maximum(counts["tokens"], 1) + tf.reduce_sum(next_losses) / counts["rows"]
 
     def _update_metrics(self, data, outputs):
@@ -127,7 +127,3 @@ class Pretraining(MaskedLM):
         self.next_loss.update_state(losses, sample_weight=weights)
         self.next_accuracy.update_state(tf.cast(right, tf.float32), sample_weight=weights)
         return super()._update_metrics(data, outputs["logits"]), losses * weights
-
-
-def _inputs(model, data):
-    return {tensor.name: data[tensor.name] for tensor in model.inputs}

@@ -6,6 +6,15 @@ import tensorflow as tf
 from karpa_tf import strategy
 
 
+def inputs_of(model, data):
+    """Returns what a model takes of the entries of a dict; what is no dict is returned as it is.
+
+    A functional model of Keras 3.15 that gets a dict with more entries than it has inputs takes them by their place in
+    alphabetical order, the wrong ones, and only warns.
+    """
+    return {tensor.name: data[tensor.name] for tensor in model.inputs} if isinstance(data, dict) else data
+
+
 def make_average(model):
     """Returns a model of the same weights that does not learn, for the moving average of what `model` will be."""
     average = keras.models.clone_model(model)

@@ -1,4 +1,4 @@
-"""Language models that have been trained: a run folder's config, vocabulary, model and weights."""
+"""Masked language models: the text that they learn from, and what is in their run folders."""
 
 import dataclasses
 import functools
@@ -122,21 +122,25 @@ def load_pretrained(path, flag="--run"):
     """
     run, config = read_masked_lm(path, flag)
     vocabulary = load_vocabulary(run)
-    checkpoint = checkpoints.latest(run.checkpoints)
-    if not checkpoint:
+    weights = checkpoints.exported_weights(run.checkpoints)
+    if not weights:
         raise UserError(f"{flag} {path} has no checkpoint yet.")
     keras.config.set_dtype_policy("float32")
     model = make_network(config, len(vocabulary))
-    model.load_weights(checkpoint / "exported.weights.h5")
+    model.load_weights(weights)
     return model, vocabulary, config
 
 
 def make_network(config, vocabulary_size):
     """Returns the model that a `MaskedLMConfig` trains: `make_masked_lm`'s, or with --nsp `make_pretraining`'s."""
-    if config.nsp:
-        shape = dataclasses.replace(config.model, segments=max(config.model.segments, 2))
-        return bert.make_pretraining(shape, bert.make_encoder(shape, vocabulary_size))
-    return bert.make_masked_lm(config.model, bert.make_encoder(config.model, vocabulary_size))
+    shape = network_shape(config)
+    make = bert.make_pretraining if config.nsp else bert.make_masked_lm
+    return make(shape, bert.make_encoder(shape, vocabulary_size))
+
+
+def network_shape(config):
+    """Returns the `BERTConfig` of a `MaskedLMConfig`: with --nsp there are two segments at least."""
+    return dataclasses.replace(config.model, segments=max(config.model.segments, 2 if config.nsp else 0))
 
 
 def start_from_init(model, vocabulary, config):

@@ -1,0 +1,167 @@
+"""Tunes a pretrained encoder to tell texts apart, evaluates it in full and exports it for TF Serving.
+
+$ python -m apps.finetune_text --init runs/train_mlm/... --data reviews.csv
+$ python -m apps.finetune_text --init RUN --data FOLDER             train.tsv, dev.tsv, test.tsv, or a folder per class
+$ python -m apps.finetune_text --init RUN --data FOLDER --scratch   the same network, with nothing learned before
+"""
+
+from pathlib import Path
+
+from karpa_tf import cli
+from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.text_classifier import TextClassifierConfig
+
+PRESETS = {"default": TextClassifierConfig(epochs=4, batch_size=32, learning_rate=3e-4)}
+
+CURVES = {
+    "Loss (nats)": ("loss", "val_loss"),
+    "Accuracy": ("accuracy", "val_accuracy"),
+    "Texts per second": ("texts_per_second",),
+}
+
+
+def run(config):
+    """Tunes, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
+    import numpy as np
+
+    from karpa_tf import (
+        checkpoints,
+        evaluation,
+        files,
+        masked_lm_runs,
+        optimizers,
+        plots,
+        runs,
+        strategy,
+        text_classifier_runs,
+    )
+    from karpa_tf.callbacks.early_stopping import EarlyStopping
+    from karpa_tf.callbacks.input_watch import InputWatch
+    from karpa_tf.callbacks.metrics_log import MetricsLog
+    from karpa_tf.callbacks.progress import Progress
+    from karpa_tf.callbacks.thaw import Thaw
+    from karpa_tf.callbacks.watch import StopIfNotFinite
+    from karpa_tf.data import labelled_text_batches as text_batches
+    from karpa_tf.data.labelled_texts import Columns, load_text_splits
+    from karpa_tf.data.steps import InputMeter
+    from karpa_tf.export.text_classifier import export_text_classifier
+    from karpa_tf.models.classifiers import split_by_depth
+    from karpa_tf.trainers.classifier import Classifier
+
+    # Data
+    config = text_classifier_runs.with_network_of_init(config)
+    strategy.set_up(config)
+    devices = strategy.choose(config.strategy)
+    strategy.require_divisible(config.batch_size, devices, config.optimization.accumulate)
+    columns = Columns(config.text_field, config.label_field, config.encoding)
+    validation_share = config.validation_share if config.validate_on == "validation" else 0
+    splits = load_text_splits(config.data, columns, validation_share, config.test_share)
+    train, classes = splits["train"], splits["train"].classes
+    pretrained, vocabulary, _ = masked_lm_runs.load_pretrained(config.init, "--init")
+    length = config.sequence_length or config.model.length
+    rows = {}
+    for name, part in splits.items():
+        rows[name], cut = text_batches.token_rows(part.keys, vocabulary, length)
+        print(f"{name:10} {len(part):,} texts" + (f", {cut:,} of them cut to {length} tokens" if cut else ""))
+    steps_per_epoch = len(train) // config.batch_size
+    if not steps_per_epoch:
+        raise UserError(f"--batch-size {config.batch_size} is larger than the training part: {len(train)} texts.")
+    watched = None if config.validate_on == "none" else splits.get(config.validate_on)
+    if config.early_stopping and watched is None:
+        raise UserError("--early-stopping needs a validation part; raise --validation-share.")
+
+    # Model
+    strategy.set_up(config)
+    with devices.scope():
+        model = text_classifier_runs.make_text_classifier(config.model, len(vocabulary), len(classes))
+        if not config.scratch:
+            text_classifier_runs.start_from_pretrained(model, pretrained)
+        numbers = np.bincount(train.labels, minlength=len(classes))
+        weights = len(train) / (len(classes) * numbers) if config.class_weights == "balanced" else None
+        trainer = Classifier(model, config.label_smoothing, weights, config.optimization.ema)
+        trainer.compile(
+            optimizers.make_groups(
+                config.optimization,
+                config.learning_rate,
+                optimizers.make_parts(split_by_depth(model), config.freezing, steps_per_epoch),
+                config.epochs * steps_per_epoch,
+                steps_per_epoch,
+                scale_loss=config.precision == "mixed_float16",
+            ),
+            config.optimization.clip_norm,
+            config.optimization.accumulate,
+            jit_compile=strategy.jit_compile(config.jit, devices),
+        )
+    counts = [sum(int(np.prod(v.shape)) for v in some) for some in (model.weights, trainer.learning_variables)]
+    print(f"{len(classes)} classes: {', '.join(classes[:10])}; {counts[0]:,} weights, of which {counts[1]:,} learn")
+    print(f"{config.epochs} epochs of {steps_per_epoch} steps of {config.batch_size} on {strategy.describe(devices)}")
+    files.require_writable(config.export_dir, "--export-dir")
+    if config.dry_run:
+        print(f"Would write {runs.planned_folder(config, 'finetune_text')}, {Path(config.export_dir, config.name)}")
+        return None
+
+    # Fit
+    run = runs.open_run(config, "finetune_text")
+    vocabulary.save(run.path / masked_lm_runs.VOCABULARY_FILE)
+    record = {name: {"count": len(part), "fingerprint": part.fingerprint} for name, part in splits.items()}
+    run.record(data={"classes": list(classes), "splits": record}, device=strategy.describe(devices))
+    done = checkpoints.restore_latest(trainer, run.checkpoints)
+    runs.announce(run, "finetune_text", done["epoch"])
+    meter = InputMeter()
+    watch = InputWatch(meter)
+    validation, names = None, []
+    if watched:
+        names = [f"val_{metric.name}" for metric in trainer.metrics]
+        watched_rows = rows[config.validate_on]
+        validation = text_batches.evaluation_text_batches(watched_rows, watched.labels, len(classes), config.batch_size)
+    callbacks = [
+        StopIfNotFinite(lambda: checkpoints.latest(run.checkpoints), done["step"]),
+        Thaw(steps_per_epoch),
+        watch,
+        MetricsLog(run, config.batch_size, config.log_every, done["step"], names, unit="texts"),
+    ]
+    epochs = config.epochs
+    if config.early_stopping:
+        callbacks.append(EarlyStopping(run.checkpoints, config.early_stopping))
+        epochs = done["epoch"] if callbacks[-1].is_over(done["epoch"]) else epochs
+    with Progress(config.batch_size, "texts", done["epoch"]) as progress:
+        trainer.fit(
+            text_batches.labelled_text_batches(
+                rows["train"], train.labels, len(classes), config.batch_size, config.seed, done["step"], meter
+            ),
+            validation_data=validation,
+            epochs=epochs,
+            initial_epoch=done["epoch"],
+            steps_per_epoch=steps_per_epoch,
+            shuffle=False,  # The batches come in an order of their own.
+            verbose=0,
+            callbacks=[*callbacks, checkpoints.Checkpoint(run.checkpoints, steps_per_epoch), progress],
+        )
+
+    # Evaluate
+    plots.save_curves(run.curves_file, run.read_metrics(), CURVES)
+    best, *_ = text_classifier_runs.load_text_classifier(run.path)
+    name = next((name for name in ("test", "validation") if name in splits), None)
+    if name:
+        part = splits[name]
+        batches = text_batches.evaluation_text_batches(rows[name], part.labels, len(classes), config.batch_size)
+        report = evaluation.save_report(run.eval, part, evaluation.text_scores(best, batches, len(part)), "text")
+        print(
+            f"{name.capitalize()} accuracy {report['accuracy']:.2%}, F1 {report['macro_f1']:.4f} of {len(part):,} texts"
+        )
+        print(f"Report      {run.eval}")
+
+    # Export
+    base = Path(config.export_dir, config.name)
+    saved_model = runs.exported_once(run, lambda: export_text_classifier(best, vocabulary, length, classes, base))
+    print(f"Curves      {run.curves_file}\nSavedModel  {saved_model}")
+    return run
+
+
+def main():
+    with cli.errors():
+        run(cli.parse(PRESETS, __doc__))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Text classifiers: what they start from, and what is in their run folders."""
+
+import dataclasses
+
+import keras
+
+from karpa_tf import checkpoints, masked_lm_runs
+from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.run import from_plain
+from karpa_tf.configs.text_classifier import TextClassifierConfig
+from karpa_tf.models import bert
+from karpa_tf.runs import Run
+
+
+def with_network_of_init(config):
+    """Returns a `TextClassifierConfig` with the network of the run that `--init` names; dropout stays its own.
+
+    Raises:
+        UserError: no run is named, or --sequence-length is more than its network takes.
+    """
+    if not config.init:
+        raise UserError("Name the run of train_mlm to start from: --init RUN.")
+    _, pretrained = masked_lm_runs.read_masked_lm(config.init, "--init")
+    model = dataclasses.replace(masked_lm_runs.network_shape(pretrained), dropout=config.model.dropout)
+    if (config.sequence_length or 0) > model.length:
+        raise UserError(
+            f"--sequence-length {config.sequence_length} is more than the {model.length} that the model of --init "
+            "takes."
+        )
+    return dataclasses.replace(config, model=model)
+
+
+def start_from_pretrained(model, pretrained):
+    """Brings every weight that two models have by the same layer's name from `pretrained` into `model`."""
+    known = {layer.name: layer for layer in pretrained.layers}
+    for layer in model.layers:
+        if layer.weights and layer.name in known and layer.name != "logits":
+            layer.set_weights(known[layer.name].get_weights())
+
+
+def load_text_classifier(path):
+    """Returns the model of a run of finetune_text, its `Vocabulary`, its config and the classes' names.
+
+    The weights are those of the newest checkpoint, or of the best epoch where early stopping kept one; it computes in
+    float32 whatever it was trained in.
+    """
+    run = Run(path)
+    if run.facts().get("app") != "finetune_text":
+        raise UserError(f"--run {path} holds no run of finetune_text.")
+    config = from_plain(TextClassifierConfig, run.read_config())
+    vocabulary, classes = masked_lm_runs.load_vocabulary(run), run.facts().get("data", {}).get("classes")
+    weights = checkpoints.exported_weights(run.checkpoints)
+    if not weights:
+        raise UserError(f"--run {path} has no checkpoint yet.")
+    keras.config.set_dtype_policy("float32")
+    model = make_text_classifier(config.model, len(vocabulary), len(classes))
+    model.load_weights(weights)
+    return model, vocabulary, config, tuple(classes)
+
+
+def make_text_classifier(config, vocabulary_size, classes):
+    """Returns the model of a `BERTConfig` that maps tokens to the logits of classes."""
+    return bert.make_text_classifier(config, bert.make_encoder(config, vocabulary_size), classes)
