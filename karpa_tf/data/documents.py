@@ -142,7 +142,7 @@ def _json_lines(file, field, encoding):
 
 def read_json_lines(file, encoding):
     """Yields for every line of a file that is not empty where it stands, in words, and the object that it holds."""
-    for number, line in enumerate(read_lines(file, encoding, None), 1):
+    for number, line in enumerate(read_lines(file, encoding, cut=False), 1):
         if line.strip():
             try:
                 row = json.loads(line)
@@ -153,18 +153,18 @@ def read_json_lines(file, encoding):
             yield f"{file}, line {number},", row
 
 
-def read_lines(file, encoding, at_most=AT_MOST):
+def read_lines(file, encoding, cut=True):
     """Yields the lines of a file; raises `UserError` with the place of what is no text.
 
     Args:
         file: the path.
         encoding: of the file.
-        at_most: characters after which a line is cut; None cuts none.
+        cut: whether to cut lines after `AT_MOST` characters.
     """
     encoding = codecs.lookup(encoding).name
     try:
         with open(file, encoding="utf-8-sig" if encoding == "utf-8" else encoding) as lines:
-            while line := lines.readline(at_most or -1):
+            while line := lines.readline(AT_MOST if cut else -1):
                 if "\0" in line:
                     raise UserError(f"{file} is no text file: it holds zero bytes.")
                 yield line

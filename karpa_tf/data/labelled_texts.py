@@ -146,7 +146,7 @@ def _read_table(path, columns):
     csv.field_size_limit(2**24)
     parting = TABLES[path.suffix.lower()]
     quoting = csv.QUOTE_MINIMAL if parting == "," else csv.QUOTE_NONE  # a tab-separated text may begin with a quote
-    table = csv.reader(read_lines(path, columns.encoding, None), delimiter=parting, quoting=quoting)
+    table = csv.reader(read_lines(path, columns.encoding, cut=False), delimiter=parting, quoting=quoting)
     first = next(table, [])
     places, before = (0, len(first) - 1), [first]
     if columns.text or columns.label or {name.lower() for name in first} & {*TEXT_FIELDS, *LABEL_FIELDS}:
