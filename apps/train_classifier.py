@@ -137,7 +137,7 @@ def run(config):
         )
     if watch.begun:  # not where a finished run is only evaluated again
         run.record(input_bound_share=watch.share)
-        print(f"Input-bound: {watch.share:.1%} of the steps waited for data")
+        print(f"Input-bound: {watch.share:.1%} of the steps' time was spent waiting for data")
 
     # Evaluate
     plots.save_curves(run.curves_file, run.read_metrics(), CURVES)

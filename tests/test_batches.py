@@ -95,9 +95,22 @@ def test_evaluation_sees_every_picture_once_in_order_in_batches_of_one_shape(cou
     np.testing.assert_array_equal(targets[weights == 1], np.eye(3)[np.arange(count) % 3])
 
 
-def test_the_meter_counts_the_batches_that_are_ready():
-    meter = InputMeter()
-    iterator = iter(labelled_batches(labelled(), 5, seed=0, meter=meter))
-    for taken in range(1, 5):
-        next(iterator)
-        assert taken <= meter.ready <= taken + 6  # four ready ones ahead, and one being counted
+def test_the_meter_is_told_when_a_batch_is_asked_for_and_when_it_is_there():
+    class Told(InputMeter):
+        told = ""
+
+        def ask(self):
+            self.told += "a"
+            return super().ask()
+
+        def receive(self):
+            self.told += "r"
+            return super().receive()
+
+    meter = Told()
+    metered = iter(labelled_batches(labelled(), 5, seed=0, meter=meter))
+    for taken, (images, targets) in enumerate(labelled_batches(labelled(), 5, seed=0).take(6), 1):
+        same_images, same_targets = next(metered)
+        np.testing.assert_array_equal(images, same_images)
+        np.testing.assert_array_equal(targets, same_targets)
+        assert meter.told == "ar" * taken and meter.waited > 0

@@ -1,4 +1,6 @@
+import contextlib
 import csv
+import dataclasses
 import time
 
 import keras
@@ -17,7 +19,8 @@ from karpa_tf.callbacks.watch import DiscriminatorWatch, StopIfNotFinite
 from karpa_tf.callbacks.window_means import WindowMeans
 from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.run import RunConfig
-from karpa_tf.data.batches import evaluation_batches
+from karpa_tf.data.batches import evaluation_batches, labelled_batches
+from karpa_tf.data.steps import InputMeter
 from karpa_tf.runs import open_run
 
 
@@ -216,20 +219,51 @@ def test_validation_stands_in_the_last_row_of_every_epoch(run, pictures):
     assert read_events(run.tensorboard)["val_loss"][-1][0] == 10
 
 
-class Meter:
-    """Always a given number of batches ahead of the step."""
-
-    def __init__(self, ahead):
-        self.ahead, self.ready = ahead, ahead
-
-
-@pytest.mark.parametrize(("ahead", "share"), [(0, 1.0), (1, 0.0), (4, 0.0)])
-def test_a_step_that_finds_no_batch_ready_has_waited(ahead, share):
-    watch = InputWatch(Meter(ahead))
+@pytest.mark.parametrize(("waited", "share"), [(0.0, 0.0), (0.5, 0.25), (2.0, 1.0), (2.5, 1.0)])
+def test_the_share_is_that_of_the_steps_time_without_the_first(waited, share, clock):
+    watch = InputWatch(InputMeter())
+    assert watch.share == 0
     for step in range(20):
-        watch.meter.ready = step + ahead
+        clock[0] += 7  # between steps, as for validation
         watch.on_train_batch_begin(step)
+        watch.meter.waited += waited if step >= 4 else 60
+        clock[0] += 2 if step >= 4 else 60
+        watch.on_train_batch_end(step)
     assert watch.share == share
+
+
+class SlowPictures:
+    """Pictures on a disk that takes 0.1 s to read some of them."""
+
+    def __init__(self, images):
+        self.images, self.shape = images, images.shape
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, places):
+        time.sleep(0.1)
+        return self.images[places]
+
+
+class SlowStep(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("bound_by", ["data", "steps"])
+def test_a_run_says_whether_it_waits_for_its_data(pictures, two_replicas, replicas, bound_by):
+    with two_replicas.scope() if replicas == 2 else contextlib.nullcontext():
+        trainer = test_classifier.make_trainer()
+    data = test_classifier.labelled(pictures)
+    if bound_by == "data":
+        data = dataclasses.replace(data, images=SlowPictures(pictures))
+    watch = InputWatch(InputMeter())
+    callbacks = [watch] if bound_by == "data" else [SlowStep(), watch]
+    batches = labelled_batches(data, 8, seed=1, meter=watch.meter)
+    trainer.fit(batches, epochs=3, steps_per_epoch=5, shuffle=False, verbose=0, callbacks=callbacks)
+    assert watch.share > 0.7 if bound_by == "data" else watch.share < 0.1
 
 
 def test_the_best_epoch_is_kept_on_disk_and_remembered(tmp_path, pictures):

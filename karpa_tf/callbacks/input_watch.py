@@ -1,10 +1,15 @@
 """Whether the data keeps up with the model."""
 
+import time
+
 import keras
+
+STARTING = 4
+"""The first steps of a run wait for the pipeline to start, whatever its speed; they are left out."""
 
 
 class InputWatch(keras.callbacks.Callback):
-    """Counts the steps that found no batch ready: the input-bound share of a run.
+    """Sums up the time of the steps and that for which they waited for data: the input-bound share of a run.
 
     Args:
         meter: the `InputMeter` of the batches that are fitted.
@@ -12,15 +17,21 @@ class InputWatch(keras.callbacks.Callback):
 
     def __init__(self, meter):
         super().__init__()
-        self.meter, self.begun, self.waited = meter, 0, 0
+        self.meter, self.begun = meter, 0
 
     def on_train_batch_begin(self, batch, logs=None):
-        # The first steps of a run wait for the pipeline to start, whatever its speed.
-        if self.begun >= 4 and self.meter.ready <= self.begun:
-            self.waited += 1
+        if self.begun <= STARTING:
+            self.waited_before, self.seconds = self.meter.waited, 0.0
         self.begun += 1
+        self.since = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seconds += time.perf_counter() - self.since
 
     @property
     def share(self):
-        """Share of the steps that had to wait, in [0, 1]."""
-        return self.waited / max(self.begun - 4, 1)
+        """Share of the steps' time in which they waited, in [0, 1]."""
+        if self.begun <= STARTING:
+            return 0.0
+        # Several replicas are served by a thread that also waits between the steps.
+        return min((self.meter.waited - self.waited_before) / self.seconds, 1.0)

@@ -43,7 +43,7 @@ def labelled_batches(image_set, batch_size, seed, augment=None, first_step=0, me
         seed: int, decides order and augmentation.
         augment: what `make_augmentation` returned, or None.
         first_step: number of the first batch, counted from the start of the first epoch.
-        meter: `InputMeter` that is to count the batches that are ready, or None.
+        meter: `InputMeter` that is to measure how long batches are waited for, or None.
 
     Returns:
         A `tf.data.Dataset` of float32 images (batch_size, side, side, channels) in [-1, 1] and float32 targets

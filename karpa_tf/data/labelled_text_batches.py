@@ -25,7 +25,7 @@ def labelled_text_batches(rows, labels, classes, batch_size, seed, first_step=0,
         batch_size: over all replicas.
         seed: int, decides the order.
         first_step: number of the first batch, counted from the start of the first epoch.
-        meter: `InputMeter` that is to count the batches that are ready, or None.
+        meter: `InputMeter` that is to measure how long batches are waited for, or None.
 
     Returns:
         A `tf.data.Dataset` of dicts of `token_ids`, int32 (batch_size, longest), `padding_mask`, bool (batch_size,

@@ -1,19 +1,26 @@
 """Endless datasets whose batches are a function of their number, so that any step can be the first."""
 
+import time
+
 import numpy as np
 import tensorflow as tf
 
 
 class InputMeter:
-    """Counts the batches that are ready, to tell whether a step had to wait for one."""
+    """Adds up the seconds in `waited` for which a batch was asked for and not ready."""
 
     def __init__(self):
-        self.ready = 0
+        self.waited = 0.0
 
-    def count(self):
-        """Called by the pipeline for each batch that it finished."""
-        self.ready += 1
-        return np.int64(self.ready)
+    def ask(self):
+        """Called by the pipeline when a batch is asked for."""
+        self.since = time.perf_counter()
+        return np.int64(0)
+
+    def receive(self):
+        """Called by the pipeline when that batch is there."""
+        self.waited += time.perf_counter() - self.since
+        return np.int64(0)
 
 
 def shuffled_indices(step, count, batch_size, seed):
@@ -37,18 +44,23 @@ def endless(batch, first_step=0, meter=None):
     Args:
         batch: function of the step, of TensorFlow ops.
         first_step: number of the first batch.
-        meter: `InputMeter` that is to count the batches that are ready, or None.
+        meter: `InputMeter` that is to measure how long batches are waited for, or None.
     """
     dataset = tf.data.Dataset.counter(first_step).map(batch, num_parallel_calls=2, deterministic=True)
-    if meter:
+    dataset = dataset.prefetch(4)
+    return untuned(_measured(dataset, meter) if meter else dataset)
 
-        def counted(*parts):
-            with tf.control_dependencies([tf.numpy_function(meter.count, [], np.int64)]):
-                parts = tf.nest.map_structure(tf.identity, parts)
-            return parts if len(parts) > 1 else parts[0]
 
-        dataset = dataset.map(counted)
-    return untuned(dataset.prefetch(4))
+def _measured(dataset, meter):
+    """Returns the same dataset; whoever takes a batch from it has `meter` told before and after."""
+
+    def received(_, parts):
+        with tf.control_dependencies([tf.numpy_function(meter.receive, [], np.int64)]):
+            return tf.nest.map_structure(tf.identity, parts)
+
+    # Of a pair the first part is fetched first.
+    asked = tf.data.Dataset.counter().map(lambda _: tf.numpy_function(meter.ask, [], np.int64))
+    return tf.data.Dataset.zip(asked, dataset).map(received)
 
 
 def untuned(dataset):
@@ -56,4 +68,6 @@ def untuned(dataset):
     options = tf.data.Options()
     # Autotuning stalls the end of iterators by up to seconds; the numbers above are given by hand.
     options.autotune.enabled = False
+    # Reading that blocks would hold the threads that the steps run on.
+    options.threading.private_threadpool_size = 4
     return dataset.with_options(options)

@@ -32,7 +32,7 @@ def masked_batches(tokens, length, masking, batch_size, seed, first_step=0, mete
         batch_size: over all replicas.
         seed: int.
         first_step: number of the first batch, counted from the start of the first epoch.
-        meter: `InputMeter` that is to count the batches that are ready, or None.
+        meter: `InputMeter` that is to measure how long batches are waited for, or None.
 
     Returns:
         A `tf.data.Dataset` of dicts: what `mask_tokens` returns, `padding_mask`, bool (batch_size, length), and
