@@ -41,7 +41,7 @@ def test_bert_base_has_the_published_110_million_weights():
 
 
 def test_the_small_ones_have_the_sizes_of_their_table():
-    # Turc et al. 2019, table 1, as published: with 512 positions, segments, and the pooler, which is left out here.
+    # The released models of Turc et al. 2019 have 512 positions, segments, and a pooler, which is left out here.
     for config, published in ((bert.TINY, 4_385_920), (bert.MINI, 11_170_560), (bert.SMALL, 28_763_648)):
         config = dataclasses.replace(config, length=512, segments=2)
         pooler = config.width * (config.width + 1)

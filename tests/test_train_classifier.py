@@ -365,6 +365,16 @@ def test_two_replicas_train_and_evaluate_the_same_preset(smoke):
         assert shared[name] == pytest.approx(alone[name], abs=1e-4)
 
 
+def test_a_diverging_run_stops_and_exports_nothing(capsys):
+    with pytest.raises(SystemExit) as caught, cli.errors():
+        train("smoke", "--learning-rate", "1e30")
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: At step ") and error.count("\n") == 1
+    assert "training was stopped and nothing exported; there was no checkpoint yet" in error
+    assert not Path("models").exists()
+
+
 def test_an_early_stop_exports_the_best_epoch_and_stays_stopped(capsys):
     words = ("smoke", "--epochs", "30", "--early-stopping", "1", "--learning-rate", "1.0")
     run = train(*words)
