@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -105,6 +107,34 @@ def test_same_seed_same_batch_and_another_seed_another():
     for first, second in zip(one, same, strict=True):
         np.testing.assert_array_equal(first, second)
     assert np.abs(one[0] - other[0]).mean() > 1
+
+
+@pytest.mark.parametrize("seed", [(1, 3), (2, 2)])
+@pytest.mark.parametrize(
+    "config",
+    [{"flip": "random"}, {"crop_padding": 2}, {"cutout": 0.5}, {"mixup": 0.5}, {"cutmix": 1.0}, {"randaugment": 0.5}],
+)
+def test_each_change_alone_follows_both_numbers_of_the_seed(config, seed):
+    one, other = (augmented(seed=numbers, **config)[0] for numbers in ((1, 2), seed))
+    assert np.abs(one - other).mean() > 1
+
+
+def test_randaugment_in_a_pipeline_depends_on_the_seed_alone():
+    augment = make_augmentation(AugmentationConfig(randaugment=0.5), IMAGES.shape[1:])
+
+    def batches(first):
+        seeds = tf.data.Dataset.range(first, 6)
+        fixed = tf.constant(IMAGES), tf.constant(TARGETS), tf.range(64, dtype=tf.int64), tf.constant(0, tf.int64)
+        return list(seeds.map(lambda step: augment(*fixed, tf.stack([0, step]))[0], 2).as_numpy_iterator())
+
+    whole, rest = batches(0), batches(3)
+    np.testing.assert_array_equal(whole[3:], rest)
+    assert all(np.abs(one - other).mean() > 1 for one, other in itertools.pairwise(whole))
+
+
+def test_the_first_side_in_an_alternating_flip_follows_the_seed_of_the_run():
+    one, other = (mirrored(IMAGES, flip="alternating", seed=(run, 5)) for run in (1, 2))
+    assert (one != other).any()
 
 
 def test_nothing_asked_for_nothing_changed():

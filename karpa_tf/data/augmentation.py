@@ -18,7 +18,7 @@ def make_augmentation(config, shape):
     strength = {"value_range": (0, 255), "seed": 0}
     layers = []
     if config.randaugment:
-        layers.append(keras.layers.RandAugment(factor=config.randaugment, **strength))
+        layers.append(_RandAugment(factor=config.randaugment, **strength))
     if config.cutout:
         layers.append(keras.layers.RandomErasing((1.0, 1.0), (0.0, config.cutout), fill_value=127.5, **strength))
     if config.mixup:
@@ -67,6 +67,14 @@ def _moved(images, config, indices, epoch, seed):
 def _reflected(places, size):
     """Returns places outside of 0 to size - 1 mirrored at the first or last one."""
     return (size - 1) - tf.abs((size - 1) - tf.abs(places))
+
+
+class _RandAugment(keras.layers.RandAugment):
+    """Draws from the seed that it is given; Keras 3.15's draws from a state of its own."""
+
+    def get_random_transformation(self, data, training=True, seed=None):
+        self._get_seed_generator = lambda backend=None: seed
+        return super().get_random_transformation(data, training)
 
 
 class _BatchSeed(keras.random.SeedGenerator):
