@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from karpa_tf.configs.augmentation import AugmentationConfig
 from karpa_tf.data.augmentation import make_augmentation
@@ -82,6 +83,16 @@ def test_augmented_batches_can_start_at_any_step():
         np.testing.assert_array_equal(images, same_images)
         np.testing.assert_array_equal(targets, same_targets)
     assert {tuple(images.ravel()) for images, _ in whole} != {tuple(whole[0][0].ravel())}
+
+
+def test_augmentation_gets_the_seed_the_step_and_the_epoch_of_its_batch():
+    def told(images, targets, indices, epoch, seed):
+        return images, tf.zeros_like(targets) + tf.cast(tf.stack([seed[0], seed[1], epoch]), tf.float32)
+
+    batches = labelled_batches(labelled(), 5, 7, told, first_step=2).take(8)
+    assert [targets[0].tolist() for _, targets in batches.as_numpy_iterator()] == [
+        [7, step, step // 4] for step in range(2, 10)
+    ]
 
 
 @pytest.mark.parametrize("count", [1, 5, 12, 23])

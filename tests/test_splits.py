@@ -137,6 +137,18 @@ def test_balanced_weights_make_every_class_weigh_the_same():
     np.testing.assert_allclose(sums, 16 / 3)
 
 
+def test_what_is_held_out_of_named_pictures_does_not_depend_on_their_order():
+    names = np.array([f"a/{number}.png" for number in range(60)])
+    images, labels = np.arange(60, dtype=np.uint8)[:, None, None, None], np.arange(60, dtype=np.int32) % 2
+    order = np.random.default_rng(0).permutation(60)
+    held = []
+    for places in (np.arange(60), order):
+        data = ImageSet("x", images[places], "0", labels=labels[places], classes=("a", "b"), keys=tuple(names[places]))
+        held.append(hold_out(data, 0.3, "test")[1])
+    assert sorted(held[0].keys) == sorted(held[1].keys) and len(held[0].keys) == 18
+    assert held[1].keys == tuple(f"a/{number}.png" for number in np.ravel(held[1].images))
+
+
 def test_parts_for_different_purposes_differ():
     data = ImageSet("x", np.zeros((100, 1, 1, 1), np.uint8), "0", labels=np.zeros(100, np.int32), classes=("a",))
     held = [hold_out(data, 0.5, purpose)[1] for purpose in ("test", "validation")]
