@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from karpa_tf import strategy
 
+pytest.register_assert_rewrite("programs")
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )

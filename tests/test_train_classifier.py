@@ -5,12 +5,11 @@ import dataclasses
 import functools
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
+import programs
 import pytest
 import sklearn.metrics
 import tensorflow as tf
@@ -29,7 +28,6 @@ from karpa_tf.models import classifiers
 from karpa_tf.models.application import make_application
 from karpa_tf.runs import open_run
 
-ROOT = Path(__file__).parents[1]
 SMOKE = dataclasses.replace(PRESETS["smoke"], export_dir="models")
 NAMES = ("Äpfel & Birnen", "cat", "日本")
 
@@ -43,15 +41,7 @@ def train(*words):
 
 
 def refusal(*words, capsys):
-    """Returns what the program says when it ends with code 2; nothing may have been made."""
-    before = {path for path in Path().rglob("*") if "cache" not in path.parts}
-    with pytest.raises(SystemExit) as caught, cli.errors():
-        train_classifier.run(config_of(*words))
-    assert caught.value.code == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and error.count("\n") == 1
-    assert {path for path in Path().rglob("*") if "cache" not in path.parts} == before
-    return error
+    return programs.refusal(capsys, lambda: train_classifier.run(config_of(*words)))
 
 
 def make_folder(root="data", counts=(30, 24, 18)):
@@ -171,30 +161,11 @@ def test_a_finished_run_is_not_trained_or_exported_again(smoke):
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights(monkeypatch):
-    from karpa_tf import checkpoints
-
     words = ("smoke", "--epochs", "3", "--dropout", "0.3", "--ema", "0.9", "--mixup", "0.2", "--export-dir", "models")
     whole = train_classifier.run(config_of(*words, "--run", "whole"))
-
-    class PulledPlug(Exception):
-        pass
-
-    class Interrupted(checkpoints.Checkpoint):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 2:
-                raise PulledPlug
-
-    with monkeypatch.context() as patch, pytest.raises(PulledPlug):
-        patch.setattr(checkpoints, "Checkpoint", Interrupted)
-        train_classifier.run(config_of(*words, "--run", "broken"))
-    resumed = train_classifier.run(config_of(*words, "--run", "broken"))
-    rows = [
-        [{k: v for k, v in row.items() if k != "images_per_second"} for row in run.read_metrics()]
-        for run in (whole, resumed)
-    ]
-    assert [row["step"] for row in rows[0]] == [row["step"] for row in rows[1]]
-    for one, other in zip(*rows, strict=True):
-        np.testing.assert_allclose(list(one.values()), list(other.values()), rtol=1e-3, atol=1e-4)
+    broken = config_of(*words, "--run", "broken")
+    programs.interrupted(monkeypatch, lambda: train_classifier.run(broken), epoch=2)
+    programs.assert_same_metrics(whole, train_classifier.run(broken))
 
 
 @pytest.fixture(scope="module")
@@ -460,9 +431,6 @@ def test_every_preset_is_a_network_that_can_be_built(name):
 
 
 def test_the_program_runs_in_silence_and_without_a_network():
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "HOME": str(Path.cwd())}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL")
-    words = [sys.executable, "-m", "apps.train_classifier", "smoke"]
-    result = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=200)
+    result = programs.run_program("apps.train_classifier", "smoke")
     assert result.returncode == 0 and result.stderr == ""
     assert "Test accuracy" in result.stdout and "saved_models/cnn_smoke/1" in result.stdout

@@ -2,14 +2,12 @@
 
 import dataclasses
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
+import programs
 import pytest
 import tensorflow as tf
 import yaml
@@ -18,27 +16,15 @@ from PIL import Image
 from apps import sample_gan, train_gan
 from karpa_tf import cli
 
-ROOT = Path(__file__).parents[1]
 SMOKE = train_gan.PRESETS["smoke"]
 
 
-def run_program(*words):
-    """Runs `python -m ...` in the test's own folder, with a home of its own and TensorFlow as loud as it is."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "HOME": str(Path.cwd())}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL")
-    return subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True, env=environment, timeout=200)
+def config_of(*words):
+    return cli.parse(train_gan.PRESETS, train_gan.__doc__, implied="pictures", args=list(words))
 
 
 def refusal(*words, capsys):
-    """Returns what the program says when it ends with code 2; nothing may have been made."""
-    before = {path for path in Path().rglob("*") if "cache" not in path.parts}
-    with pytest.raises(SystemExit) as caught, cli.errors():
-        train_gan.run(cli.parse(train_gan.PRESETS, train_gan.__doc__, implied="pictures", args=list(words)))
-    assert caught.value.code == 2
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and error.count("\n") == 1
-    assert {path for path in Path().rglob("*") if "cache" not in path.parts} == before
-    return error
+    return programs.refusal(capsys, lambda: train_gan.run(config_of(*words)))
 
 
 def pictures_of(side, count=5):
@@ -151,33 +137,14 @@ def test_a_finished_run_is_not_trained_or_exported_again(smoke):
 
 
 def test_an_interrupted_run_goes_on_to_the_same_weights(monkeypatch):
-    from karpa_tf import checkpoints
-
     config = dataclasses.replace(
         SMOKE, epochs=3, export_dir="models", model=dataclasses.replace(SMOKE.model, dropout=0.3)
     )
     whole = train_gan.run(dataclasses.replace(config, run="whole"))
-
-    class PulledPlug(Exception):
-        pass
-
-    class Interrupted(checkpoints.Checkpoint):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 2:
-                raise PulledPlug
-
-    with monkeypatch.context() as patch, pytest.raises(PulledPlug):
-        patch.setattr(checkpoints, "Checkpoint", Interrupted)
-        train_gan.run(dataclasses.replace(config, run="broken"))
-    resumed = train_gan.run(dataclasses.replace(config, run="broken"))
-
-    def rows(run):
-        return [{k: v for k, v in row.items() if k != "images_per_second"} for row in run.read_metrics()]
-
-    steps = [[row["step"] for row in rows(run)] for run in (whole, resumed)]
-    assert steps[0] == steps[1]
-    for one, other in zip(rows(whole), rows(resumed), strict=True):
-        np.testing.assert_allclose(list(one.values()), list(other.values()), rtol=1e-3, atol=1e-4)
+    broken = dataclasses.replace(config, run="broken")
+    programs.interrupted(monkeypatch, lambda: train_gan.run(broken), epoch=2)
+    resumed = train_gan.run(broken)
+    programs.assert_same_metrics(whole, resumed)
     assert sorted(path.name for path in resumed.samples.iterdir()) == sorted(
         path.name for path in whole.samples.iterdir()
     )
@@ -197,7 +164,7 @@ def test_ones_own_pictures_need_one_flag():
     pictures_of(side=70, count=6)
     Path("pictures/broken.jpg").write_text("no picture")
     words = ["--data", "pictures", "--epochs", "1", "--batch-size", "3", "--widths", "4", "4", "4", "--run", "run"]
-    run = train_gan.run(cli.parse(train_gan.PRESETS, "", implied="pictures", args=words))
+    run = train_gan.run(config_of(*words))
     assert np.asarray(Image.open(run.samples / "epoch-00001.png")).shape == (512, 512, 3)
     assert "broken.jpg" in run.facts()["data"]["skipped"][0]
     assert run.facts()["saved_model"] == "saved_models/dcgan_pictures/1"
@@ -249,7 +216,7 @@ def test_a_dry_run_writes_nothing(capsys):
 
 
 def weights_and_lines(folder):
-    result = run_program("apps.train_gan", "smoke", "--deterministic", "--run", folder, "--dropout", "0.3")
+    result = programs.run_program("apps.train_gan", "smoke", "--deterministic", "--run", folder, "--dropout", "0.3")
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""  # none of TensorFlow's chatter
     trainer = next(Path(folder, "checkpoints").glob("*/trainer.weights.h5"))
@@ -269,7 +236,7 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit_in_silence_and_without_
 
 
 def test_verbose_lets_tensorflow_speak():
-    result = run_program("apps.train_gan", "smoke", "--dry-run", "--verbose")
+    result = programs.run_program("apps.train_gan", "smoke", "--dry-run", "--verbose")
     assert result.returncode == 0 and "oneDNN" in result.stderr
 
 
