@@ -137,6 +137,7 @@ def run(config):
             verbose=0,
             callbacks=[*callbacks, checkpoints.Checkpoint(run.checkpoints, steps_per_epoch), progress],
         )
+    watch.report(run)
 
     # Evaluate
     plots.save_curves(run.curves_file, run.read_metrics(), CURVES)

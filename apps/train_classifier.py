@@ -135,9 +135,7 @@ def run(config):
             verbose=0,
             callbacks=[*callbacks, checkpoints.Checkpoint(run.checkpoints, steps_per_epoch), progress],
         )
-    if watch.begun:  # not where a finished run is only evaluated again
-        run.record(input_bound_share=watch.share)
-        print(f"Input-bound: {watch.share:.1%} of the steps' time was spent waiting for data")
+    watch.report(run)
 
     # Evaluate
     plots.save_curves(run.curves_file, run.read_metrics(), CURVES)

@@ -134,9 +134,7 @@ def run(config):
                 progress,
             ],
         )
-    if watch.begun:  # not where a finished run is only evaluated again
-        run.record(input_bound_share=watch.share)
-        print(f"Input-bound: {watch.share:.1%} of the steps waited for data")
+    watch.report(run)
 
     # Evaluate
     rows = run.read_metrics()

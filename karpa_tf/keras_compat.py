@@ -7,3 +7,15 @@ def variable_index(optimizer, variable):
     Keras' own guide to writing optimizers uses this name (3.12 to 3.15); there is no public one.
     """
     return optimizer._get_variable_index(variable)
+
+
+class AlreadyBuilt:
+    """For trainers whose models, optimizers and metrics are built when they are made; stands before `keras.Model`.
+
+    Keras 3.12 to 3.15 under a strategy averages the first batch over the replicas to learn its shapes, even of a model
+    that is built: booleans and strings fail, and so does a batch that the replicas do not divide (keras#19246,
+    keras#20329).
+    """
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Leaves out what has been done."""

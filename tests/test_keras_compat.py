@@ -1,4 +1,6 @@
 import keras
+import numpy as np
+import pytest
 import tensorflow as tf
 
 from karpa_tf import keras_compat
@@ -13,3 +15,42 @@ def test_a_variable_and_each_replicas_copy_of_it_are_found(two_replicas):
         assert keras_compat.variable_index(optimizer, variable) == place
         for copy in two_replicas.experimental_local_results(variable.value):
             assert isinstance(copy, tf.Variable) and keras_compat.variable_index(optimizer, copy) == place
+
+
+class Counter(keras.Model):
+    """A trainer that has all it needs, and counts what is true in its batches."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = keras.metrics.Sum(name="found")
+        self.built = True
+
+    @property
+    def metrics(self):
+        return [self.found]
+
+    def train_step(self, data):
+        self.found.update_state(tf.cast(data, tf.float32))
+        return {"found": self.found.result()}
+
+
+class Repaired(keras_compat.AlreadyBuilt, Counter):
+    pass
+
+
+def counted(kind, strategy):
+    with strategy.scope():
+        trainer = kind()
+        trainer.compile(optimizer=None)
+    truths = tf.data.Dataset.from_tensor_slices(np.array([True, False, True])).batch(3)
+    return trainer.fit(truths, shuffle=False, verbose=0).history["found"]
+
+
+def test_batches_of_truths_that_the_replicas_do_not_divide_are_trained_on(two_replicas):
+    assert counted(Repaired, two_replicas) == [2.0]
+
+
+def test_keras_still_needs_the_repair(two_replicas):
+    # The day this fails `AlreadyBuilt` can go.
+    with pytest.raises((tf.errors.InvalidArgumentError, TypeError, ValueError)):
+        counted(Counter, two_replicas)

@@ -35,3 +35,9 @@ class InputWatch(keras.callbacks.Callback):
             return 0.0
         # Several replicas are served by a thread that also waits between the steps.
         return min((self.meter.waited - self.waited_before) / self.seconds, 1.0)
+
+    def report(self, run):
+        """Records the share in `run.json` and prints it, unless a finished run was only evaluated again."""
+        if self.begun:
+            run.record(input_bound_share=self.share)
+            print(f"Input-bound: {self.share:.1%} of the steps' time was spent waiting for data")

@@ -72,7 +72,7 @@ def make_pretraining(config, encoder):
     """
     masked_lm = make_masked_lm(config, encoder)
     x = layers.Dense(1, kernel_initializer=_small(), dtype="float32", name="next_sentence")(_pooled(config, encoder))
-    outputs = {"logits": masked_lm.output, "is_next": layers.Reshape((), name="is_next")(x)}
+    outputs = {"logits": masked_lm.output, "is_next": layers.Reshape((), dtype="float32", name="is_next")(x)}
     return keras.Model({tensor.name: tensor for tensor in masked_lm.inputs}, outputs, name="pretraining")
 
 
@@ -164,8 +164,9 @@ class SelfAttention(layers.Layer):
 
     def call(self, x, padding_mask):
         length, width = ops.shape(x)[1], x.shape[-1]
-        parts = ops.reshape(self.projection(x), (-1, length, 3, self.heads, width // self.heads))
-        query, key, value = (parts[:, :, part] for part in range(3))
+        # Splitting the last axis, and not slicing an axis of three, makes the gradient one concatenation.
+        parts = ops.split(self.projection(x), 3, axis=-1)
+        query, key, value = (ops.reshape(part, (-1, length, self.heads, width // self.heads)) for part in parts)
         if self.rotary:
             query, key = self.turn(query), self.turn(key)
         seen = ops.dot_product_attention(query, key, value, mask=padding_mask[:, None, None, :])

@@ -4,11 +4,12 @@ import keras
 import tensorflow as tf
 
 from karpa_tf import strategy
+from karpa_tf.keras_compat import AlreadyBuilt
 from karpa_tf.losses import cross_entropy
 from karpa_tf.trainers.updates import accumulated, apply_gradients, inputs_of, make_average, move_average
 
 
-class Classifier(keras.Model):
+class Classifier(AlreadyBuilt, keras.Model):
     """Trains a model that maps images, or whatever else it takes, to logits, with `fit`.
 
     `fit` takes batches of (`inputs`, `targets`): what the model takes, float32 images (batch, height, width, channels)

@@ -4,11 +4,12 @@ import keras
 import tensorflow as tf
 
 from karpa_tf import strategy
+from karpa_tf.keras_compat import AlreadyBuilt
 from karpa_tf.losses import fake_loss, non_saturating_loss, real_loss
 from karpa_tf.trainers.updates import make_average, move_average
 
 
-class GAN(keras.Model):
+class GAN(AlreadyBuilt, keras.Model):
     """Trains a generator against a discriminator with `fit` (Goodfellow et al. 2014, simultaneous updates).
 
     `fit` and `evaluate` take batches of (`images`, `noise`): float32 (batch, side, side, channels) in [-1, 1] and

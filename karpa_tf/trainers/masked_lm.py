@@ -4,11 +4,12 @@ import keras
 import tensorflow as tf
 
 from karpa_tf import strategy
+from karpa_tf.keras_compat import AlreadyBuilt
 from karpa_tf.losses import token_cross_entropy
 from karpa_tf.trainers.updates import accumulated, apply_gradients, inputs_of, make_average, move_average
 
 
-class MaskedLM(keras.Model):
+class MaskedLM(AlreadyBuilt, keras.Model):
     """Trains a model that guesses hidden tokens, with `fit` (Devlin et al. 2018, section 3.1).
 
     `fit` and `evaluate` take dicts of what the model takes, and `mask_ids`, int32 (batch, predictions), with
