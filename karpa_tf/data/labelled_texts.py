@@ -147,7 +147,9 @@ def _read_table(path, columns):
     parting = TABLES[path.suffix.lower()]
     quoting = csv.QUOTE_MINIMAL if parting == "," else csv.QUOTE_NONE  # a tab-separated text may begin with a quote
     table = csv.reader(read_lines(path, columns.encoding, cut=False), delimiter=parting, quoting=quoting)
-    first = next(table, [])
+    first = next(table, None)
+    if first is None:
+        return []
     places, before = (0, len(first) - 1), [first]
     if columns.text or columns.label or {name.lower() for name in first} & {*TEXT_FIELDS, *LABEL_FIELDS}:
         places, before = [first.index(_name(path, first, *wanted)) for wanted in _wanted(columns)], []
