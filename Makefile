@@ -3,7 +3,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: demo test test-slow bench lint clean
+.PHONY: demo test test-slow test-reference bench lint clean
 
 demo: .venv/installed
 	$(BIN)/python -m apps.train_gan digits
@@ -14,6 +14,9 @@ test: .venv/installed-test
 
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -s -m slow
+
+test-reference: .venv/installed-reference
+	$(BIN)/python -m pytest -m '' tests/test_bert_reference.py tests/test_tokenizer.py
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.gan_step
@@ -35,4 +38,8 @@ clean:
 
 .venv/installed-test: .venv/installed
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+.venv/installed-reference: .venv/installed-test
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[test,reference]'
 	@touch $@

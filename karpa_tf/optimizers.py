@@ -61,7 +61,7 @@ def make_schedule(config, peak, steps, steps_per_epoch, first_step=0):
         steps_per_epoch: converts the config's epochs.
         first_step: as for `Schedule`.
     """
-    warmup = round(config.warmup_epochs * steps_per_epoch)
+    warmup = round(config.warmup_epochs * steps_per_epoch + config.warmup_share * steps)
     after = SCHEDULES[config.schedule](config, peak, max(steps - warmup, 1), steps_per_epoch, warmup)
     return Schedule(after, peak, warmup, config.start_share, first_step)
 

@@ -1,6 +1,7 @@
 import contextlib
 import csv
 import dataclasses
+import math
 import time
 
 import keras
@@ -13,6 +14,7 @@ from test_gan import dcgan_trainer, fit
 from karpa_tf.callbacks.early_stopping import EarlyStopping
 from karpa_tf.callbacks.input_watch import InputWatch
 from karpa_tf.callbacks.metrics_log import MetricsLog
+from karpa_tf.callbacks.perplexity import Perplexity
 from karpa_tf.callbacks.progress import Progress
 from karpa_tf.callbacks.sample_sheets import SampleSheets, diversity
 from karpa_tf.callbacks.watch import DiscriminatorWatch, StopIfNotFinite
@@ -287,3 +289,10 @@ def test_the_best_epoch_is_kept_on_disk_and_remembered(tmp_path, pictures):
     assert watch(again, range(3, 4)) == [True]
     trainer.exported.load_weights(tmp_path / "best.weights.h5")
     assert (trainer.exported.trainable_variables[0].numpy() == 1).all()
+
+
+def test_perplexity_is_e_to_the_validation_loss_and_stays_finite():
+    for loss, expected in ((2.0, math.exp(2)), (1e9, math.exp(700))):
+        logs = {"val_loss": loss}
+        Perplexity().on_epoch_end(0, logs)
+        assert logs["val_perplexity"] == expected

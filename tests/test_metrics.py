@@ -80,3 +80,17 @@ def test_calibration_by_another_way_of_counting(answers):
 
 def test_calibration_of_the_certain_and_right_is_perfect():
     assert metrics.calibration(np.array([0, 1]), np.eye(2))["ece"] == 0
+
+
+def test_guessing_by_frequency_counted_by_hand():
+    counts = np.array([0, 6, 1, 0])  # with one added to each: 1, 7, 2 and 1 of 11
+    perplexity, accuracy = metrics.unigram(np.array([1, 1, 2, 3]), counts)
+    assert perplexity == pytest.approx((7 * 7 * 2 * 1 / 11**4) ** -0.25)
+    assert accuracy == 0.5
+
+
+def test_guessing_by_frequency_never_beats_the_entropy_of_its_own_text():
+    ids = np.random.default_rng(0).zipf(1.5, 5000) % 50
+    counts = np.bincount(ids, minlength=50)
+    shares = counts[counts > 0] / counts.sum()
+    assert metrics.unigram(ids, counts)[0] == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=0.01)

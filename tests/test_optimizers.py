@@ -28,6 +28,13 @@ def test_the_warm_up_is_a_line_from_its_share_to_the_peak():
     assert found[19] == pytest.approx(PEAK)
 
 
+def test_a_warm_up_can_be_a_share_of_the_run():
+    by_epochs, by_share = rates(schedule="cosine", warmup_epochs=2.0), rates(schedule="cosine", warmup_share=0.2)
+    np.testing.assert_allclose(by_share, by_epochs)
+    with pytest.raises(UserError, match="exclude each other"):
+        OptimizerConfig(warmup_share=0.1, warmup_epochs=1.0)
+
+
 def test_a_stepped_rate_falls_after_its_epochs():
     found = rates(schedule="step", step_epochs=(3.0, 6.0), step_factor=0.1, warmup_epochs=1.0)
     for t in range(10, STEPS):

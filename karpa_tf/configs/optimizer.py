@@ -28,6 +28,9 @@ class OptimizerConfig:
     warmup_epochs: float = 0.0
     """Epochs over which the learning rate rises, on a line, from --start-share of itself."""
 
+    warmup_share: float = 0.0
+    """Share of all steps over which the learning rate rises, in place of --warmup-epochs."""
+
     start_share: float = 0.0
     """Share of the learning rate at which the warm-up begins."""
 
@@ -65,6 +68,9 @@ class OptimizerConfig:
                 require_positive(field, getattr(self, field))
         if self.accumulate < 1:
             raise UserError(f"--accumulate must be at least 1; received {self.accumulate}.")
+        require_share("warmup_share", self.warmup_share)
+        if self.warmup_share and self.warmup_epochs:
+            raise UserError("--warmup-share and --warmup-epochs exclude each other; set one of them to 0.")
         if (self.schedule == "step") != bool(self.step_epochs):
             raise UserError(
                 "--schedule step and --step-epochs go together, such as --schedule step --step-epochs 80 120."

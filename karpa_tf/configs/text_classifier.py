@@ -61,7 +61,7 @@ class TextClassifierConfig(RunConfig):
     """Steps between two rows of metrics.csv."""
 
     optimization: OptimizerConfig = OptimizerConfig(
-        optimizer="adamw", weight_decay=0.01, schedule="one_cycle", warmup_epochs=0.3, clip_norm=1.0
+        optimizer="adamw", weight_decay=0.01, schedule="one_cycle", warmup_share=0.1, clip_norm=1.0
     )
     """How weights move."""
 

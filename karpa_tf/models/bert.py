@@ -21,19 +21,21 @@ def make_encoder(config, vocabulary_size):
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     padding_mask = keras.Input((None,), dtype="bool", name="padding_mask")
     inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
+    small = _small(config.width)
     embedding = keras_hub.layers.ReversibleEmbedding(
-        vocabulary_size, config.width, embeddings_initializer=_small(), name="token_embedding"
+        vocabulary_size, config.width, embeddings_initializer=small, name="token_embedding"
     )
     x = embedding(token_ids)
     if config.positions == "learned":
-        positions = keras_hub.layers.PositionEmbedding(config.length, initializer=_small(), name="position_embedding")
+        positions = keras_hub.layers.PositionEmbedding(config.length, small, name="position_embedding")
         x = layers.Add()([x, positions(x)])
     elif config.positions == "sinusoidal":
-        # Scaled, for the sines of length sqrt(width / 2) would drown embeddings of deviation 0.02.
-        x = layers.Add()([x, 0.02 * keras_hub.layers.SinePositionEncoding(name="position_encoding")(x)])
+        # Scaled, for sines would drown embeddings that are so small.
+        sines = keras_hub.layers.SinePositionEncoding(name="position_encoding")(x)
+        x = layers.Add()([x, deviation(config.width) * sines])
     if config.segments:
         inputs["segment_ids"] = keras.Input((None,), dtype="int32", name="segment_ids")
-        segments = layers.Embedding(config.segments, config.width, _small(), name="segment_embedding")
+        segments = layers.Embedding(config.segments, config.width, small, name="segment_embedding")
         x = layers.Add()([x, segments(inputs["segment_ids"])])
     if config.norm == "post":
         x = _norm("embedding_norm")(x)
@@ -58,7 +60,7 @@ def make_masked_lm(config, encoder):
     inputs = {tensor.name: tensor for tensor in encoder.inputs}
     mask_positions = inputs["mask_positions"] = keras.Input((None,), dtype="int32", name="mask_positions")
     chosen = ops.take_along_axis(encoder.output, mask_positions[..., None], axis=1)
-    x = layers.Dense(config.width, "gelu", kernel_initializer=_small(), name="head")(chosen)
+    x = layers.Dense(config.width, "gelu", kernel_initializer=_small(config.width), name="head")(chosen)
     x = _norm("head_norm")(x)
     x = encoder.get_layer("token_embedding")(x, reverse=True)
     return keras.Model(inputs, Bias(dtype="float32", name="logits")(x), name="masked_lm")
@@ -71,7 +73,8 @@ def make_pretraining(config, encoder):
     one logit stands for the paper's two.
     """
     masked_lm = make_masked_lm(config, encoder)
-    x = layers.Dense(1, kernel_initializer=_small(), dtype="float32", name="next_sentence")(_pooled(config, encoder))
+    next_sentence = layers.Dense(1, kernel_initializer=_small(config.width), dtype="float32", name="next_sentence")
+    x = next_sentence(_pooled(config, encoder))
     outputs = {"logits": masked_lm.output, "is_next": layers.Reshape((), dtype="float32", name="is_next")(x)}
     return keras.Model({tensor.name: tensor for tensor in masked_lm.inputs}, outputs, name="pretraining")
 
@@ -83,7 +86,7 @@ def make_text_classifier(config, encoder, classes):
     """
     inputs = {tensor.name: tensor for tensor in encoder.inputs}
     x = layers.Dropout(config.dropout)(_pooled(config, encoder))
-    logits = layers.Dense(classes, kernel_initializer=_small(), dtype="float32", name="logits")(x)
+    logits = layers.Dense(classes, kernel_initializer=_small(config.width), dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name="text_classifier")
 
 
@@ -103,14 +106,16 @@ def _ending_at(model, layer, leave_out=()):
 
 
 def _pooled(config, encoder):
-    return layers.Dense(config.width, "tanh", kernel_initializer=_small(), name="pooled")(encoder.output[:, 0])
+    pooled = layers.Dense(config.width, "tanh", kernel_initializer=_small(config.width), name="pooled")
+    return pooled(encoder.output[:, 0])
 
 
 def _block(x, padding_mask, config, name):
     attention = SelfAttention(config.heads, config.positions == "rotary", name=f"{name}_attention")
     x = _added(x, lambda y: attention(y, padding_mask=padding_mask), config, f"{name}_attention")
-    inner = layers.Dense(config.feed_forward, "gelu", kernel_initializer=_small(), name=f"{name}_feed_forward")
-    outer = layers.Dense(config.width, kernel_initializer=_small(), name=f"{name}_feed_forward_output")
+    small = _small(config.width)
+    inner = layers.Dense(config.feed_forward, "gelu", kernel_initializer=small, name=f"{name}_feed_forward")
+    outer = layers.Dense(config.width, kernel_initializer=small, name=f"{name}_feed_forward_output")
     return _added(x, lambda y: outer(inner(y)), config, f"{name}_feed_forward")
 
 
@@ -152,11 +157,11 @@ class SelfAttention(layers.Layer):
     def build(self, x_shape, padding_mask_shape):
         width = x_shape[-1]
         self.projection = layers.Dense(
-            3 * width, kernel_initializer=_small(), dtype=self.dtype_policy, name="query_key_value"
+            3 * width, kernel_initializer=_small(width), dtype=self.dtype_policy, name="query_key_value"
         )
         self.projection.build(x_shape)
         self.output_projection = layers.Dense(
-            width, kernel_initializer=_small(), dtype=self.dtype_policy, name="output"
+            width, kernel_initializer=_small(width), dtype=self.dtype_policy, name="output"
         )
         self.output_projection.build(x_shape)
         if self.rotary:
@@ -183,5 +188,14 @@ def _norm(name):
     return layers.LayerNormalization(epsilon=EPSILON, name=name)
 
 
-def _small():
-    return keras.initializers.TruncatedNormal(stddev=0.02)
+def _small(width):
+    return keras.initializers.TruncatedNormal(stddev=deviation(width))
+
+
+def deviation(width):
+    """Returns the standard deviation of new kernels and embeddings: BERT's 0.02 at its width of 768.
+
+    At any other width it is what keeps products as large as there: with 0.02 a narrow network needs many times the
+    steps before it looks at its context at all.
+    """
+    return 0.02 * (768 / width) ** 0.5
