@@ -11,7 +11,7 @@ from karpa_tf import cli
 from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.text_classifier import TextClassifierConfig
 
-PRESETS = {"default": TextClassifierConfig(epochs=4, batch_size=32, learning_rate=3e-4)}
+PRESETS = {"default": TextClassifierConfig(epochs=3, batch_size=32, learning_rate=3e-4)}
 
 CURVES = {
     "Loss (nats)": ("loss", "val_loss"),
@@ -57,7 +57,7 @@ def run(config):
     validation_share = config.validation_share if config.validate_on == "validation" else 0
     splits = load_text_splits(config.data, columns, validation_share, config.test_share)
     train, classes = splits["train"], splits["train"].classes
-    pretrained, vocabulary, _ = masked_lm_runs.load_pretrained(config.init, "--init")
+    pretrained, vocabulary, _ = masked_lm_runs.load_pretrained(config.init, "--init", config.precision)
     length = config.sequence_length or config.model.length
     rows = {}
     for name, part in splits.items():
@@ -71,7 +71,6 @@ def run(config):
         raise UserError("--early-stopping needs a validation part; raise --validation-share.")
 
     # Model
-    strategy.set_up(config)
     with devices.scope():
         model = text_classifier_runs.make_text_classifier(config.model, len(vocabulary), len(classes))
         if not config.scratch:

@@ -110,22 +110,22 @@ def load_vocabulary(run):
     return vocabularies.load(run.path / VOCABULARY_FILE)
 
 
-def load_pretrained(path, flag="--run"):
-    """Returns the model of a run of train_mlm, its `Vocabulary` and its config.
+def load_pretrained(path, flag="--run", precision="float32"):
+    """Returns the model of a run of train_mlm, that of `make_network`, its `Vocabulary` and its config.
 
-    The weights are those of the newest checkpoint; it computes in float32 whatever it was trained in. The model is that
-    of `make_network`.
+    The weights are those of the newest checkpoint.
 
     Args:
         path: the run folder.
         flag: what named it.
+        precision: Keras' dtype policy to compute in, whatever the model was trained in.
     """
     run, config = read_masked_lm(path, flag)
     vocabulary = load_vocabulary(run)
     weights = checkpoints.exported_weights(run.checkpoints)
     if not weights:
         raise UserError(f"{flag} {path} has no checkpoint yet.")
-    keras.config.set_dtype_policy("float32")
+    keras.config.set_dtype_policy(precision)
     model = make_network(config, len(vocabulary))
     model.load_weights(weights)
     return model, vocabulary, config
@@ -149,8 +149,7 @@ def start_from_init(model, vocabulary, config):
     Raises:
         UserError: there is no such run, or its network is another.
     """
-    learned, words, other = load_pretrained(config.init, "--init")
-    keras.config.set_dtype_policy(config.precision)
+    learned, words, other = load_pretrained(config.init, "--init", config.precision)
     if words != vocabulary:
         raise UserError(f"--init {config.init} has a vocabulary of its own; leave out --vocabulary.")
     differing = [

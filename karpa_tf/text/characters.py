@@ -30,23 +30,33 @@ def character_table(lowercase, strip_accents):
     """
     normalizer, splitter = rules(lowercase, strip_accents)
     becomes = {}
-    for start in range(0, LAST + 1, 0x10000):
-        codes = [code for code in range(start, start + 0x10000) if not 0xD800 <= code < 0xE000]
+    table = np.zeros((LAST + 1, 1), np.int32)  # most code points are nothing
+    for start in range(0, LAST + 1, PAGE):
+        codes = [code for code in range(start, start + PAGE) if not 0xD800 <= code < 0xE000]
         # Between two letters nothing is lost: "a b" was a space, "ab" nothing, "a . b" stands alone.
-        marked = normalizer.normalize_str("\n\n".join(f"a{chr(code)}b" for code in codes))
-        becomes |= zip(codes, _between_letters(marked, splitter), strict=True)
+        texts = "\n\n".join(f"a{chr(code)}b" for code in codes)
+        marked = normalizer.normalize_str(texts)
+        if marked == "  ".join(["ab"] * len(codes)):
+            continue
+        words = splitter.pre_tokenize_str(marked)
+        if len(words) == len(codes) and marked == texts.replace("\n\n", "  "):
+            table[codes] = ITSELF
+        else:
+            becomes |= zip(codes, _between_letters(marked, words), strict=True)
     becomes[LAST] = f" {chr(LAST)} "
-    width = max(map(len, becomes.values()))
-    table = np.zeros((LAST + 1, width), np.int32)
+    table = np.pad(table, ((0, 0), (0, max(map(len, becomes.values())) - 1)))
     for code, text in becomes.items():
+        table[code] = 0
         table[code, : len(text)] = [ITSELF if ord(letter) == code else ord(letter) for letter in text]
-    pages, index = np.unique(table.reshape(-1, PAGE * width), axis=0, return_inverse=True)
-    return index.reshape(-1).astype(np.int32), pages.reshape(-1, PAGE, width)
+    pages = {}
+    index = [pages.setdefault(page.tobytes(), len(pages)) for page in table.reshape(-1, PAGE, table.shape[1])]
+    different = np.frombuffer(b"".join(pages), np.int32).reshape(len(pages), PAGE, table.shape[1])
+    return np.array(index, np.int32), different
 
 
-def _between_letters(marked, splitter):
+def _between_letters(marked, words):
     """Yields what stands between a and b in each part of a text, words one space apart; two spaces end a part."""
-    words = iter(splitter.pre_tokenize_str(marked))
+    words = iter(words)
     word, (start, _) = next(words)
     end = -2
     for part in marked.split("  "):
