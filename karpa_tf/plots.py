@@ -83,10 +83,12 @@ def save_curves(path, rows, panels, x="step"):
     Args:
         path: PNG file.
         rows: list of dicts, as `Run.read_metrics` returns them, with a number for `x`.
-        panels: dict from the title of a panel to the names of its lines; one that no row has is not drawn, one that few
-            rows have is drawn with its points.
+        panels: dict from the title of a panel to the names of its lines; one that no row has is not drawn, nor a panel
+            without lines; one that few rows have is drawn with its points.
         x: what the lines are drawn over.
     """
+    known = {name for row in rows for name in row}
+    panels = {title: names for title, names in panels.items() if known.intersection(names)}
     figure, axes = _figure((9, 3.2 * len(panels)), len(panels))
     axes = np.ravel(axes)
     for axis, (title, names) in zip(axes, panels.items(), strict=True):

@@ -18,19 +18,8 @@ from karpa_tf import cli
 from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.masked_lm import MaskedLMConfig
 
-SHAPE = ("--length", "16", "--width", "16", "--depth", "1", "--heads", "2", "--feed-forward", "32", "--dropout", "0")
-SMALL = (
-    "smoke",
-    "--data",
-    "text.txt",
-    *SHAPE,
-    "--vocabulary-size",
-    "60",
-    "--batch-size",
-    "8",
-    "--export-dir",
-    "models",
-)
+DATA = ("smoke", "--data", "text.txt", "--vocabulary-size", "85", "--batch-size", "8")
+SMALL = (*DATA, "--length", "16", "--width", "16", "--depth", "1", "--heads", "2", "--feed-forward", "32")
 
 COLOURS = {"sky": "blue", "grass": "green", "snow": "white", "coal": "black", "blood": "red", "lemon": "yellow"}
 
@@ -61,8 +50,7 @@ def learned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("colours")
     write_text(folder / "text.txt")
     places = ("--data", f"{folder}/text.txt", "--run", f"{folder}/run", "--export-dir", f"{folder}/models")
-    run = train_mlm.run(config_of(*SMALL, *places, "--epochs", "30", "--learning-rate", "0.01", "--norm", "pre"))
-    return run, folder
+    return train_mlm.run(config_of(*SMALL, *places, "--epochs", "12", "--learning-rate", "0.01")), folder
 
 
 def test_a_run_leaves_everything_a_user_looks_for(learned):
@@ -146,6 +134,7 @@ def test_what_cannot_be_filled_is_refused(learned, changes, says):
     assert says in str(caught.value)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(monkeypatch):
     write_text()
     words = ("--epochs", "4", "--ema", "0.9", "--dropout", "0.1", "--deterministic")
@@ -170,6 +159,7 @@ def arrays_of(file):
     return found
 
 
+@pytest.mark.slow
 def test_a_run_with_next_sentences_in_words_and_mixed_precision():
     write_text()
     words = ("--nsp", "--mask-units", "words", "--epochs", "2", "--precision", "mixed_bfloat16", "--accumulate", "2")
@@ -186,9 +176,10 @@ def test_two_replicas_train_the_same_run():
     alone, shared = (train("--epochs", "2", "--strategy", name, "--run", name) for name in ("none", "mirrored"))
     assert shared.facts()["device"].startswith("2 x CPU")
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
-        assert shared.read_metrics()[-1][name] == pytest.approx(alone.read_metrics()[-1][name], abs=1e-4)
+        assert shared.read_metrics()[-1][name] == pytest.approx(alone.read_metrics()[-1][name], abs=1e-3)
 
 
+@pytest.mark.slow
 def test_pretraining_goes_on_from_a_run_with_its_vocabulary_on_other_text(learned):
     run, _ = learned
     Path("other.txt").write_text("\n".join(f"the sky is blue and the snow is white {i}." for i in range(300)))
@@ -206,9 +197,10 @@ def test_pretraining_goes_on_from_a_run_with_its_vocabulary_on_other_text(learne
     )
     other = train(*words, "--run", "other")
     assert (other.path / "vocabulary.txt").read_text() == (run.path / "vocabulary.txt").read_text()
-    assert other.read_metrics()[0]["loss"] < 3.5 < math.log(60)
+    assert other.read_metrics()[0]["loss"] < 3.5 < math.log(85)
 
 
+@pytest.mark.slow
 def test_a_set_is_measured_on_its_own_validation_split_and_a_file_on_another():
     write_text()
     write_text("held_out.txt", 50)
@@ -266,7 +258,7 @@ def test_bad_input_ends_in_a_sentence_and_leaves_nothing(words, says, capsys):
 def test_an_init_of_another_shape_is_refused_with_the_differences(learned, capsys):
     write_text()
     said = refusal(capsys, lambda: train("--init", str(learned[0].path), "--width", "24"))
-    assert "has another network: width 16, not 24; norm pre, not post." in said
+    assert "has another network: width 16, not 24." in said
 
 
 SENTENCES = [f"the {thing} is {colour} {end}" for thing, colour in COLOURS.items() for end in "abcdefghij"]
@@ -333,6 +325,7 @@ def test_every_preset_can_be_written_down_and_read_again(name):
     assert isinstance(config, MaskedLMConfig) and dataclasses.asdict(config)["model"]["family"] == "bert"
 
 
+@pytest.mark.slow
 def test_the_program_runs_in_silence_and_without_a_network():
     write_text()
     done = run_program("apps.train_mlm", *SMALL, "--run", "run", "--export-dir", "models")
