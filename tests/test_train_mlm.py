@@ -50,7 +50,7 @@ def learned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("colours")
     write_text(folder / "text.txt")
     places = ("--data", f"{folder}/text.txt", "--run", f"{folder}/run", "--export-dir", f"{folder}/models")
-    return train_mlm.run(config_of(*SMALL, *places, "--epochs", "12", "--learning-rate", "0.01")), folder
+    return train_mlm.run(config_of(*SMALL, *places, "--epochs", "20", "--learning-rate", "0.01")), folder
 
 
 def test_a_run_leaves_everything_a_user_looks_for(learned):
@@ -273,7 +273,7 @@ def write_sentences():
 def test_tuning_leaves_a_report_and_a_served_classifier(learned):
     run, _ = learned
     write_sentences()
-    words = ("--init", str(run.path), "--data", "texts.tsv", "--epochs", "6", "--batch-size", "8", "--dropout", "0")
+    words = ("--init", str(run.path), "--data", "texts.tsv", "--epochs", "20", "--batch-size", "8", "--dropout", "0")
     tuned = tune(*words, "--learning-rate", "0.01", "--run", "tuned", "--export-dir", "models")
     files = {path.name for path in tuned.eval.iterdir()}
     assert {"report.json", "confusion.csv", "confusion.png", "reliability.png", "mistakes.csv"} <= files
