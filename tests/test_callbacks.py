@@ -18,7 +18,7 @@ from karpa_tf.callbacks.perplexity import Perplexity
 from karpa_tf.callbacks.progress import Progress
 from karpa_tf.callbacks.sample_sheets import SampleSheets, diversity
 from karpa_tf.callbacks.watch import DiscriminatorWatch, StopIfNotFinite
-from karpa_tf.callbacks.window_means import WindowMeans
+from karpa_tf.callbacks.window_means import MetricWindows, WindowMeans
 from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.run import RunConfig
 from karpa_tf.data.batches import evaluation_batches, labelled_batches
@@ -39,6 +39,23 @@ def test_window_means_are_the_means_of_their_steps():
         for start, end in ((0, 1), (1, 4), (4, 10)):
             means = window.close(end, {"loss": epoch[:end].mean()})
             np.testing.assert_allclose(means["loss"], epoch[start:end].mean(), rtol=1e-12)
+
+
+def test_windows_of_metrics_are_exact_where_steps_and_replicas_weigh_unequally(two_replicas):
+    rng = np.random.default_rng(0)
+    values, weights = rng.normal(size=(2, 10, 4)).astype("float32"), rng.integers(0, 5, (2, 10, 4)).astype("float32")
+    with two_replicas.scope():
+        metric = keras.metrics.Mean(name="loss")
+    window = MetricWindows()
+    for epoch, counts in zip(values, weights, strict=True):
+        window.start_epoch()
+        metric.reset_state()
+        for start, end in ((0, 1), (1, 4), (4, 10)):
+            data = tf.data.Dataset.from_tensor_slices((epoch[start:end].ravel(), counts[start:end].ravel())).batch(4)
+            for batch in two_replicas.experimental_distribute_dataset(data):
+                two_replicas.run(lambda values, weights: metric.update_state(values, weights), batch)
+            expected = np.average(epoch[start:end], weights=counts[start:end])
+            assert window.close([metric])["loss"] == pytest.approx(expected, abs=1e-5)
 
 
 def read_events(directory):

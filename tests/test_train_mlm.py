@@ -173,10 +173,12 @@ def test_a_run_with_next_sentences_in_words_and_mixed_precision():
 @pytest.mark.slow
 def test_two_replicas_train_the_same_run():
     write_text()
-    alone, shared = (train("--epochs", "2", "--strategy", name, "--run", name) for name in ("none", "mirrored"))
+    # SGD, since Adam divides what differs by rounding alone by its own size.
+    words = ("--optimizer", "sgd", "--weight-decay", "0", "--learning-rate", "0.5", "--epochs", "2")
+    alone, shared = (train(*words, "--strategy", name, "--run", name) for name in ("none", "mirrored"))
     assert shared.facts()["device"].startswith("2 x CPU")
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
-        assert shared.read_metrics()[-1][name] == pytest.approx(alone.read_metrics()[-1][name], abs=1e-3)
+        assert shared.read_metrics()[-1][name] == pytest.approx(alone.read_metrics()[-1][name], abs=1e-4)
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import time
 import keras
 import tensorflow as tf
 
-from karpa_tf.callbacks.window_means import WindowMeans
+from karpa_tf.callbacks.window_means import MetricWindows
 from karpa_tf.files import write_text
 
 
@@ -26,7 +26,7 @@ class MetricsLog(keras.callbacks.Callback):
         super().__init__()
         self.validation, self.rate = tuple(validation), f"{unit}_per_second"
         self.run, self.batch_size, self.every, self.step = run, batch_size, every, first_step
-        self.window = WindowMeans()
+        self.window = MetricWindows()
 
     def on_train_begin(self, logs=None):
         self.writer = tf.summary.create_file_writer(str(self.run.tensorboard))
@@ -35,7 +35,7 @@ class MetricsLog(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.window.start_epoch()
-        self.epoch, self.since = epoch, time.perf_counter()
+        self.epoch, self.since, self.closed = epoch, time.perf_counter(), 0
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
@@ -43,12 +43,11 @@ class MetricsLog(keras.callbacks.Callback):
         if self.step % self.every and done != self.params["steps"]:
             return
         now = time.perf_counter()
-        units = (done - self.window.steps) * self.batch_size
-        names = [metric.name for metric in self.model.metrics if metric.name in logs]  # `fit` sorts them
-        means = self.window.close(done, {name: logs[name] for name in names})
+        units = (done - self.closed) * self.batch_size
+        means = self.window.close([metric for metric in self.model.metrics if metric.name in logs])
         row = {"step": self.step, "epoch": self.epoch + done / self.params["steps"], **means}
         row[self.rate] = units / (now - self.since)
-        self.since = now
+        self.since, self.closed = now, done
         if done == self.params["steps"]:
             self.last_row = row  # validation is still to come
         else:

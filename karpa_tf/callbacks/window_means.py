@@ -1,4 +1,6 @@
-"""Means over a few steps, from what `fit` reports."""
+"""Means over a few steps, from what is known of an epoch so far."""
+
+import numpy as np
 
 
 class WindowMeans:
@@ -22,3 +24,27 @@ class WindowMeans:
         }
         self.steps, self.means = steps, dict(means)
         return window
+
+
+class MetricWindows:
+    """Means over a window of steps from the sums that metrics keep: exact where steps and replicas weigh unequally.
+
+    What `fit` reports of a step is the mean of the replicas' means, which for a weighted metric is not the mean.
+    """
+
+    def __init__(self):
+        self.start_epoch()
+
+    def start_epoch(self):
+        """Forgets the epoch before."""
+        self.known = {}
+
+    def close(self, metrics):
+        """Returns the means of a list of `keras.metrics.Mean` since the last call, by name; 0 where nothing counted."""
+        means = {}
+        for metric in metrics:
+            sums = np.array([metric.total.numpy(), metric.count.numpy()], float)
+            total, count = sums - self.known.get(metric.name, 0.0)
+            self.known[metric.name] = sums
+            means[metric.name] = total / count if count else 0.0
+        return means

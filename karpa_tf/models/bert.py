@@ -73,19 +73,23 @@ def make_pretraining(config, encoder):
     one logit stands for the paper's two.
     """
     masked_lm = make_masked_lm(config, encoder)
-    next_sentence = layers.Dense(1, kernel_initializer=_small(config.width), dtype="float32", name="next_sentence")
-    x = next_sentence(_pooled(config, encoder))
+    small = _small(config.width)
+    x = layers.Dense(config.width, "tanh", kernel_initializer=small, name="first_pooled")(encoder.output[:, 0])
+    x = layers.Dense(1, kernel_initializer=small, dtype="float32", name="next_sentence")(x)
     outputs = {"logits": masked_lm.output, "is_next": layers.Reshape((), dtype="float32", name="is_next")(x)}
     return keras.Model({tensor.name: tensor for tensor in masked_lm.inputs}, outputs, name="pretraining")
 
 
 def make_text_classifier(config, encoder, classes):
-    """Maps tokens to `logits`, float32 (batch, classes), from the pooled first token (ibid., section 3.2).
+    """Maps tokens to `logits`, float32 (batch, classes), from the mean of their features (Reimers and Gurevych 2019).
 
-    Inputs are those of the encoder, whose weights are shared.
+    BERT takes the first token's, which next-sentence prediction has prepared; without that it has learned nothing of
+    the text. Inputs are those of the encoder, whose weights are shared.
     """
     inputs = {tensor.name: tensor for tensor in encoder.inputs}
-    x = layers.Dropout(config.dropout)(_pooled(config, encoder))
+    mean = layers.GlobalAveragePooling1D(dtype="float32", name="mean")(encoder.output, mask=inputs["padding_mask"])
+    x = layers.Dense(config.width, "tanh", kernel_initializer=_small(config.width), name="pooled")(mean)
+    x = layers.Dropout(config.dropout)(x)
     logits = layers.Dense(classes, kernel_initializer=_small(config.width), dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name="text_classifier")
 
@@ -103,11 +107,6 @@ def masked_lm_of(model):
 def _ending_at(model, layer, leave_out=()):
     kept = {tensor.name: tensor for tensor in model.inputs if tensor.name not in leave_out}
     return keras.Model(kept, model.get_layer(layer).output, name=layer)
-
-
-def _pooled(config, encoder):
-    pooled = layers.Dense(config.width, "tanh", kernel_initializer=_small(config.width), name="pooled")
-    return pooled(encoder.output[:, 0])
 
 
 def _block(x, padding_mask, config, name):
