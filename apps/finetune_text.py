@@ -11,7 +11,7 @@ from karpa_tf import cli
 from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.text_classifier import TextClassifierConfig
 
-PRESETS = {"default": TextClassifierConfig(epochs=3, batch_size=32, learning_rate=3e-4)}
+PRESETS = {"default": TextClassifierConfig(epochs=3, batch_size=32, learning_rate=1e-3)}
 
 CURVES = {
     "Loss (nats)": ("loss", "val_loss"),

@@ -73,6 +73,7 @@ def test_a_prepared_set_gives_its_splits(tmp_path):
         find_corpus("tiny_text", field="body", data_dir=sets)
 
 
+@pytest.mark.slow
 def test_pythons_own_texts_are_english_without_drawn_lines_and_doctests():
     corpus = find_corpus("python_docs")
     texts = list(corpus.read())

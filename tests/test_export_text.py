@@ -46,7 +46,7 @@ def shaken(model):
     return model
 
 
-@pytest.fixture(scope="module", params=[make_masked_lm, make_pretraining])
+@pytest.fixture(scope="module", params=[make_masked_lm, pytest.param(make_pretraining, marks=pytest.mark.slow)])
 def exported(request, tmp_path_factory):
     """(folder of the version, model)."""
     keras.utils.set_random_seed(0)

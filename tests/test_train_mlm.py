@@ -211,6 +211,7 @@ def test_a_set_is_measured_on_its_own_validation_split_and_a_file_on_another():
     assert (data["train"]["documents"], data["held_out"]["documents"]) == (400, 50)
 
 
+@pytest.mark.slow
 def test_nothing_held_out_is_said_and_nothing_is_measured(capsys):
     write_text()
     run = train("--held-out-share", "0", "--run", "run")

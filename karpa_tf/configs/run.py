@@ -23,7 +23,7 @@ class RunConfig:
     """Where TensorFlow Datasets keeps its prepared sets; None is ~/tensorflow_datasets."""
 
     cache_dir: str | None = None
-    """Where decoded pictures are kept for the next start; None is $KARPA_CACHE, or ~/.cache/karpa_tf."""
+    """Where decoded pictures and tokens are kept for the next start; None is $KARPA_CACHE, or ~/.cache/karpa_tf."""
 
     epochs: int = 1
     """Passes over the data."""

@@ -17,6 +17,9 @@ class TextClassifierConfig(RunConfig):
     name: str = "text_classifier"
     """Names the run folder and the exported model."""
 
+    learning_rate: float = 2e-4
+    """Step size of the optimizer; 1e-3 suits narrow networks, BERT-Base wants 2e-5 to 5e-5."""
+
     data: str = "data"
     """A .tsv, .csv or .jsonl file of texts and classes; or a folder with train.tsv (.csv, .jsonl), and validation.tsv
     (valid, val, dev) and test.tsv if there are any; or one with a folder of text files per class."""
