@@ -55,7 +55,7 @@ def test_documents_longer_than_memory_should_hold_are_cut(monkeypatch):
 
 def test_a_prepared_set_gives_its_splits(tmp_path):
     features = tfds.features.FeaturesDict({"text": tfds.features.Text(), "other": tfds.features.Text()})
-    splits = {"train": ["One line.", "First.\n\nSecond."], "validation": ["Held out."]}
+    splits = {"train": ["One line.", "First.\n\nStill."], "validation": ["A book.\n\nIts second part."]}
     tfds.dataset_builders.store_as_tfds_dataset(
         name="tiny_text",
         version="1.0.0",
@@ -66,8 +66,8 @@ def test_a_prepared_set_gives_its_splits(tmp_path):
         data_dir=str(tmp_path / "sets"),
     )
     sets = str(tmp_path / "sets")
-    assert sorted(read("tiny_text", data_dir=sets)) == ["First.", "One line.", "Second."]
-    assert read("tiny_text", data_dir=sets, split="validation") == ["Held out."]
+    assert sorted(read("tiny_text", data_dir=sets)) == ["First.\n\nStill.", "One line."]
+    assert read("tiny_text", data_dir=sets, split="validation") == ["A book.", "Its second part."]
     assert find_corpus("tiny_text", data_dir=sets, split="test") is None
     with pytest.raises(UserError, match="has no feature body; it has (other, text|text, other)"):
         find_corpus("tiny_text", field="body", data_dir=sets)

@@ -205,10 +205,11 @@ def _find_set(name, field, data_dir, split):
     def read():
         import tensorflow_datasets as tfds
 
+        # A set whose one example is a whole book is parted like a file.
+        is_book = builder.info.splits[split].num_examples == 1
         for example in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False)):
-            text = example[field].decode("utf-8", "replace")
-            # A set whose one example is a whole book is parted like a file.
-            yield from _paragraphs(text.splitlines(keepends=True)) if "\n" in text else filter(None, [text.strip()])
+            text = example[field].decode("utf-8", "replace").strip()
+            yield from _paragraphs(text.splitlines(keepends=True)) if is_book else filter(None, [text])
 
     return Corpus(str(name), (name, split, field, *identity(directory)), read, is_set=True)
 
