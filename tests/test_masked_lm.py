@@ -38,7 +38,7 @@ def batches(count=3, batch_size=8, predictions=3, seed=0):
     return tf.data.Dataset.from_tensor_slices(data).batch(batch_size, drop_remainder=True)
 
 
-def make_trainer(kind, make, config=SGD, learning_rate=0.5, clip_norm=None, accumulate=1, ema=0.0, shape=CONFIG):
+def make_trainer(kind, make, config=SGD, learning_rate=0.1, clip_norm=None, accumulate=1, ema=0.0, shape=CONFIG):
     keras.utils.set_random_seed(0)
     model = make(shape, make_encoder(shape, WORDS))
     trainer = kind(model, ema)
