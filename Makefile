@@ -10,7 +10,7 @@ demo: .venv/installed
 	$(BIN)/python -m apps.train_classifier digits
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -s -m slow
