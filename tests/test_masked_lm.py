@@ -7,8 +7,16 @@ import tensorflow as tf
 
 from karpa_tf.configs.bert import BERTConfig
 from karpa_tf.configs.optimizer import OptimizerConfig
-from karpa_tf.models.bert import encoder_of, make_encoder, make_masked_lm, make_pretraining, masked_lm_of
+from karpa_tf.models.bert import (
+    encoder_of,
+    make_encoder,
+    make_masked_lm,
+    make_pretraining,
+    make_text_classifier,
+    masked_lm_of,
+)
 from karpa_tf.optimizers import Part, make_groups
+from karpa_tf.text_classifier_runs import start_from_pretrained
 from karpa_tf.trainers.masked_lm import MaskedLM, Pretraining
 from karpa_tf.trainers.updates import inputs_of
 
@@ -184,3 +192,15 @@ def test_entries_that_a_model_does_not_take_are_left_out():
     names = {"token_ids", "padding_mask", "segment_ids", "mask_positions"}
     assert inputs_of(model, batch).keys() == names
     assert inputs_of(model, batch["token_ids"]) is batch["token_ids"]
+
+
+@pytest.mark.parametrize("make", [make_masked_lm, make_pretraining])
+def test_tuning_starts_from_every_weight_of_the_pretrained_encoder(make):
+    pretrained = make(CONFIG, make_encoder(CONFIG, WORDS))
+    model = make_text_classifier(CONFIG, make_encoder(CONFIG, WORDS), 3)
+    start_from_pretrained(model, pretrained)
+    known = {weight.path: weight.numpy() for weight in encoder_of(pretrained).weights}
+    taken = {weight.path: weight.numpy() for weight in encoder_of(model).weights}
+    assert known.keys() == taken.keys() and len(known) > 10
+    for path, value in known.items():
+        np.testing.assert_array_equal(taken[path], value, err_msg=path)
