@@ -1,7 +1,6 @@
 """A masked language model on held-out text: its figures, those of guessing by frequency, and examples."""
 
 import json
-import math
 
 import numpy as np
 
@@ -27,23 +26,12 @@ def save_report(folder, trainer, batches, counts, vocabulary):
     """
     report = {name: float(value) for name, value in trainer.evaluate(batches, verbose=0, return_dict=True).items()}
     hidden = np.concatenate([batch["mask_ids"][batch["mask_weights"] > 0] for batch in batches.as_numpy_iterator()])
-    report |= {"perplexity": math.exp(min(report["loss"], 700.0)), "count": len(hidden)}
-    report |= baseline(hidden, counts)
+    report |= {"perplexity": metrics.perplexity(report["loss"]), "count": len(hidden)}
+    report["unigram_perplexity"], report["unigram_accuracy"] = metrics.unigram(hidden, counts)
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     lines = _examples(trainer, next(batches.as_numpy_iterator()), vocabulary)
     (folder / "examples.txt").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
     return report
-
-
-def baseline(hidden, counts):
-    """Returns the figures of always guessing by frequency, as `report.json` names them.
-
-    Args:
-        hidden: int (n,), tokens.
-        counts: int (vocabulary,), in other text.
-    """
-    perplexity, accuracy = metrics.unigram(hidden, counts)
-    return {"unigram_perplexity": perplexity, "unigram_accuracy": accuracy}
 
 
 def _examples(trainer, batch, vocabulary):

@@ -1,5 +1,7 @@
 """Figures of classifiers and language models; NumPy only."""
 
+import math
+
 import numpy as np
 
 
@@ -65,6 +67,15 @@ def log_loss(labels, probabilities):
     """Returns the mean of -log p(label) in nats; probabilities are taken as at least float64's epsilon."""
     chosen = probabilities[np.arange(len(labels)), labels].astype(float)
     return float(-np.log(np.maximum(chosen, np.finfo(float).eps)).mean())
+
+
+LARGEST_LOSS = 700.0
+"""Nats; e to the power of more is no finite float64."""
+
+
+def perplexity(loss):
+    """Returns e to the power of a loss in nats, finite for any."""
+    return math.exp(min(loss, LARGEST_LOSS))
 
 
 def unigram(ids, counts):
