@@ -57,7 +57,7 @@ def run(config):
     validation_share = config.validation_share if config.validate_on == "validation" else 0
     splits = load_text_splits(config.data, columns, validation_share, config.test_share)
     train, classes = splits["train"], splits["train"].classes
-    pretrained, vocabulary, _ = masked_lm_runs.load_pretrained(config.init, "--init", config.precision)
+    vocabulary = text_classifier_runs.vocabulary_of_init(config)
     length = config.sequence_length or config.model.length
     rows = {}
     for name, part in splits.items():
@@ -74,7 +74,7 @@ def run(config):
     with devices.scope():
         model = text_classifier_runs.make_text_classifier(config.model, len(vocabulary), len(classes))
         if not config.scratch:
-            text_classifier_runs.start_from_pretrained(model, pretrained)
+            text_classifier_runs.start_from_init(model, config)
         numbers = np.bincount(train.labels, minlength=len(classes))
         weights = len(train) / (len(classes) * numbers) if config.class_weights == "balanced" else None
         trainer = Classifier(model, config.label_smoothing, weights, config.optimization.ema)

@@ -30,6 +30,17 @@ def with_network_of_init(config):
     return dataclasses.replace(config, model=model)
 
 
+def vocabulary_of_init(config):
+    """Returns the `Vocabulary` of the run that `--init` names."""
+    return masked_lm_runs.load_vocabulary(Run(config.init))
+
+
+def start_from_init(model, config):
+    """Brings the encoder's weights of the run that `--init` names into a new model."""
+    pretrained, *_ = masked_lm_runs.load_pretrained(config.init, "--init", config.precision)
+    start_from_pretrained(model, pretrained)
+
+
 def start_from_pretrained(model, pretrained):
     """Brings every weight that two models have by the same layer's name from `pretrained` into `model`."""
     known = {layer.name: layer for layer in pretrained.layers}
