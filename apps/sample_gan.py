@@ -93,8 +93,8 @@ def _load_run(directory):
     model = DCGANConfig(**config["model"])
     generator = make_generator(model)
     generator.load_weights(checkpoint / "exported.weights.h5")
-    from_seed, from_noise = generator_functions(generator)
-    return from_seed, from_noise, model.latent_dim
+    functions = generator_functions(generator)
+    return functions["serving_default"], functions["noise"], model.latent_dim
 
 
 def _load_export(directory):

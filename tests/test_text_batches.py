@@ -157,6 +157,12 @@ def test_pairs_are_what_follows_or_the_end_of_another_row_cut_inside_a_document(
     assert abs(following - seen / 2) < 4 * np.sqrt(seen) / 2
 
 
+def test_where_there_is_a_single_row_what_follows_always_does():
+    for seed in range(8):
+        (row,) = pair_batches(numbered(30), 20, make_masking(WORDS, 20), 1, seed).take(1).as_numpy_iterator()
+        assert row["is_next"].tolist() == [1]
+
+
 def test_every_held_out_pair_counts_once():
     tokens, masking = numbered(17 * 10), make_masking(WORDS, 20)
     batches = list(held_out_pairs(tokens, 20, masking, 4).as_numpy_iterator())

@@ -7,16 +7,17 @@ from karpa_tf.configs.application import ApplicationConfig
 from karpa_tf.configs.augmentation import AugmentationConfig
 from karpa_tf.configs.cnn import CNNConfig
 from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.labelled import LabelledConfig
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.configs.resnet import ResNetConfig
-from karpa_tf.configs.run import RunConfig, require_not_negative, require_positive, require_share
+from karpa_tf.configs.run import require_positive
 from karpa_tf.configs.speed_cnn import SpeedCNNConfig
 from karpa_tf.configs.transfer import TransferConfig
 from karpa_tf.configs.vgg import VGGConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassifierConfig(RunConfig):
+class ClassifierConfig(LabelledConfig):
     """Everything but the network, whose flags depend on its family."""
 
     data: str = "digits"
@@ -32,29 +33,8 @@ class ClassifierConfig(RunConfig):
     small_images: Literal["enlarge", "skip", "refuse"] = "enlarge"
     """What to do with pictures smaller than --side."""
 
-    test_share: float = 0.2
-    """Share of the pictures held out as test part where the data has none."""
-
-    validation_share: float = 0.1
-    """Share of the training pictures held out as validation part where the data has none; 0 holds out none."""
-
-    validate_on: Literal["validation", "test", "none"] = "validation"
-    """What is measured after every epoch. With test, no validation part is held out; choose nothing by such numbers."""
-
-    label_smoothing: float = 0.0
-    """Share of each target that is spread over all classes."""
-
-    class_weights: Literal["none", "balanced"] = "none"
-    """balanced: a picture of a rare class counts for more, so that all classes weigh the same."""
-
-    early_stopping: int = 0
-    """Stop after so many epochs without a better validation loss, and take the best epoch's weights; 0 never stops."""
-
     views: Literal["one", "flip", "flip_shift"] = "one"
     """Views of a picture over which evaluation and export average: itself, its mirror image, or shifted ones too."""
-
-    log_every: int = 20
-    """Steps between two rows of metrics.csv."""
 
     optimization: OptimizerConfig = OptimizerConfig()
     """How weights move."""
@@ -67,13 +47,7 @@ class ClassifierConfig(RunConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        for field in ("side", "log_every"):
-            require_positive(field, getattr(self, field))
-        for field in ("test_share", "validation_share", "label_smoothing"):
-            require_share(field, getattr(self, field))
-        require_not_negative("early_stopping", self.early_stopping)
-        if self.early_stopping and self.validate_on != "validation":
-            raise UserError("--early-stopping needs --validate-on validation: the test part must choose nothing.")
+        require_positive("side", self.side)
         if self.channels not in (1, 3):
             raise UserError(f"--channels must be 1 or 3; received {self.channels}.")
 

@@ -1,17 +1,16 @@
 """Flags of the program that tunes a pretrained encoder to tell texts apart."""
 
 import dataclasses
-from typing import Literal
 
 from karpa_tf.configs.bert import BERTConfig
 from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.labelled import LabelledConfig
 from karpa_tf.configs.optimizer import OptimizerConfig
-from karpa_tf.configs.run import RunConfig, require_not_negative, require_positive, require_share
 from karpa_tf.configs.transfer import FreezeConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class TextClassifierConfig(RunConfig):
+class TextClassifierConfig(LabelledConfig):
     """Data, what to start from, and how weights move."""
 
     name: str = "text_classifier"
@@ -42,27 +41,6 @@ class TextClassifierConfig(RunConfig):
     sequence_length: int | None = None
     """Longest text, in tokens, [CLS] and [SEP] included; longer ones are cut. None is the model's length."""
 
-    test_share: float = 0.2
-    """Share of the texts held out as test part where the data has none."""
-
-    validation_share: float = 0.1
-    """Share of the training texts held out as validation part where the data has none; 0 holds out none."""
-
-    validate_on: Literal["validation", "test", "none"] = "validation"
-    """What is measured after every epoch. With test, no validation part is held out; choose nothing by such numbers."""
-
-    label_smoothing: float = 0.0
-    """Share of each target that is spread over all classes."""
-
-    class_weights: Literal["none", "balanced"] = "none"
-    """balanced: a text of a rare class counts for more, so that all classes weigh the same."""
-
-    early_stopping: int = 0
-    """Stop after so many epochs without a better validation loss, and take the best epoch's weights; 0 never stops."""
-
-    log_every: int = 20
-    """Steps between two rows of metrics.csv."""
-
     optimization: OptimizerConfig = OptimizerConfig(
         optimizer="adamw", weight_decay=0.01, schedule="one_cycle", warmup_share=0.1, clip_norm=1.0
     )
@@ -76,12 +54,6 @@ class TextClassifierConfig(RunConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        require_positive("log_every", self.log_every)
-        for field in ("test_share", "validation_share", "label_smoothing"):
-            require_share(field, getattr(self, field))
-        require_not_negative("early_stopping", self.early_stopping)
-        if self.early_stopping and self.validate_on != "validation":
-            raise UserError("--early-stopping needs --validate-on validation: the test part must choose nothing.")
         if self.scratch and self.freezing.freeze != "none":
             raise UserError("--freeze and --scratch exclude each other: there is nothing learned yet to keep.")
         if self.sequence_length is not None and self.sequence_length < 3:

@@ -51,10 +51,11 @@ def masked_batches(tokens, length, masking, batch_size, seed, first_step=0, mete
 def pair_batches(tokens, length, masking, batch_size, seed, first_step=0, meter=None):
     """Returns what `masked_batches` does, with every row in two segments, and whether the second follows the first.
 
-    A row is cut at a place in its middle half where a document goes on; in half of the rows the rest is replaced by the
-    end of another row (Devlin et al. 2018, section 3.1; there the segments are whole documents' sentences, and rows
-    are filled with padding). `segment_ids` are 0 in the first segment and 1 in the second; `is_next`, float32
-    (batch_size,), is 1 where the second is what follows, else 0; `row_weights`, float32 (batch_size,), are 1.
+    A row is cut at a place in its middle half where a document goes on; in half of the rows, if there is more than one,
+    the rest is replaced by the end of another row (Devlin et al. 2018, section 3.1; there the segments are whole
+    documents' sentences, and rows are filled with padding). `segment_ids` are 0 in the first segment and 1 in the
+    second; `is_next`, float32 (batch_size,), is 1 where the second is what follows, else 0; `row_weights`, float32
+    (batch_size,), are 1.
     """
     count = len(tokens) // (length - 3)
 
@@ -130,7 +131,8 @@ def _pairs(tokens, places, count, length, seed):
     inside &= (middle >= size // 4) & (middle < size - size // 4)
     scores = tf.random.stateless_uniform((batch, size - 1), seeds[1]) + tf.cast(inside, tf.float32)
     cut = 1 + tf.argmax(scores, axis=1, output_type=tf.int32)[:, None]
-    is_next = tf.random.stateless_uniform((batch,), seeds[2]) < 0.5
+    # A corpus of a single row has no other row.
+    is_next = (tf.random.stateless_uniform((batch,), seeds[2]) < 0.5) | (count == 1)
     second = tf.where(is_next[:, None], first, other)
     place = tf.broadcast_to(tf.range(length)[None], (batch, length))
     ids = tf.where(

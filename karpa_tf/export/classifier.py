@@ -1,6 +1,5 @@
 """A classifier as a SavedModel: from picture files, from pixels, and from `tf.Example`."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -27,24 +26,16 @@ def export_classifier(model, classes, base):
     """
     functions = classifier_functions(model, classes)
 
-    def save(path):
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        for name, function in functions.items():
-            archive.add_endpoint(name, function)
-        archive.write_out(path, verbose=False)
-
-    def check(path):
-        loaded = tf.saved_model.load(path)
+    def check(signatures):
         pixels = np.random.default_rng(0).integers(0, 256, (3, *model.input_shape[1:]), np.uint8)
-        served = loaded.signatures["images"](images=tf.constant(pixels))
+        served = signatures["images"](images=tf.constant(pixels))
         expected = functions["images"](tf.constant(pixels))
         np.testing.assert_allclose(served["scores"], expected["scores"], atol=1e-5)
         files = [tf.io.encode_png(picture) for picture in pixels]
-        served = loaded.signatures["serving_default"](image_bytes=tf.stack(files))
+        served = signatures["serving_default"](image_bytes=tf.stack(files))
         np.testing.assert_allclose(served["scores"], expected["scores"], atol=1e-5)
 
-    return publish(base, save, check)
+    return publish(base, functions, [model], check)
 
 
 def classifier_functions(model, classes):

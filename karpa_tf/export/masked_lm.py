@@ -1,6 +1,5 @@
 """A masked language model as a SavedModel: from text, from token ids, and text to vectors."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -34,32 +33,23 @@ def export_masked_lm(model, vocabulary, length, base):
         length: tokens in a row at most, [CLS] and [SEP] included.
         base: folder of the model's versions.
     """
-    functions, tracked = masked_lm_functions(model, vocabulary, length)
+    functions, tokenizer = masked_lm_functions(model, vocabulary, length)
 
-    def save(path):
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        archive.track(tracked)
-        for name, function in functions.items():
-            archive.add_endpoint(name, function)
-        archive.write_out(path, verbose=False)
-
-    def check(path):
-        loaded = tf.saved_model.load(path)
+    def check(signatures):
         texts = tf.constant(CHECKED)
         for name in ("serving_default", "embed"):
             expected = functions[name](texts)
-            for key, value in loaded.signatures[name](text=texts).items():
+            for key, value in signatures[name](text=texts).items():
                 if value.dtype == tf.string:
                     np.testing.assert_array_equal(value, expected[key])
                 else:
                     np.testing.assert_allclose(value, expected[key], atol=1e-5)
 
-    return publish(base, save, check)
+    return publish(base, functions, [model, tokenizer], check)
 
 
 def masked_lm_functions(model, vocabulary, length):
-    """Returns the functions of the signatures by name, as `export_masked_lm` describes them, and what they look up."""
+    """Returns the functions of the signatures by name, as `export_masked_lm` describes them, and the tokenizer."""
     tokenizer = WordPiece(vocabulary, read_mask=True)
     masked_lm, encoder = masked_lm_of(model), encoder_of(model)
     has_segments = any(tensor.name == "segment_ids" for tensor in model.inputs)

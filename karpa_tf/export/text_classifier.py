@@ -1,6 +1,5 @@
 """A text classifier as a SavedModel: from text."""
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -25,25 +24,18 @@ def export_text_classifier(model, vocabulary, length, classes, base):
         classes: their names, in the order of the logits.
         base: folder of the model's versions.
     """
-    function, tracked = text_classifier_function(model, vocabulary, length, classes)
+    functions, tokenizer = text_classifier_functions(model, vocabulary, length, classes)
 
-    def save(path):
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        archive.track(tracked)
-        archive.add_endpoint("serving_default", function)
-        archive.write_out(path, verbose=False)
-
-    def check(path):
+    def check(signatures):
         texts = tf.constant(CHECKED)
-        served = tf.saved_model.load(path).signatures["serving_default"](text=texts)
-        np.testing.assert_allclose(served["scores"], function(texts)["scores"], atol=1e-5)
+        served = signatures["serving_default"](text=texts)
+        np.testing.assert_allclose(served["scores"], functions["serving_default"](texts)["scores"], atol=1e-5)
 
-    return publish(base, save, check)
+    return publish(base, functions, [model, tokenizer], check)
 
 
-def text_classifier_function(model, vocabulary, length, classes):
-    """Returns the signature's function, as `export_text_classifier` describes it, and what it looks up."""
+def text_classifier_functions(model, vocabulary, length, classes):
+    """Returns the functions of the signatures by name, as `export_text_classifier` describes them, and tokenizer."""
     tokenizer = WordPiece(vocabulary)
     names = tf.constant(list(classes))
     inputs = [tensor.name for tensor in model.inputs]
@@ -56,4 +48,4 @@ def text_classifier_function(model, vocabulary, length, classes):
         scores = tf.nn.softmax(tf.cast(logits, tf.float32))
         return {"classes": tf.tile(names[None], [tf.shape(scores)[0], 1]), "scores": scores}
 
-    return from_text, tokenizer
+    return {"serving_default": from_text}, tokenizer

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 
 from karpa_tf.configs.errors import UserError, first_line
 from karpa_tf.files import published_folder
 
 
-def publish(base, save, check):
+def publish(base, functions, tracked, check):
     """Writes the next version of a SavedModel and returns its folder, `base/<n>`.
 
     A polling server sees the version when it is complete: it is written to a sibling whose name is not a number,
@@ -16,9 +17,16 @@ def publish(base, save, check):
 
     Args:
         base: folder of the model's versions.
-        save: function of a path that writes a SavedModel there.
-        check: function of a path that raises an error if the SavedModel there is not what it should be.
+        functions: dict of the signatures' `tf.function`s by name.
+        tracked: what they use: models, and whatever else holds variables or tables.
+        check: function of the signatures by name, as they are when loaded, that raises an error if one of them does not
+            do what it should.
     """
+    archive = keras.export.ExportArchive()
+    for used in tracked:
+        archive.track(used)
+    for name, function in functions.items():
+        archive.add_endpoint(name, function)
     published = []
 
     def next_version():
@@ -26,8 +34,8 @@ def publish(base, save, check):
         return published[0]
 
     with published_folder(next_version(), next_version) as folder:
-        save(folder)
-        check(folder)
+        archive.write_out(folder, verbose=False)
+        check(load_version(folder))
     return published[0]
 
 
