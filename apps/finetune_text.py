@@ -22,12 +22,15 @@ CURVES = {
 
 def run(config):
     """Tunes, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
+    import functools
+
     import numpy as np
 
     from karpa_tf import (
         checkpoints,
         evaluation,
         files,
+        fitting,
         masked_lm_runs,
         optimizers,
         plots,
@@ -35,12 +38,9 @@ def run(config):
         strategy,
         text_classifier_runs,
     )
-    from karpa_tf.callbacks.early_stopping import EarlyStopping
     from karpa_tf.callbacks.input_watch import InputWatch
-    from karpa_tf.callbacks.metrics_log import MetricsLog
-    from karpa_tf.callbacks.progress import Progress
     from karpa_tf.callbacks.thaw import Thaw
-    from karpa_tf.callbacks.watch import StopIfNotFinite
+    from karpa_tf.callbacks.watch import warn
     from karpa_tf.data import labelled_text_batches as text_batches
     from karpa_tf.data.labelled_texts import Columns, load_text_splits
     from karpa_tf.data.steps import InputMeter
@@ -104,38 +104,29 @@ def run(config):
     vocabulary.save(run.path / masked_lm_runs.VOCABULARY_FILE)
     record = {name: {"count": len(part), "fingerprint": part.fingerprint} for name, part in splits.items()}
     run.record(data={"classes": list(classes), "splits": record}, device=strategy.describe(devices))
-    done = checkpoints.restore_latest(trainer, run.checkpoints)
-    runs.announce(run, "finetune_text", done["epoch"])
+    place = checkpoints.restore_latest(trainer, run, warn)
+    runs.announce(run, "finetune_text", place.step, steps_per_epoch)
     meter = InputMeter()
     watch = InputWatch(meter)
-    validation, names = None, []
+    arguments = (len(classes), config.batch_size)
+    make_batches = functools.partial(
+        text_batches.labelled_text_batches, rows["train"], train.labels, *arguments, config.seed, meter=meter
+    )
+    validation = None
     if watched:
-        names = [f"val_{metric.name}" for metric in trainer.metrics]
-        watched_rows = rows[config.validate_on]
-        validation = text_batches.evaluation_text_batches(watched_rows, watched.labels, len(classes), config.batch_size)
-    callbacks = [
-        StopIfNotFinite(lambda: checkpoints.latest(run.checkpoints), done["step"]),
-        Thaw(steps_per_epoch),
-        watch,
-        MetricsLog(run, config.batch_size, config.log_every, done["step"], names, unit="texts"),
-    ]
-    epochs = config.epochs
-    if config.early_stopping:
-        callbacks.append(EarlyStopping(run.checkpoints, config.early_stopping))
-        epochs = done["epoch"] if callbacks[-1].is_over(done["epoch"]) else epochs
-    with Progress(config.batch_size, "texts", done["epoch"]) as progress:
-        trainer.fit(
-            text_batches.labelled_text_batches(
-                rows["train"], train.labels, len(classes), config.batch_size, config.seed, done["step"], meter
-            ),
-            validation_data=validation,
-            epochs=epochs,
-            initial_epoch=done["epoch"],
-            steps_per_epoch=steps_per_epoch,
-            shuffle=False,  # The batches come in an order of their own.
-            verbose=0,
-            callbacks=[*callbacks, checkpoints.Checkpoint(run.checkpoints, steps_per_epoch), progress],
-        )
+        validation = text_batches.evaluation_text_batches(rows[config.validate_on], watched.labels, *arguments)
+    fitting.fit(
+        trainer,
+        make_batches,
+        run,
+        config,
+        place,
+        steps_per_epoch,
+        [Thaw(steps_per_epoch), watch],
+        validation,
+        config.early_stopping,
+        unit="texts",
+    )
     watch.report(run)
 
     # Evaluate

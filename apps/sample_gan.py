@@ -86,13 +86,13 @@ def _load_run(directory):
     config = run.read_config()
     if (app := run.facts().get("app", "train_gan")) != "train_gan":
         raise UserError(f"--run {directory} holds a run of {app}; expected one of train_gan.")
-    checkpoint = checkpoints.latest(run.checkpoints)
-    if checkpoint is None:
-        raise UserError(f"--run {directory} has no checkpoint yet; the first is written after the first epoch.")
+    weights = checkpoints.exported_weights(run)
+    if weights is None:
+        raise UserError(f"--run {directory} has no checkpoint yet; one is written after every epoch at the latest.")
     keras.config.set_dtype_policy(config["precision"])
     model = DCGANConfig(**config["model"])
     generator = make_generator(model)
-    generator.load_weights(checkpoint / "exported.weights.h5")
+    generator.load_weights(weights)
     functions = generator_functions(generator)
     return functions["serving_default"], functions["noise"], model.latent_dim
 

@@ -23,13 +23,10 @@ def run(config):
     """Trains, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
     import numpy as np
 
-    from karpa_tf import checkpoints, classifier_runs, files, optimizers, plots, runs, strategy
-    from karpa_tf.callbacks.early_stopping import EarlyStopping
+    from karpa_tf import checkpoints, classifier_runs, files, fitting, optimizers, plots, runs, strategy
     from karpa_tf.callbacks.input_watch import InputWatch
-    from karpa_tf.callbacks.metrics_log import MetricsLog
-    from karpa_tf.callbacks.progress import Progress
     from karpa_tf.callbacks.thaw import Thaw
-    from karpa_tf.callbacks.watch import StopIfNotFinite, warn
+    from karpa_tf.callbacks.watch import warn
     from karpa_tf.data.augmentation import make_augmentation
     from karpa_tf.data.batches import evaluation_batches, labelled_batches
     from karpa_tf.data.pictures import Preparation
@@ -107,34 +104,22 @@ def run(config):
     # Fit
     run = runs.open_run(config, "train_classifier")
     run.record(data=splits.record(), device=strategy.describe(devices))
-    done = checkpoints.restore_latest(trainer, run.checkpoints)
-    runs.announce(run, "train_classifier", done["epoch"])
+    place = checkpoints.restore_latest(trainer, run, warn)
+    runs.announce(run, "train_classifier", place.step, steps_per_epoch)
     meter = InputMeter()
     watch = InputWatch(meter)
     augment = make_augmentation(config.augmentation, shape) if config.augmentation.changes() else None
-    validation = evaluation_batches(watched, config.batch_size) if watched else None
-    names = [f"val_{metric.name}" for metric in trainer.metrics] if watched else []
-    callbacks = [
-        StopIfNotFinite(lambda: checkpoints.latest(run.checkpoints), done["step"]),
-        Thaw(steps_per_epoch),
-        watch,
-        MetricsLog(run, config.batch_size, config.log_every, done["step"], names),
-    ]
-    epochs = config.epochs
-    if config.early_stopping:
-        callbacks.append(EarlyStopping(run.checkpoints, config.early_stopping))
-        epochs = done["epoch"] if callbacks[-1].is_over(done["epoch"]) else epochs
-    with Progress(config.batch_size, first_epoch=done["epoch"]) as progress:
-        trainer.fit(
-            labelled_batches(splits.train, config.batch_size, config.seed, augment, done["step"], meter),
-            validation_data=validation,
-            epochs=epochs,
-            initial_epoch=done["epoch"],
-            steps_per_epoch=steps_per_epoch,
-            shuffle=False,  # The batches come in an order of their own.
-            verbose=0,
-            callbacks=[*callbacks, checkpoints.Checkpoint(run.checkpoints, steps_per_epoch), progress],
-        )
+    fitting.fit(
+        trainer,
+        functools.partial(labelled_batches, splits.train, config.batch_size, config.seed, augment, meter=meter),
+        run,
+        config,
+        place,
+        steps_per_epoch,
+        [Thaw(steps_per_epoch), watch],
+        evaluation_batches(watched, config.batch_size) if watched else None,
+        config.early_stopping,
+    )
     watch.report(run)
 
     # Evaluate

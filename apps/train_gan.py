@@ -39,15 +39,11 @@ class Config(RunConfig):
     ema: float = 0.999
     """Decay of the average of the generator's weights that is sampled and exported; 0 keeps none."""
 
-    log_every: int = 20
-    """Steps between two rows of metrics.csv."""
-
     model: dcgan.DCGANConfig = dcgan.DIGITS
     """Shape of both networks."""
 
     def __post_init__(self):
         super().__post_init__()
-        require_positive("log_every", self.log_every)
         if self.discriminator_learning_rate is not None:
             require_positive("discriminator_learning_rate", self.discriminator_learning_rate)
         for field in ("beta_1", "ema"):
@@ -84,11 +80,9 @@ def run(config):
     import keras
     import tensorflow as tf
 
-    from karpa_tf import checkpoints, files, plots, runs, strategy
-    from karpa_tf.callbacks.metrics_log import MetricsLog
-    from karpa_tf.callbacks.progress import Progress
+    from karpa_tf import checkpoints, files, fitting, plots, runs, strategy
     from karpa_tf.callbacks.sample_sheets import SampleSheets, diversity
-    from karpa_tf.callbacks.watch import DiscriminatorWatch, StopIfNotFinite
+    from karpa_tf.callbacks.watch import DiscriminatorWatch, warn
     from karpa_tf.data.batches import noise_batches
     from karpa_tf.data.loaders import load_images
     from karpa_tf.data.pictures import Preparation
@@ -135,27 +129,13 @@ def run(config):
     # Fit
     run = runs.open_run(config, "train_gan")
     run.record(data=image_set.record(), device=strategy.describe(devices))
-    done = checkpoints.restore_latest(trainer, run.checkpoints)
-    runs.announce(run, "train_gan", done["epoch"])
+    place = checkpoints.restore_latest(trainer, run, warn)
+    runs.announce(run, "train_gan", place.step, steps_per_epoch)
     real_diversity = diversity(image_set.images[:1000])
     fixed_noise = noise_from_seeds(tf.range(64, dtype=tf.int64), model.latent_dim)
-    with Progress(config.batch_size, first_epoch=done["epoch"]) as progress:
-        trainer.fit(
-            noise_batches(image_set.images, config.batch_size, model.latent_dim, config.seed, done["step"]),
-            epochs=config.epochs,
-            initial_epoch=done["epoch"],
-            steps_per_epoch=steps_per_epoch,
-            shuffle=False,  # The batches come in an order of their own.
-            verbose=0,
-            callbacks=[
-                StopIfNotFinite(lambda: checkpoints.latest(run.checkpoints), done["step"]),
-                MetricsLog(run, config.batch_size, config.log_every, done["step"]),
-                SampleSheets(run, fixed_noise, real_diversity),
-                DiscriminatorWatch(),
-                checkpoints.Checkpoint(run.checkpoints, steps_per_epoch),
-                progress,
-            ],
-        )
+    batches = functools.partial(noise_batches, image_set.images, config.batch_size, model.latent_dim, config.seed)
+    callbacks = [SampleSheets(run, fixed_noise, real_diversity), DiscriminatorWatch()]
+    fitting.fit(trainer, batches, run, config, place, steps_per_epoch, callbacks)
 
     # Evaluate
     plots.save_curves(run.curves_file, run.read_metrics(), CURVES)

@@ -57,14 +57,13 @@ CURVES = {
 
 def run(config):
     """Pretrains, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
+    import functools
     import math
 
-    from karpa_tf import checkpoints, files, language_report, masked_lm_runs, optimizers, plots, runs, strategy
+    from karpa_tf import checkpoints, files, fitting, language_report, masked_lm_runs, optimizers, plots, runs, strategy
     from karpa_tf.callbacks.input_watch import InputWatch
-    from karpa_tf.callbacks.metrics_log import MetricsLog
     from karpa_tf.callbacks.perplexity import Perplexity
-    from karpa_tf.callbacks.progress import Progress
-    from karpa_tf.callbacks.watch import StopIfNotFinite, warn
+    from karpa_tf.callbacks.watch import warn
     from karpa_tf.data import text_batches
     from karpa_tf.data.steps import InputMeter
     from karpa_tf.export.masked_lm import export_masked_lm
@@ -120,30 +119,22 @@ def run(config):
     run = runs.open_run(config, "train_mlm")
     text.vocabulary.save(run.path / masked_lm_runs.VOCABULARY_FILE)
     run.record(data=text.record(), device=strategy.describe(devices))
-    done = checkpoints.restore_latest(trainer, run.checkpoints)
-    runs.announce(run, "train_mlm", done["epoch"])
+    place = checkpoints.restore_latest(trainer, run, warn)
+    runs.announce(run, "train_mlm", place.step, steps_per_epoch)
     meter = InputMeter()
     watch = InputWatch(meter)
-    tokens = config.batch_size * length
-    names = [f"val_{metric.name}" for metric in trainer.metrics] + ["val_perplexity"] if held_out else []
-    with Progress(tokens, "tokens", done["epoch"]) as progress:
-        trainer.fit(
-            make_batches(text.train, length, masking, config.batch_size, config.seed, done["step"], meter),
-            validation_data=held_out,
-            epochs=config.epochs,
-            initial_epoch=done["epoch"],
-            steps_per_epoch=steps_per_epoch,
-            shuffle=False,  # The batches come in an order of their own.
-            verbose=0,
-            callbacks=[
-                StopIfNotFinite(lambda: checkpoints.latest(run.checkpoints), done["step"]),
-                *([Perplexity()] if held_out else []),
-                watch,
-                MetricsLog(run, tokens, config.log_every, done["step"], names, unit="tokens"),
-                checkpoints.Checkpoint(run.checkpoints, steps_per_epoch),
-                progress,
-            ],
-        )
+    fitting.fit(
+        trainer,
+        functools.partial(make_batches, text.train, length, masking, config.batch_size, config.seed, meter=meter),
+        run,
+        config,
+        place,
+        steps_per_epoch,
+        [watch, *([Perplexity()] if held_out else [])],
+        held_out,
+        units=config.batch_size * length,
+        unit="tokens",
+    )
     watch.report(run)
 
     # Evaluate

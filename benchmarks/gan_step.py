@@ -9,7 +9,7 @@ median over the rounds of the ratio of their rates, with the smallest and the la
 import statistics
 import time
 
-from karpa_tf import cli
+from karpa_tf import cli, quiet
 
 ROUNDS = 7
 STEPS = 30
@@ -17,7 +17,7 @@ BATCH_SIZE = 64
 
 
 def main():
-    cli.hide_tensorflow_messages()
+    quiet.hide_tensorflow_messages()
     import keras
     import numpy as np
 

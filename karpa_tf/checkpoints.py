@@ -1,89 +1,238 @@
-"""Saves and restores everything a run needs to go on: weights, averages, both optimizers, random states."""
+"""Saves and restores everything a run needs to go on: weights, averages, optimizers, random states, and its place."""
 
+import dataclasses
 import json
+import math
+import os
 import re
 import shutil
+import tempfile
+import time
 
 import keras
 import numpy as np
 
-from karpa_tf.configs.errors import diverged
-from karpa_tf.files import published_folder
+from karpa_tf.configs.errors import Stopped, UserError, diverged, first_line
+from karpa_tf.files import digest, published_folder
+
+CHECKSUMS = "checksums.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a run stands."""
+
+    step: int = 0
+    """Steps made since its start: the position in the data."""
+
+    closed: bool = True
+    """False after the last step of an epoch whose validation and reports are still to come."""
+
+    metrics: tuple = ()
+    """What the trainer's metrics have summed up of the unfinished epoch, a list of arrays."""
+
+    callbacks: dict = dataclasses.field(default_factory=dict)
+    """What callbacks have to remember, by their class's name."""
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves the trainer at the end of each epoch, and keeps the newest few.
+    """Saves the trainer every so often, after each epoch, and when the program is asked to stop; the last callback.
 
     Args:
-        directory: the run's `checkpoints` folder.
-        steps_per_epoch: number of steps that `fit` makes in one epoch.
-        keep: number of checkpoints to keep.
+        run: a `Run`.
+        config: a `RunConfig`; `save_steps`, `save_minutes` and `keep` are used.
+        steps_per_epoch: number of steps in one epoch.
+        place: where this start begins.
+        stop: a `StopSignals`; once it has received one the trainer is saved after the step, and `Stopped` is raised.
+        remembering: callbacks with a `get_state`, which returns what JSON can hold.
     """
 
-    def __init__(self, directory, steps_per_epoch, keep=2):
+    def __init__(self, run, config, steps_per_epoch, place, stop, remembering=()):
         super().__init__()
-        self.directory = directory
-        self.steps_per_epoch = steps_per_epoch
-        self.keep = keep
+        self.run, self.config, self.steps_per_epoch, self.stop = run, config, steps_per_epoch, stop
+        self.step, self.remembering = place.step, remembering
+
+    def on_train_begin(self, logs=None):
+        self.saved_at = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        is_last = self.step % self.steps_per_epoch == 0
+        if is_last:
+            self.metrics = self._metrics()  # validation uses the same
+        if self.stop.received:
+            self._save(closed=not is_last)
+            self._end()
+        if not is_last and self._is_due():
+            self._save()
+
+    def on_test_batch_end(self, batch, logs=None):
+        if self.stop.received:
+            self._save(closed=False, metrics=self.metrics)
+            self._end()
 
     def on_epoch_end(self, epoch, logs=None):
-        done = epoch + 1
-        save(self.model, self.directory / f"epoch-{done:05d}", {"epoch": done, "step": done * self.steps_per_epoch})
-        for old in list_checkpoints(self.directory)[: -self.keep]:
+        self._save(metrics=())
+        if self.stop.received:
+            self._end()
+
+    def _is_due(self):
+        steps, seconds = self.config.save_steps, 60 * self.config.save_minutes
+        return (steps and self.step % steps == 0) or (seconds and time.monotonic() - self.saved_at >= seconds)
+
+    def _metrics(self):
+        return [variable.numpy() for variable in self.model.metrics_variables]
+
+    def _save(self, closed=True, metrics=None):
+        remembered = {type(callback).__name__: callback.get_state() for callback in self.remembering}
+        place = Place(self.step, closed, self._metrics() if metrics is None else metrics, remembered)
+        self.saved = save(self.model, self.run, place, self.steps_per_epoch)
+        for old in list_checkpoints(self.run.checkpoints)[: -self.config.keep]:
             shutil.rmtree(old)
+        self.saved_at = time.monotonic()
+
+    def _end(self):
+        raise Stopped(
+            f"Stopped by {self.stop.received} after step {self.step}. Nothing is lost: the same command goes on from "
+            f"{self.saved}."
+        )
 
 
-def save(trainer, path, state):
-    """Writes a checkpoint folder that appears whole or not at all.
+def save(trainer, run, place, steps_per_epoch):
+    """Writes a checkpoint folder that appears whole or not at all, and returns its path.
 
     Args:
         trainer: `keras.Model` with a model `exported`; every layer, optimizer and seed generator it holds is saved.
-        path: the folder to make.
-        state: dict for `state.json`, of numbers.
+        run: the `Run` it belongs to.
+        place: the `Place` where the run stands.
+        steps_per_epoch: number of steps in one epoch; at an epoch's end the name says so.
 
     Raises:
-        UserError: a weight is not finite; nothing is written.
+        UserError: a weight is not finite, or the disk is full; what was saved before is as it was.
     """
     broken = [weight.path for weight in trainer.weights if not np.isfinite(weight.numpy()).all()]
     if broken:
-        raise diverged(f"At step {state['step']} the weights of {broken[0]} are not finite", latest(path.parent))
-    with published_folder(path) as folder:
-        trainer.save_weights(folder / "trainer.weights.h5")
-        trainer.exported.save_weights(folder / "exported.weights.h5")
-        np.savez(folder / "random_states.npz", *[variable.numpy() for variable in _random_states(trainer)])
-        (folder / "state.json").write_text(json.dumps(state))
+        raise diverged(f"At step {place.step} the weights of {broken[0]} are not finite", latest(run))
+    name = f"step-{place.step:08d}"
+    if place.closed and place.step % steps_per_epoch == 0:
+        name += f"-epoch-{place.step // steps_per_epoch:05d}"
+    try:
+        with published_folder(run.checkpoints / name) as folder:
+            _require_room(folder, trainer)
+            trainer.save_weights(folder / "trainer.weights.h5")
+            trainer.exported.save_weights(folder / "exported.weights.h5")
+            np.savez(folder / "random_states.npz", *[variable.numpy() for variable in _random_states(trainer)])
+            np.savez(folder / "metrics.npz", *place.metrics)
+            state = {"run": run.facts().get("id"), "step": place.step, "closed": place.closed}
+            (folder / "state.json").write_text(json.dumps(state | {"callbacks": place.callbacks}))
+            checksums = {path.name: digest(path) for path in sorted(folder.iterdir())}
+            (folder / CHECKSUMS).write_text(json.dumps(checksums, indent=2) + "\n")
+    except (OSError, RuntimeError) as error:  # h5py raises either.
+        kept = f"{newest} is whole" if (newest := latest(run)) else "there was none before"
+        raise UserError(
+            f"The checkpoint of step {place.step} cannot be written ({first_line(error)}); {kept}. "
+            f"Make room in {run.checkpoints}, and the same command goes on from there."
+        ) from error
+    return run.checkpoints / name
 
 
 def restore(trainer, path):
-    """Brings a compiled trainer back to where it was saved and returns the state that was saved with it."""
+    """Brings a compiled trainer back to where it was saved and returns the `Place`."""
     trainer.load_weights(path / "trainer.weights.h5")
-    with np.load(path / "random_states.npz") as states:
-        for variable, state in zip(_random_states(trainer), states.values(), strict=True):
-            variable.assign(state)
-    return json.loads((path / "state.json").read_text())
+    for variable, state in zip(_random_states(trainer), _arrays(path / "random_states.npz"), strict=True):
+        variable.assign(state)
+    state = json.loads((path / "state.json").read_text())
+    return Place(state["step"], state["closed"], _arrays(path / "metrics.npz"), state["callbacks"])
 
 
-def restore_latest(trainer, directory):
-    """Brings a compiled trainer to its newest checkpoint, if any, and returns the state: `epoch` and `step`."""
-    checkpoint = latest(directory)
-    return restore(trainer, checkpoint) if checkpoint else {"epoch": 0, "step": 0}
+def restore_latest(trainer, run, warn):
+    """Brings a compiled trainer to the newest whole checkpoint of a `Run`, if it has any, and returns the `Place`.
+
+    Damaged ones, and those of another run, are named and set aside.
+
+    Args:
+        trainer: as for `save`.
+        run: a `Run`.
+        warn: function of a sentence.
+
+    Raises:
+        UserError: there are checkpoints, and all of them are damaged.
+    """
+    checkpoints = list_checkpoints(run.checkpoints)
+    for path in reversed(checkpoints):
+        problem = damage(path, run)
+        if problem is None:
+            try:
+                return restore(trainer, path)
+            except (ValueError, KeyError, OSError) as error:
+                problem = f"does not fit this network ({first_line(error)})"
+        aside = path.with_name(f"damaged-{path.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+        warn(f"The checkpoint {path} {problem}; it is now {aside.name}, and the one before is taken.")
+    if checkpoints:
+        raise UserError(
+            f"None of the {len(checkpoints)} checkpoints in {run.checkpoints} can be used; with --resume never the run "
+            "begins anew, and what is left of this one is moved aside."
+        )
+    return Place()
 
 
-def exported_weights(directory):
-    """Returns the file of the weights to use: those of the best epoch, if one was kept, or the newest; or None."""
-    checkpoint = latest(directory)
-    best = directory / "best.weights.h5"
-    return best if best.exists() else checkpoint and checkpoint / "exported.weights.h5"
+def damage(path, run):
+    """Returns what is wrong with a checkpoint, words that follow its name, or None if it is whole and of this `Run`."""
+    try:
+        checksums = json.loads((path / CHECKSUMS).read_text())
+        for name, expected in checksums.items():
+            if digest(path / name) != expected:
+                return f"is damaged ({name} is not what was written)"
+        owner = json.loads((path / "state.json").read_text())["run"]
+    except FileNotFoundError as error:
+        return f"is damaged ({error.filename.rpartition('/')[2]} is missing)"
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return f"is damaged ({CHECKSUMS} cannot be read)"
+    return None if owner == run.facts().get("id") else "is that of another run"
+
+
+def exported_weights(run):
+    """Returns the file of the weights of a `Run` that are to be used, or None.
+
+    Those of its newest whole checkpoint or, where it stops early, of the epoch with the lowest validation loss.
+    """
+    record = run.checkpoints / "best.json"
+    if run.read_config().get("early_stopping") and record.exists():
+        weights = run.checkpoints / "best.weights.h5"
+        if json.loads(record.read_text())["sha256"] == digest(weights):
+            return weights
+    whole = (path for path in reversed(list_checkpoints(run.checkpoints)) if damage(path, run) is None)
+    newest = next(whole, None)
+    return newest and newest / "exported.weights.h5"
 
 
 def list_checkpoints(directory):
     """Returns the checkpoint folders, oldest first."""
-    return sorted(path for path in directory.iterdir() if re.fullmatch(r"epoch-\d+", path.name))
+    return sorted(path for path in directory.iterdir() if re.fullmatch(r"step-\d+(-epoch-\d+)?", path.name))
 
 
-def latest(directory):
-    """Returns the newest checkpoint folder, or None."""
-    return next(reversed(list_checkpoints(directory)), None) if directory.is_dir() else None
+def latest(run):
+    """Returns the newest checkpoint folder of a `Run`, or None."""
+    return next(reversed(list_checkpoints(run.checkpoints)), None) if run.checkpoints.is_dir() else None
+
+
+def _require_room(folder, trainer):
+    """Raises `OSError` if a file as large as a checkpoint can get cannot be made: where a disk is full in the midst of
+    it, h5py 3.14 takes the process with it.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    # Every weight with two moments, and what HDF5 writes around it.
+    size = sum(3 * weight.value.dtype.size * math.prod(weight.shape) + 8192 for weight in trainer.weights) + 2**16
+    with tempfile.TemporaryFile(dir=folder) as file:
+        os.posix_fallocate(file.fileno(), 0, size)
+
+
+def _arrays(path):
+    with np.load(path) as arrays:
+        return list(arrays.values())
 
 
 def _random_states(trainer):

@@ -85,7 +85,7 @@ def start_from_init(model, config):
 def _learned(run, flag, config):
     """Returns the network of a run, under the present policy, with its best or last weights, and its classes' names."""
     classes = run.facts().get("data", {}).get("classes")
-    weights = checkpoints.exported_weights(run.checkpoints)
+    weights = checkpoints.exported_weights(run)
     if not (classes and weights):
         raise UserError(f"{flag} {run.path} has no checkpoint yet; expected a run of train_classifier that has one.")
     model = make_classifier(config.model, (config.side, config.side, config.channels), len(classes))

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import io
 import os
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 import tyro
 import yaml
 
-from karpa_tf.configs.errors import UserError, nearest
+from karpa_tf import quiet, signals
+from karpa_tf.configs.errors import STOPPED, Stopped, UserError, nearest
 from karpa_tf.configs.run import flag
 
 MARKERS = (tyro.conf.OmitArgPrefixes,)
@@ -53,18 +55,25 @@ def parse(presets, doc, implied=None, args=None, words=None):
         rest = _gathered(rest, config, words)
     config = _from_flags(config, _long(rest), doc, presets)
     if not getattr(config, "verbose", False):
-        hide_tensorflow_messages()
+        quiet.hide_tensorflow_messages()
     return config
 
 
 @contextlib.contextmanager
 def errors():
-    """Turns a `UserError` into one sentence and exit code 2, Ctrl-C into a word and 130, a closed pipe into 141."""
+    """Turns what ends a program into one sentence and an exit code.
+
+    A `UserError`, and a full disk, is 2; a signal `STOPPED`, Ctrl-C 130, a closed pipe 141.
+    """
     try:
-        yield
+        with signals.raised():
+            yield
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(STOPPED)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
@@ -72,26 +81,11 @@ def errors():
         # Whoever read our output has had enough (`--help | head`); nor can Python flush it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-
-
-def hide_tensorflow_messages():
-    """Imports TensorFlow and Keras while nothing that their C++ code says of oneDNN, CUDA or the CPU is shown.
-
-    The environment variable silences what comes after the import, short of fatal errors; what comes during the import
-    (TensorFlow 2.21) knows no switch, so standard error is turned away for as long as that takes.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        import keras  # noqa: F401
-        import tensorflow  # noqa: F401
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        print(f"error: The disk is full: {error.strerror} ({error.filename or 'a file of the run'}).", file=sys.stderr)
+        sys.exit(2)
 
 
 def _take_preset(presets, rest, implied):

@@ -1,6 +1,7 @@
 """Files and folders that appear whole or not at all."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -13,7 +14,20 @@ def write_text(path, text):
     """Writes a file by rename: readers see the old text or the new."""
     temporary = path.with_name(f".{path.name}.writing")
     temporary.write_text(text, encoding="utf-8")
+    replace(temporary, path)
+
+
+def replace(temporary, path):
+    """Gives a file that has been written its name, in place of what had it, and syncs it."""
+    _sync_file(temporary)
     os.replace(temporary, path)
+    _sync_folder(path.parent)
+
+
+def digest(path):
+    """Returns the SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def require_writable(directory, flag):
@@ -60,9 +74,13 @@ def published_folder(path, first_free=None):
 def _sync(folder):
     for root, _, names in os.walk(folder):
         for name in names:
-            with open(Path(root) / name, "rb") as file:
-                os.fsync(file.fileno())
+            _sync_file(Path(root) / name)
         _sync_folder(root)
+
+
+def _sync_file(path):
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 def _sync_folder(folder):

@@ -122,7 +122,7 @@ def load_pretrained(path, flag="--run", precision="float32"):
     """
     run, config = read_masked_lm(path, flag)
     vocabulary = load_vocabulary(run)
-    weights = checkpoints.exported_weights(run.checkpoints)
+    weights = checkpoints.exported_weights(run)
     if not weights:
         raise UserError(f"{flag} {path} has no checkpoint yet.")
     keras.config.set_dtype_policy(precision)

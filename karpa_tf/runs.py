@@ -4,17 +4,25 @@ import contextlib
 import csv
 import dataclasses
 import datetime
+import fcntl
 import importlib.metadata
 import json
+import os
 import platform
+import secrets
+import socket
 import sys
 from pathlib import Path
 
 import yaml
 
 from karpa_tf.configs.errors import UserError
-from karpa_tf.configs.run import NOT_REPEATED
+from karpa_tf.configs.run import MAY_CHANGE, NOT_REPEATED
 from karpa_tf.files import write_text
+
+LOCK = ".lock"
+_LOCKED = {}
+"""Open lock files by path: the system frees a lock when its process ends, however it ends, or closes the file."""
 
 PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-datasets", "numpy", "pillow", "scikit-learn")
 
@@ -67,20 +75,27 @@ def open_run(config, app):
         config: the resolved config of the app, a frozen dataclass.
         app: name of the program, the folder below `runs/`.
 
+    The folder belongs to this process until it ends.
+
     Raises:
-        UserError: the folder cannot be written, holds something else, or a run of another config.
+        UserError: the folder cannot be written, holds something else, or a run of another config, or another process is
+            at work in it.
     """
     run = Run(planned_folder(config, app))
     text = config_text(config)
     try:
+        if run.config_file.exists():
+            _lock(run)
         if config.resume == "never" and run.path.exists():
             _move_aside(run.path)
+            _LOCKED.pop(run.path.absolute() / LOCK, None)
         if run.config_file.exists():
             _require_same(run, text)
         elif run.path.exists() and any(run.path.iterdir()):
             raise UserError(f"--run {run.path} is not empty and holds no run; choose a new or an empty folder.")
         else:
             run.path.mkdir(parents=True, exist_ok=True)
+            _lock(run)
             write_text(run.config_file, text)
         for folder in (run.checkpoints, run.samples, run.eval):
             folder.mkdir(exist_ok=True)
@@ -88,13 +103,17 @@ def open_run(config, app):
         raise UserError(
             f"The run folder {run.path} cannot be written ({error.strerror}); choose another --run."
         ) from error
-    run.record(app=app, argv=sys.argv, started=datetime.datetime.now().isoformat(timespec="seconds"), **environment())
+    started = datetime.datetime.now().isoformat(timespec="seconds")
+    run_id = run.facts().get("id", secrets.token_hex(8))
+    run.record(id=run_id, app=app, argv=sys.argv, started=started, **environment())
     return run
 
 
-def announce(run, app, epochs):
-    """Prints where a `Run` of the program `app` is, how many epochs it has made, and the line that goes on with it."""
-    print(f"Run folder {run.path}" + (f", continued after epoch {epochs}" if epochs else ""))
+def announce(run, app, step, steps_per_epoch):
+    """Prints where a `Run` of the program `app` is, how far it has come, and the line that goes on with it."""
+    epochs, steps = divmod(step, steps_per_epoch)
+    further = f" and {steps} steps" if steps else ""
+    print(f"Run folder {run.path}" + (f", continued after epoch {epochs}{further}" if step else ""))
     print(f"To go on after a stop: python -m apps.{app} --config {run.config_file} --run {run.path}")
 
 
@@ -130,6 +149,30 @@ def _move_aside(path):
     print(f"The earlier run was moved to {aside}")
 
 
+def _lock(run):
+    """Takes the folder of a `Run` for this process.
+
+    Raises:
+        UserError: another process has it.
+    """
+    path = run.path.absolute() / LOCK
+    if path in _LOCKED:
+        return
+    file = open(path, "a+")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise UserError(
+            f"--run {run.path} is in use by {file.read().strip() or 'another process'}; wait for it, end it, or choose "
+            "another --run."
+        ) from None
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    file.flush()
+    _LOCKED[path] = file
+
+
 def _require_same(run, text):
     old, new = run.read_config(), yaml.safe_load(text)
     differences = _differences(old, new)
@@ -142,7 +185,7 @@ def _require_same(run, text):
 
 def _differences(old, new, prefix=""):
     found = []
-    for key in sorted(old.keys() | new.keys()):
+    for key in sorted((old.keys() | new.keys()) - set(MAY_CHANGE)):
         a, b = old.get(key), new.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
             found += _differences(a, b, f"{prefix}{key}.")

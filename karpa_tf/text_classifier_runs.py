@@ -60,7 +60,7 @@ def load_text_classifier(path):
         raise UserError(f"--run {path} holds no run of finetune_text.")
     config = from_plain(TextClassifierConfig, run.read_config())
     vocabulary, classes = masked_lm_runs.load_vocabulary(run), run.facts().get("data", {}).get("classes")
-    weights = checkpoints.exported_weights(run.checkpoints)
+    weights = checkpoints.exported_weights(run)
     if not weights:
         raise UserError(f"--run {path} has no checkpoint yet.")
     keras.config.set_dtype_policy("float32")

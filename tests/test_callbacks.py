@@ -11,7 +11,7 @@ import tensorflow as tf
 import test_classifier
 from test_gan import dcgan_trainer, fit
 
-from karpa_tf.callbacks.early_stopping import EarlyStopping
+from karpa_tf.callbacks.best_epoch import BestEpoch
 from karpa_tf.callbacks.input_watch import InputWatch
 from karpa_tf.callbacks.metrics_log import MetricsLog
 from karpa_tf.callbacks.perplexity import Perplexity
@@ -151,7 +151,7 @@ def test_a_discriminator_that_only_leads_is_not_reported(step, capsys):
 
 def test_a_loss_that_is_not_a_number_ends_the_run_at_that_step(pictures, tmp_path):
     trainer = dcgan_trainer()
-    stop = StopIfNotFinite(lambda: tmp_path / "epoch-00003", first_step=15)
+    stop = StopIfNotFinite(lambda: tmp_path / "step-00000015", first_step=15)
     kernel = trainer.generator.trainable_variables[0]
 
     class Poison(keras.callbacks.Callback):
@@ -159,7 +159,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run_at_that_step(pictures, tmp_pat
             if batch == 2:
                 kernel.assign(np.full(kernel.shape, np.nan))
 
-    with pytest.raises(UserError, match="At step 18 .* is nan.*nothing exported.*epoch-00003"):
+    with pytest.raises(UserError, match="At step 18 .* is nan.*nothing exported.*step-00000015"):
         fit(trainer, pictures, callbacks=[Poison(), stop])
 
 
@@ -209,7 +209,7 @@ def test_a_line_says_how_many_units_a_second_the_steps_took_in(clock, capsys):
 
 def test_the_bar_says_how_many_units_a_second_the_epoch_so_far_took_in(clock, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    with Progress(100, first_epoch=0) as progress:
+    with Progress(100, first_step=0) as progress:
         make_epoch(progress, clock, [0.5, 1.5])
         (task,) = progress.bar.tasks
     assert task.fields["rate"] == "100 images/s"
@@ -300,9 +300,9 @@ def test_the_best_epoch_is_kept_on_disk_and_remembered(tmp_path, pictures):
             stopped.append(trainer.stop_training)
         return stopped
 
-    assert watch(EarlyStopping(tmp_path, patience=2), range(3)) == [False, False, False]
-    again = EarlyStopping(tmp_path, patience=2)
-    assert again.best == {"epoch": 2, "val_loss": 2.0} and not again.is_over(3) and again.is_over(4)
+    assert watch(BestEpoch(tmp_path, patience=2), range(3)) == [False, False, False]
+    again = BestEpoch(tmp_path, patience=2)
+    assert (again.best["epoch"], again.best["val_loss"]) == (2, 2.0) and not again.is_over(3) and again.is_over(4)
     assert watch(again, range(3, 4)) == [True]
     trainer.exported.load_weights(tmp_path / "best.weights.h5")
     assert (trainer.exported.trainable_variables[0].numpy() == 1).all()

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from karpa_tf import checkpoints, optimizers
+from karpa_tf import checkpoints, optimizers, runs
 from karpa_tf.callbacks.thaw import Thaw
 from karpa_tf.configs.cnn import CNNConfig
 from karpa_tf.configs.optimizer import OptimizerConfig
+from karpa_tf.configs.run import RunConfig
 from karpa_tf.configs.transfer import TransferConfig
 from karpa_tf.data.batches import evaluation_batches, labelled_batches
 from karpa_tf.data.image_set import ImageSet
@@ -238,16 +239,16 @@ def test_half_precision_scales_the_loss_and_skips_a_step_that_overflows(pictures
     assert history["loss"][-1] < history["loss"][0]
 
 
-def test_a_checkpoint_restores_weights_averages_and_all_optimizers(pictures, tmp_path):
+def test_a_checkpoint_restores_weights_averages_and_all_optimizers(pictures):
     everything = OptimizerConfig(optimizer="adamw", weight_decay=0.1, ema=0.9, schedule="cosine")
     network = CNNConfig(widths=(4, 4), dense_widths=(6,), batch_norm=True, dropout=0.3)
     whole = make_trainer(everything, network, learning_rate=1e-2)
     fit(whole, pictures, epochs=4)
     half = make_trainer(everything, network, learning_rate=1e-2)
     fit(half, pictures, epochs=2)
-    checkpoints.save(half, tmp_path / "epoch-00002", {"epoch": 2, "step": 10})
+    saved = checkpoints.save(half, runs.open_run(RunConfig(run="run"), "test"), checkpoints.Place(10), STEPS)
     resumed = make_trainer(everything, network, learning_rate=1e-2, seed=99)
-    assert checkpoints.restore(resumed, tmp_path / "epoch-00002")["step"] == 10
+    assert checkpoints.restore(resumed, saved).step == 10
     fit(resumed, pictures, epochs=4, first_step=10, initial_epoch=2)
     assert_same(whole, resumed, atol=1e-7)
     for one, two in zip(whole.exported.weights, resumed.exported.weights, strict=True):

@@ -10,11 +10,11 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = (
     ("configs",),
-    ("files",),
+    ("files", "signals", "quiet"),
     ("strategy", "keras_compat", "text", "runs", "cli"),
     ("data", "models", "losses", "metrics", "optimizers", "plots"),
     ("trainers", "callbacks", "checkpoints", "export", "evaluation", "language_report", "serving"),
-    ("classifier_runs", "masked_lm_runs"),
+    ("classifier_runs", "masked_lm_runs", "fitting"),
     ("text_classifier_runs",),
     ("apps",),
 )

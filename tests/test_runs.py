@@ -33,9 +33,9 @@ def test_without_a_name_the_folder_is_that_of_the_app_and_the_time():
 
 def test_the_same_run_is_opened_again(tmp_path):
     config = Config(run=str(tmp_path / "run"))
-    (open_run(config, "app").checkpoints / "epoch-00001").mkdir()
+    (open_run(config, "app").checkpoints / "step-00000001").mkdir()
     again = open_run(dataclasses.replace(config, verbose=True), "app")
-    assert [path.name for path in again.checkpoints.iterdir()] == ["epoch-00001"]
+    assert [path.name for path in again.checkpoints.iterdir()] == ["step-00000001"]
 
 
 def test_a_run_of_another_config_is_refused_with_the_differences(tmp_path):
@@ -74,10 +74,10 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 def test_the_announced_line_goes_on_with_the_run(tmp_path, capsys):
     run = open_run(Config(run=str(tmp_path / "run")), "train_x")
-    announce(run, "train_x", 0)
-    announce(run, "train_x", 7)
+    announce(run, "train_x", 0, 10)
+    announce(run, "train_x", 73, 10)
     first, line, second, same = capsys.readouterr().out.splitlines()
-    assert (first, second) == (f"Run folder {run.path}", f"Run folder {run.path}, continued after epoch 7")
+    assert (first, second) == (f"Run folder {run.path}", f"Run folder {run.path}, continued after epoch 7 and 3 steps")
     config_file = run.path / "config.yaml"
     assert line == same == f"To go on after a stop: python -m apps.train_x --config {config_file} --run {run.path}"
 

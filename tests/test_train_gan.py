@@ -205,7 +205,7 @@ def test_a_diverging_run_stops_and_keeps_its_last_good_checkpoint(capsys, monkey
         train_gan.run(calm)
     assert caught.value.code == 2
     error = capsys.readouterr().err
-    assert "At step 29" in error and "the last good checkpoint is run/checkpoints/epoch-00001" in error
+    assert "At step 29" in error and "the last good checkpoint is run/checkpoints/step-00000028-epoch-00001" in error
     assert not Path("models/dcgan_smoke").exists()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import yaml
-from programs import assert_same_metrics, interrupted, refusal, run_program
+from programs import refusal, run_program
 
 from apps import fill_mask, finetune_text, train_mlm
 from karpa_tf import cli
@@ -132,31 +132,6 @@ def test_what_cannot_be_filled_is_refused(learned, changes, says):
     with pytest.raises(UserError) as caught:
         fill_mask.run(fill_mask.Config(**config))
     assert says in str(caught.value)
-
-
-@pytest.mark.slow
-def test_an_interrupted_run_goes_on_as_if_it_had_not_been(monkeypatch):
-    write_text()
-    words = ("--epochs", "4", "--ema", "0.9", "--dropout", "0.1", "--deterministic")
-    whole = train(*words, "--run", "whole")
-    interrupted(monkeypatch, lambda: train(*words, "--run", "parts"), epoch=2)
-    parts = train(*words, "--run", "parts")
-    assert_same_metrics(whole, parts)
-    for name in ("trainer", "exported"):
-        files = [run.checkpoints / "epoch-00004" / f"{name}.weights.h5" for run in (whole, parts)]
-        ours, theirs = (arrays_of(file) for file in files)
-        assert ours.keys() == theirs.keys() and len(ours) > 10
-        for key, value in ours.items():
-            np.testing.assert_allclose(value, theirs[key], atol=1e-6, err_msg=key)
-
-
-def arrays_of(file):
-    import h5py
-
-    found = {}
-    with h5py.File(file) as store:
-        store.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-    return found
 
 
 @pytest.mark.slow

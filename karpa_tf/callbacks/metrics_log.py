@@ -1,6 +1,7 @@
 """Numbers of a run over its steps: `metrics.csv` and TensorBoard."""
 
 import csv
+import os
 import time
 
 import keras
@@ -26,16 +27,28 @@ class MetricsLog(keras.callbacks.Callback):
         super().__init__()
         self.validation, self.rate = tuple(validation), f"{unit}_per_second"
         self.run, self.batch_size, self.every, self.step = run, batch_size, every, first_step
-        self.window = MetricWindows()
+        self.window, self.last_row, self.sums = MetricWindows(), None, None
 
     def on_train_begin(self, logs=None):
         self.writer = tf.summary.create_file_writer(str(self.run.tensorboard))
         self._drop_later_rows()
         self.file = open(self.run.metrics_file, "a", newline="")
 
+    def get_state(self):
+        """Returns what the next row depends on, and sees to it that the rows so far are on the disk."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.writer.flush()
+        return {"sums": self.window.known, "last_row": self.last_row}
+
+    def set_state(self, state):
+        """Goes on with an epoch from what `get_state` returned, or begins one if that is None."""
+        if state:
+            self.sums, self.last_row = state["sums"], state["last_row"]
+
     def on_epoch_begin(self, epoch, logs=None):
-        self.window.start_epoch()
-        self.epoch, self.since, self.closed = epoch, time.perf_counter(), 0
+        self.window.start_epoch(self.sums)
+        self.epoch, self.since, self.closed = epoch, time.perf_counter(), self.step - epoch * self.params["steps"]
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
@@ -55,6 +68,8 @@ class MetricsLog(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._write_row(self.last_row | {name: logs[name] for name in self.validation})
+        self.sums = self.last_row = None
+        self.window.start_epoch()
         self.file.flush()
         self.writer.flush()
 
@@ -65,9 +80,11 @@ class MetricsLog(keras.callbacks.Callback):
     def _drop_later_rows(self):
         if not self.run.metrics_file.exists():
             return
-        header, *rows = self.run.metrics_file.read_text().splitlines()
-        kept = [row for row in rows if int(row.split(",")[0]) <= self.step]
-        write_text(self.run.metrics_file, "\n".join([header, *kept]) + "\n")
+        header, *rows = self.run.metrics_file.read_text().splitlines() or [""]
+        # The last row may be half a row.
+        whole = [row for row in rows if row.count(",") == header.count(",")]
+        kept = [row for row in whole if int(row.split(",")[0]) <= self.step]
+        write_text(self.run.metrics_file, "\n".join([header, *kept]) + "\n" if kept else "")
 
     def _write_row(self, row):
         with self.writer.as_default():

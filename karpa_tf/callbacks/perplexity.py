@@ -8,5 +8,8 @@ from karpa_tf import metrics
 class Perplexity(keras.callbacks.Callback):
     """Adds `val_perplexity`, e to the power of `val_loss`, to what is logged after an epoch; stands before the logs."""
 
+    adds = ("val_perplexity",)
+    """What it adds to the logs of an epoch."""
+
     def on_epoch_end(self, epoch, logs=None):
         logs["val_perplexity"] = metrics.perplexity(logs["val_loss"])

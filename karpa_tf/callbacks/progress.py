@@ -18,12 +18,12 @@ class Progress(keras.callbacks.Callback):
     Args:
         batch_size: units in a step.
         unit: what is counted, in the plural.
-        first_epoch: epochs made before this start.
+        first_step: steps made before this start.
     """
 
-    def __init__(self, batch_size, unit="images", first_epoch=0):
+    def __init__(self, batch_size, unit="images", first_step=0):
         super().__init__()
-        self.batch_size, self.unit, self.first_epoch = batch_size, unit, first_epoch
+        self.batch_size, self.unit, self.first_step = batch_size, unit, first_step
         self.bar = None
 
     def __enter__(self):
@@ -47,19 +47,20 @@ class Progress(keras.callbacks.Callback):
             columns.TextColumn("left"),
             columns.TimeRemainingColumn(),
         )
-        steps, epochs = self.params["steps"], self.params["epochs"]
+        steps, epochs, blank = self.params["steps"], self.params["epochs"], {"rate": "", "metrics": ""}
         self.task = self.bar.add_task(
-            "", total=(epochs - self.first_epoch) * steps, epoch=self.first_epoch, epochs=epochs, rate="", metrics=""
+            "", total=epochs * steps, completed=self.first_step, epoch=self.first_step // steps, epochs=epochs, **blank
         )
         self.bar.start()
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.since = time.perf_counter()
+        self.since, self.steps, self.rate = time.perf_counter(), 0, ""
 
     def on_train_batch_end(self, batch, logs=None):
         # Taken here and not at the end of the epoch, which comes after validation.
         seconds = time.perf_counter() - self.since
-        self.rate = f"{(batch + 1) * self.batch_size / seconds:,.0f} {self.unit}/s"
+        self.steps += 1
+        self.rate = f"{self.steps * self.batch_size / seconds:,.0f} {self.unit}/s"
         if self.bar:
             self.bar.update(self.task, advance=1, rate=self.rate, metrics=self._in_words(logs))
 

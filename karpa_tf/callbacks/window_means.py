@@ -35,9 +35,9 @@ class MetricWindows:
     def __init__(self):
         self.start_epoch()
 
-    def start_epoch(self):
-        """Forgets the epoch before."""
-        self.known = {}
+    def start_epoch(self, known=None):
+        """Forgets the epoch before; `known` are the sums at the last call of `close` where an epoch is gone on with."""
+        self.known = dict(known or {})
 
     def close(self, metrics):
         """Returns the means of a list of `keras.metrics.Mean` since the last call, by name; 0 where nothing counted."""
@@ -45,6 +45,6 @@ class MetricWindows:
         for metric in metrics:
             sums = np.array([metric.total.numpy(), metric.count.numpy()], float)
             total, count = sums - self.known.get(metric.name, 0.0)
-            self.known[metric.name] = sums
+            self.known[metric.name] = sums.tolist()
             means[metric.name] = total / count if count else 0.0
         return means

@@ -11,6 +11,14 @@ class UserError(Exception):
     """
 
 
+STOPPED = 75
+"""Exit code of a program that a signal has stopped: what is saved is whole, and the same command goes on from there."""
+
+
+class Stopped(Exception):
+    """Says which signal stopped the program, and what is saved. An app prints it and exits with code `STOPPED`."""
+
+
 def nearest(word, known):
     """Returns "; did you mean x?" for the known word most like `word`, and "." where none is like it."""
     matches = difflib.get_close_matches(word, known, n=1, cutoff=0.5)

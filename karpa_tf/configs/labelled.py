@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from karpa_tf.configs.errors import UserError
-from karpa_tf.configs.run import RunConfig, require_not_negative, require_positive, require_share
+from karpa_tf.configs.run import RunConfig, require_not_negative, require_share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +29,8 @@ class LabelledConfig(RunConfig):
     early_stopping: int = 0
     """Stop after so many epochs without a better validation loss, and take the best epoch's weights; 0 never stops."""
 
-    log_every: int = 20
-    """Steps between two rows of metrics.csv."""
-
     def __post_init__(self):
         super().__post_init__()
-        require_positive("log_every", self.log_every)
         for field in ("test_share", "validation_share", "label_smoothing"):
             require_share(field, getattr(self, field))
         require_not_negative("early_stopping", self.early_stopping)

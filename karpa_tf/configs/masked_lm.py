@@ -6,7 +6,7 @@ from typing import Literal
 from karpa_tf.configs.bert import BERTConfig
 from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.optimizer import OptimizerConfig
-from karpa_tf.configs.run import RunConfig, require_positive, require_share
+from karpa_tf.configs.run import RunConfig, require_share
 
 SMALLEST_VOCABULARY = 6
 """The five special tokens, and one."""
@@ -60,9 +60,6 @@ class MaskedLMConfig(RunConfig):
     nsp: bool = False
     """Learn too whether the second half of a row follows the first (next-sentence prediction), as BERT did."""
 
-    log_every: int = 20
-    """Steps between two rows of metrics.csv."""
-
     optimization: OptimizerConfig = OptimizerConfig(
         optimizer="adamw", weight_decay=0.01, schedule="one_cycle", warmup_share=0.1, clip_norm=1.0
     )
@@ -73,7 +70,6 @@ class MaskedLMConfig(RunConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        require_positive("log_every", self.log_every)
         require_share("held_out_share", self.held_out_share)
         if not 0 < self.mask_rate < 1:
             raise UserError(f"--mask-rate must be above 0 and below 1; received {self.mask_rate}.")

@@ -8,6 +8,9 @@ from karpa_tf.configs.errors import UserError
 NOT_REPEATED = ("run", "resume", "dry_run", "verbose")
 """Fields that say where and how loudly, not what: left out of `config.yaml`, so that it repeats the run."""
 
+MAY_CHANGE = ("cache_dir", "strategy", "jit", "save_steps", "save_minutes", "keep")
+"""Fields in which two starts of one run may differ: they say on what it runs and what is kept, not what is learned."""
+
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
@@ -43,6 +46,18 @@ class RunConfig:
     resume: Literal["auto", "never"] = "auto"
     """What to do with a run folder that exists: continue it, or move it aside and begin anew."""
 
+    save_minutes: float = 5.0
+    """Minutes between two checkpoints within an epoch; 0 saves none by the clock. Each epoch ends with one."""
+
+    save_steps: int = 0
+    """Steps between two checkpoints; 0 saves none by their number."""
+
+    keep: int = 3
+    """Newest checkpoints to keep; the best epoch's weights are kept besides."""
+
+    log_every: int = 20
+    """Steps between two rows of metrics.csv."""
+
     export_dir: str = "saved_models"
     """The SavedModel is written to <export-dir>/<name>/<version>."""
 
@@ -65,8 +80,10 @@ class RunConfig:
     """Show TensorFlow's own messages."""
 
     def __post_init__(self):
-        for field in ("epochs", "batch_size", "learning_rate"):
+        for field in ("epochs", "batch_size", "learning_rate", "keep", "log_every"):
             require_positive(field, getattr(self, field))
+        for field in ("save_minutes", "save_steps"):
+            require_not_negative(field, getattr(self, field))
         if not 0 <= self.seed < 2**31:
             raise UserError(f"--seed must be from 0 to 2147483647; received {self.seed}.")
         if not self.name or any(character in self.name for character in "/\\\0") or self.name.startswith("."):

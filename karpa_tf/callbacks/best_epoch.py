@@ -1,23 +1,23 @@
-"""Ends a run that gets no better, and keeps its best weights."""
+"""Keeps the best epoch's weights, and ends a run that gets no better."""
 
 import json
 
 import keras
 
-from karpa_tf.files import write_text
+from karpa_tf.files import digest, replace, write_text
 
 
-class EarlyStopping(keras.callbacks.Callback):
-    """Stops after so many epochs without a lower validation loss; the best epoch's weights are on disk.
+class BestEpoch(keras.callbacks.Callback):
+    """Keeps the weights of the epoch with the lowest validation loss, and stops after so many epochs without a lower.
 
     What was best, and when, is read from disk after an interruption (Keras' own forgets it).
 
     Args:
         directory: the run's `checkpoints` folder; gets `best.weights.h5` and `best.json`.
-        patience: epochs.
+        patience: epochs; 0 never stops.
     """
 
-    def __init__(self, directory, patience):
+    def __init__(self, directory, patience=0):
         super().__init__()
         self.weights, self.record = directory / "best.weights.h5", directory / "best.json"
         self.patience = patience
@@ -27,15 +27,15 @@ class EarlyStopping(keras.callbacks.Callback):
 
     def is_over(self, epochs):
         """Returns whether a run of so many epochs has been stopped."""
-        return epochs > 0 and epochs - self.best["epoch"] >= self.patience
+        return 0 < self.patience <= epochs - self.best["epoch"]
 
     def on_epoch_end(self, epoch, logs=None):
         done = epoch + 1
         if logs["val_loss"] < self.best["val_loss"]:
-            self.best = {"epoch": done, "val_loss": float(logs["val_loss"])}
             temporary = self.weights.with_name("writing.weights.h5")
             self.model.exported.save_weights(temporary)
-            temporary.rename(self.weights)
+            self.best = {"epoch": done, "val_loss": float(logs["val_loss"]), "sha256": digest(temporary)}
+            replace(temporary, self.weights)
             write_text(self.record, json.dumps(self.best))
         elif self.is_over(done):
             self.model.stop_training = True

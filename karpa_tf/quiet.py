@@ -1,0 +1,24 @@
+"""TensorFlow without its chatter."""
+
+import os
+import sys
+
+
+def hide_tensorflow_messages():
+    """Imports TensorFlow and Keras while nothing that their C++ code says of oneDNN, CUDA or the CPU is shown.
+
+    The environment variable silences what comes after the import, short of fatal errors; what comes during the import
+    (TensorFlow 2.21) knows no switch, so standard error is turned away for as long as that takes.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import keras  # noqa: F401
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
