@@ -9,7 +9,7 @@ median over the rounds of the ratio of their rates, with the smallest and the la
 import statistics
 import time
 
-from karpa_tf import cli, quiet
+from karpa_tf import quiet
 
 ROUNDS = 7
 STEPS = 30
