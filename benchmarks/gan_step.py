@@ -63,6 +63,7 @@ def two_pass(gan):
     import tensorflow as tf
 
     from karpa_tf import losses, strategy
+    from karpa_tf.trainers.updates import move_average
 
     class TwoPassGAN(gan):
         """Trains D on real and fake images first, then G against the new D."""
@@ -82,7 +83,7 @@ def two_pass(gan):
                 g_loss = strategy.mean_over_replicas(losses.non_saturating_loss(logits))
             variables = self.generator.trainable_variables
             self.generator_optimizer.apply(tape.gradient(g_loss, variables), variables)
-            self._move_averages()
+            move_average(self.exported, self.generator, self.ema, self.generator_optimizer)
             return self._report(
                 {
                     "g_loss": losses.non_saturating_loss(logits),
