@@ -37,6 +37,7 @@ def run(config):
         runs,
         strategy,
         text_classifier_runs,
+        workers,
     )
     from karpa_tf.callbacks.input_watch import InputWatch
     from karpa_tf.callbacks.thaw import Thaw
@@ -101,7 +102,8 @@ def run(config):
 
     # Fit
     run = runs.open_run(config, "finetune_text")
-    vocabulary.save(run.path / masked_lm_runs.VOCABULARY_FILE)
+    if run.writes:
+        vocabulary.save(run.path / masked_lm_runs.VOCABULARY_FILE)
     record = {name: {"count": len(part), "fingerprint": part.fingerprint} for name, part in splits.items()}
     run.record(data={"classes": list(classes), "splits": record}, device=strategy.describe(devices))
     place = checkpoints.restore_latest(trainer, run, warn)
@@ -128,6 +130,9 @@ def run(config):
         unit="texts",
     )
     watch.report(run)
+    if not run.writes:
+        workers.wait_for_all()
+        return run
 
     # Evaluate
     plots.save_curves(run.curves_file, run.read_metrics(), CURVES)
@@ -146,6 +151,7 @@ def run(config):
     base = Path(config.export_dir, config.name)
     saved_model = runs.exported_once(run, lambda: export_text_classifier(best, vocabulary, length, classes, base))
     print(f"Curves      {run.curves_file}\nSavedModel  {saved_model}")
+    workers.wait_for_all()
     return run
 
 

@@ -23,7 +23,7 @@ def run(config):
     """Trains, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
     import numpy as np
 
-    from karpa_tf import checkpoints, classifier_runs, files, fitting, optimizers, plots, runs, strategy
+    from karpa_tf import checkpoints, classifier_runs, files, fitting, optimizers, plots, runs, strategy, workers
     from karpa_tf.callbacks.input_watch import InputWatch
     from karpa_tf.callbacks.thaw import Thaw
     from karpa_tf.callbacks.watch import warn
@@ -35,6 +35,7 @@ def run(config):
     from karpa_tf.evaluation import save_picture_report, scores
     from karpa_tf.export.classifier import export_classifier
     from karpa_tf.models import classifiers
+    from karpa_tf.models.batch_norm import synchronized
     from karpa_tf.trainers.classifier import Classifier
 
     # Data
@@ -72,6 +73,8 @@ def run(config):
     shape = (config.side, config.side, config.channels)
     with devices.scope():
         model = classifiers.make_classifier(config.model, shape, len(splits.classes))
+        if config.sync_batch_norm:
+            model = synchronized(model)
         if config.transfer.init:
             classifier_runs.start_from_init(model, config)
         else:
@@ -121,6 +124,9 @@ def run(config):
         config.early_stopping,
     )
     watch.report(run)
+    if not run.writes:
+        workers.wait_for_all()
+        return run
 
     # Evaluate
     plots.save_curves(run.curves_file, run.read_metrics(), CURVES)
@@ -135,6 +141,7 @@ def run(config):
     export = functools.partial(export_classifier, best, splits.classes, Path(config.export_dir, config.name))
     saved_model = runs.exported_once(run, export)
     print(f"Curves      {run.curves_file}\nSavedModel  {saved_model}")
+    workers.wait_for_all()
     return run
 
 

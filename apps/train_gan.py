@@ -39,6 +39,9 @@ class Config(RunConfig):
     ema: float = 0.999
     """Decay of the average of the generator's weights that is sampled and exported; 0 keeps none."""
 
+    sync_batch_norm: bool = False
+    """Normalise with the statistics of the whole batch where several devices share it, not of each one's share."""
+
     model: dcgan.DCGANConfig = dcgan.DIGITS
     """Shape of both networks."""
 
@@ -80,7 +83,7 @@ def run(config):
     import keras
     import tensorflow as tf
 
-    from karpa_tf import checkpoints, files, fitting, plots, runs, strategy
+    from karpa_tf import checkpoints, files, fitting, plots, runs, strategy, workers
     from karpa_tf.callbacks.sample_sheets import SampleSheets, diversity
     from karpa_tf.callbacks.watch import DiscriminatorWatch, warn
     from karpa_tf.data.batches import noise_batches
@@ -88,6 +91,7 @@ def run(config):
     from karpa_tf.data.pictures import Preparation
     from karpa_tf.export.generator import export_generator
     from karpa_tf.models import dcgan as networks
+    from karpa_tf.models.batch_norm import synchronized
     from karpa_tf.models.sampling import noise_from_seeds
     from karpa_tf.trainers.gan import GAN
 
@@ -112,7 +116,10 @@ def run(config):
 
     # Model
     with devices.scope():
-        trainer = GAN(networks.make_generator(model), networks.make_discriminator(model), config.ema)
+        players = [networks.make_generator(model), networks.make_discriminator(model)]
+        if config.sync_batch_norm:
+            players = [synchronized(player) for player in players]
+        trainer = GAN(*players, config.ema)
         trainer.compile(
             keras.optimizers.Adam(config.learning_rate, config.beta_1),
             keras.optimizers.Adam(config.discriminator_learning_rate or config.learning_rate, config.beta_1),
@@ -134,22 +141,26 @@ def run(config):
     real_diversity = diversity(image_set.images[:1000])
     fixed_noise = noise_from_seeds(tf.range(64, dtype=tf.int64), model.latent_dim)
     batches = functools.partial(noise_batches, image_set.images, config.batch_size, model.latent_dim, config.seed)
-    callbacks = [SampleSheets(run, fixed_noise, real_diversity), DiscriminatorWatch()]
+    callbacks = [DiscriminatorWatch(), *([SampleSheets(run, fixed_noise, real_diversity)] if run.writes else [])]
     fitting.fit(trainer, batches, run, config, place, steps_per_epoch, callbacks)
 
     # Evaluate
+    batches = noise_batches(image_set.images, config.batch_size, model.latent_dim, config.seed + 1)
+    report = trainer.evaluate(batches, steps=min(steps_per_epoch, 50), verbose=0, return_dict=True)
+    if not run.writes:
+        workers.wait_for_all()
+        return run
+    (run.eval / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     plots.save_curves(run.curves_file, run.read_metrics(), CURVES)
     sheets = sorted(run.samples.glob("epoch-*.png"))
     film = run.samples / "training.gif"
     plots.save_film(film, sheets)
-    batches = noise_batches(image_set.images, config.batch_size, model.latent_dim, config.seed + 1)
-    report = trainer.evaluate(batches, steps=min(steps_per_epoch, 50), verbose=0, return_dict=True)
-    (run.eval / "report.json").write_text(json.dumps(report, indent=2) + "\n")
 
     # Export
     export = functools.partial(export_generator, trainer.exported, Path(config.export_dir, config.name))
     saved_model = runs.exported_once(run, export)
     print(f"Samples     {sheets[-1]}\nFilm        {film}\nCurves      {run.curves_file}\nSavedModel  {saved_model}")
+    workers.wait_for_all()
     return run
 
 

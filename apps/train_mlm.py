@@ -60,7 +60,18 @@ def run(config):
     import functools
     import math
 
-    from karpa_tf import checkpoints, files, fitting, language_report, masked_lm_runs, optimizers, plots, runs, strategy
+    from karpa_tf import (
+        checkpoints,
+        files,
+        fitting,
+        language_report,
+        masked_lm_runs,
+        optimizers,
+        plots,
+        runs,
+        strategy,
+        workers,
+    )
     from karpa_tf.callbacks.input_watch import InputWatch
     from karpa_tf.callbacks.perplexity import Perplexity
     from karpa_tf.callbacks.watch import warn
@@ -117,7 +128,8 @@ def run(config):
 
     # Fit
     run = runs.open_run(config, "train_mlm")
-    text.vocabulary.save(run.path / masked_lm_runs.VOCABULARY_FILE)
+    if run.writes:
+        text.vocabulary.save(run.path / masked_lm_runs.VOCABULARY_FILE)
     run.record(data=text.record(), device=strategy.describe(devices))
     place = checkpoints.restore_latest(trainer, run, warn)
     runs.announce(run, "train_mlm", place.step, steps_per_epoch)
@@ -136,6 +148,9 @@ def run(config):
         unit="tokens",
     )
     watch.report(run)
+    if not run.writes:
+        workers.wait_for_all()
+        return run
 
     # Evaluate
     rows = run.read_metrics()
@@ -156,6 +171,7 @@ def run(config):
     base = Path(config.export_dir, config.name)
     saved_model = runs.exported_once(run, lambda: export_masked_lm(best, text.vocabulary, length, base))
     print(f"Curves      {run.curves_file}\nSavedModel  {saved_model}")
+    workers.wait_for_all()
     return run
 
 

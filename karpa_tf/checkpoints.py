@@ -12,10 +12,12 @@ import time
 import keras
 import numpy as np
 
+from karpa_tf import workers
 from karpa_tf.configs.errors import Stopped, UserError, diverged, first_line
 from karpa_tf.files import digest, published_folder
 
 CHECKSUMS = "checksums.json"
+SAVE, STOP = 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,25 +62,28 @@ class Checkpoint(keras.callbacks.Callback):
         is_last = self.step % self.steps_per_epoch == 0
         if is_last:
             self.metrics = self._metrics()  # validation uses the same
-        if self.stop.received:
+        asked = self._asked()
+        if asked == STOP:
             self._save(closed=not is_last)
             self._end()
-        if not is_last and self._is_due():
+        if asked == SAVE and not is_last:
             self._save()
 
     def on_test_batch_end(self, batch, logs=None):
-        if self.stop.received:
+        if self._asked() == STOP:
             self._save(closed=False, metrics=self.metrics)
             self._end()
 
     def on_epoch_end(self, epoch, logs=None):
         self._save(metrics=())
-        if self.stop.received:
+        if self._asked() == STOP:
             self._end()
 
-    def _is_due(self):
+    def _asked(self):
+        """Returns what one of the workers, at least, has been asked for: nothing (0), to save, or to stop."""
         steps, seconds = self.config.save_steps, 60 * self.config.save_minutes
-        return (steps and self.step % steps == 0) or (seconds and time.monotonic() - self.saved_at >= seconds)
+        is_due = (steps and self.step % steps == 0) or (seconds and time.monotonic() - self.saved_at >= seconds)
+        return workers.largest(STOP if self.stop.received else SAVE if is_due else 0)
 
     def _metrics(self):
         return [variable.numpy() for variable in self.model.metrics_variables]
@@ -86,16 +91,17 @@ class Checkpoint(keras.callbacks.Callback):
     def _save(self, closed=True, metrics=None):
         remembered = {type(callback).__name__: callback.get_state() for callback in self.remembering}
         place = Place(self.step, closed, self._metrics() if metrics is None else metrics, remembered)
-        self.saved = save(self.model, self.run, place, self.steps_per_epoch)
-        for old in list_checkpoints(self.run.checkpoints)[: -self.config.keep]:
-            shutil.rmtree(old)
+        if self.run.writes:
+            save(self.model, self.run, place, self.steps_per_epoch)
+            for old in list_checkpoints(self.run.checkpoints)[: -self.config.keep]:
+                shutil.rmtree(old)
         self.saved_at = time.monotonic()
 
     def _end(self):
-        raise Stopped(
-            f"Stopped by {self.stop.received} after step {self.step}. Nothing is lost: the same command goes on from "
-            f"{self.saved}."
-        )
+        what = f"Stopped by {self.stop.received or 'a signal to another worker'} after step {self.step}."
+        if self.run.writes:
+            what += f" Nothing is lost: the same command goes on from {latest(self.run)}."
+        raise Stopped(what)
 
 
 def save(trainer, run, place, steps_per_epoch):
@@ -148,7 +154,7 @@ def restore(trainer, path):
 def restore_latest(trainer, run, warn):
     """Brings a compiled trainer to the newest whole checkpoint of a `Run`, if it has any, and returns the `Place`.
 
-    Damaged ones, and those of another run, are named and set aside.
+    Damaged ones, and those of another run, are named and set aside. Of several workers the chief alone reads.
 
     Args:
         trainer: as for `save`.
@@ -158,6 +164,16 @@ def restore_latest(trainer, run, warn):
     Raises:
         UserError: there are checkpoints, and all of them are damaged.
     """
+    place = _restore_latest(trainer, run, warn) if run.writes else None
+    workers.spread_from_chief(_variables(trainer))
+    if place:
+        values = [np.asarray(value) for value in place.metrics]
+        plain = dataclasses.asdict(place) | {"metrics": [(value.dtype.name, value.tolist()) for value in values]}
+    plain = workers.from_chief(plain if place else None)
+    return Place(**(plain | {"metrics": [np.array(value, kind) for kind, value in plain["metrics"]]}))
+
+
+def _restore_latest(trainer, run, warn):
     checkpoints = list_checkpoints(run.checkpoints)
     for path in reversed(checkpoints):
         problem = damage(path, run)
@@ -233,6 +249,12 @@ def _require_room(folder, trainer):
 def _arrays(path):
     with np.load(path) as arrays:
         return list(arrays.values())
+
+
+def _variables(trainer):
+    """Returns what a checkpoint holds: weights, random states, and what the optimizers know."""
+    states = [variable for optimizer in trainer.optimizers for variable in optimizer.variables]
+    return [*trainer.weights, *_random_states(trainer), *states]
 
 
 def _random_states(trainer):

@@ -11,7 +11,7 @@ from pathlib import Path
 import tyro
 import yaml
 
-from karpa_tf import quiet, signals
+from karpa_tf import cluster, quiet, signals
 from karpa_tf.configs.errors import STOPPED, Stopped, UserError, nearest
 from karpa_tf.configs.run import flag
 
@@ -54,6 +54,8 @@ def parse(presets, doc, implied=None, args=None, words=None):
     if words:
         rest = _gathered(rest, config, words)
     config = _from_flags(config, _long(rest), doc, presets)
+    if not cluster.is_chief():
+        sys.stdout = open(os.devnull, "w")  # the chief says it
     if not getattr(config, "verbose", False):
         quiet.hide_tensorflow_messages()
     return config
@@ -69,10 +71,10 @@ def errors():
         with signals.raised():
             yield
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{cluster.mark()}error: {error}", file=sys.stderr)
         sys.exit(2)
     except Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        print(f"{cluster.mark()}{stopped}", file=sys.stderr)
         sys.exit(STOPPED)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)

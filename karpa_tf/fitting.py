@@ -2,7 +2,7 @@
 
 import keras
 
-from karpa_tf import checkpoints
+from karpa_tf import checkpoints, workers
 from karpa_tf.callbacks.best_epoch import BestEpoch
 from karpa_tf.callbacks.metrics_log import MetricsLog
 from karpa_tf.callbacks.progress import Progress
@@ -25,7 +25,8 @@ def fit(
 ):
     """Trains a trainer to the end of a run, with its logs, checkpoints and progress.
 
-    What is trained does not depend on how often the run was stopped, nor where.
+    What is trained does not depend on how often the run was stopped, nor where. Of several workers all do the same, but
+    only the chief writes.
 
     Args:
         trainer: a compiled trainer, which stands at `place`.
@@ -43,15 +44,16 @@ def fit(
 
     Raises:
         Stopped: SIGTERM, SIGINT or SIGUSR1 came; everything is saved.
-        UserError: a loss or weight is not finite, or the disk is full.
+        UserError: a loss or weight is not finite, the disk is full, or a worker is gone.
     """
     units = units or config.batch_size
     validated = [f"val_{metric.name}" for metric in trainer.metrics] if validation is not None else []
     validated += [name for callback in callbacks for name in getattr(callback, "adds", ())]
     log = MetricsLog(run, units, config.log_every, place.step, validated, unit)
     log.set_state(place.callbacks.get("MetricsLog"))
-    best = BestEpoch(run.checkpoints, patience) if validation is not None else None
-    with StopSignals() as stop, Progress(units, unit, place.step) as progress:
+    best = BestEpoch(run, patience) if validation is not None else None
+    progress = Progress(units, unit, place.step)
+    with StopSignals() as stop, progress, workers.lost_workers_named():
         everything = _OneFit(
             [
                 _RestoreMetrics(place),

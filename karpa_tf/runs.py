@@ -16,6 +16,7 @@ from pathlib import Path
 
 import yaml
 
+from karpa_tf import cluster
 from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.run import MAY_CHANGE, NOT_REPEATED
 from karpa_tf.files import write_text
@@ -28,10 +29,15 @@ PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-datasets", "numpy", 
 
 
 class Run:
-    """Paths in a run folder, and the files that people read."""
+    """Paths in a run folder, and the files that people read.
 
-    def __init__(self, path):
-        self.path = Path(path)
+    Args:
+        path: the folder.
+        writes: False for a worker whose chief does; `record` then does nothing.
+    """
+
+    def __init__(self, path, writes=True):
+        self.path, self.writes = Path(path), writes
         self.config_file = self.path / "config.yaml"
         self.record_file = self.path / "run.json"
         self.metrics_file = self.path / "metrics.csv"
@@ -43,8 +49,8 @@ class Run:
 
     def record(self, **facts):
         """Adds facts to `run.json`."""
-        known = self.facts()
-        write_text(self.record_file, json.dumps(known | facts, indent=2) + "\n")
+        if self.writes:
+            write_text(self.record_file, json.dumps(self.facts() | facts, indent=2) + "\n")
 
     def facts(self):
         """Returns what `run.json` holds."""
@@ -69,7 +75,7 @@ def planned_folder(config, app):
 
 
 def open_run(config, app):
-    """Returns the `Run` of a config: a new folder, or the one that holds the same run already.
+    """Returns the `Run` of a config: a new folder, or the one that holds the same run already; the chief alone writes.
 
     Args:
         config: the resolved config of the app, a frozen dataclass.
@@ -81,7 +87,9 @@ def open_run(config, app):
         UserError: the folder cannot be written, holds something else, or a run of another config, or another process is
             at work in it.
     """
-    run = Run(planned_folder(config, app))
+    run = Run(planned_folder(config, app), cluster.is_chief())
+    if not run.writes:
+        return run
     text = config_text(config)
     try:
         if run.config_file.exists():

@@ -6,16 +6,36 @@ import os
 import keras
 import tensorflow as tf
 
-from karpa_tf.configs.errors import UserError
+from karpa_tf import cluster
+from karpa_tf.configs.errors import UserError, first_line
 
 
 def choose(name):
-    """Returns the `tf.distribute` strategy called `name`.
+    """Returns the `tf.distribute` strategy called `name`; to be called before anything else asks for the devices.
 
     Args:
-        name: "auto" for every GPU of this machine, or its CPU; "none" for one device; "mirrored" for all GPUs or,
-            without a GPU, all logical CPUs.
+        name: "auto" for all workers, if TF_CONFIG or Slurm names several (`cluster.current`), or else for every GPU of
+            this machine, or its CPU; "none" for one device; "mirrored" for all GPUs or, without a GPU, all logical
+            CPUs; "multiworker" for all workers; "tpu" for the TPU that TensorFlow finds, which nobody has tried here.
+
+    Raises:
+        UserError: there are no such devices, or the workers do not find together.
     """
+    workers = cluster.current()
+    if name == "multiworker" and not workers:
+        raise UserError(
+            "--strategy multiworker needs several workers, which TF_CONFIG or Slurm's srun names; found neither. On "
+            "one machine `python -m karpa_tf.launch --workers 2 -- python -m apps...` starts them."
+        )
+    if workers:
+        if name not in ("auto", "multiworker"):
+            raise UserError(
+                f"--strategy {name} trains in one process, but {workers.source} names {len(workers.addresses)} "
+                "workers; choose --strategy multiworker, or start one process."
+            )
+        return _multiworker(workers)
+    if name == "tpu":
+        return _tpu()
     gpus = tf.config.list_logical_devices("GPU")
     if name == "mirrored":
         devices = gpus or tf.config.list_logical_devices("CPU")
@@ -23,6 +43,37 @@ def choose(name):
     if name == "auto" and len(gpus) > 1:
         return _mirrored(tuple(device.name for device in gpus))
     return tf.distribute.get_strategy()
+
+
+@functools.cache
+def _multiworker(workers):
+    own = workers.addresses[workers.index]
+    print(f"Worker {workers.index} of {len(workers.addresses)} ({own}) waits for the others", flush=True)
+    resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
+        tf.train.ClusterSpec({"worker": workers.addresses}),
+        task_type="worker",
+        task_id=workers.index,
+        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
+        rpc_layer="grpc",
+    )
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy(resolver)
+    except tf.errors.UnknownError as error:
+        if "gRPC server" not in str(error):
+            raise
+        raise UserError(
+            f"Worker {workers.index} cannot listen on {own}: the port is taken, or not one that this user may open; "
+            "name another."
+        ) from error
+
+
+@functools.cache
+def _tpu():
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu="local")
+    except (ValueError, tf.errors.OpError) as error:
+        raise UserError(f"--strategy tpu finds no TPU on this machine: {first_line(error)}") from error
+    return tf.distribute.TPUStrategy(resolver)
 
 
 @functools.cache
@@ -37,7 +88,13 @@ def jit_compile(name, strategy):
     """Returns whether to compile the step with XLA for `--jit NAME`; "auto" means on a single GPU.
 
     On a CPU XLA makes convolutional networks slower; under several replicas Keras leaves it off too.
+
+    Raises:
+        UserError: TensorFlow 2.21 cannot do it, as for several workers without GPUs.
     """
+    workers = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+    if name == "on" and workers and not tf.config.list_physical_devices("GPU"):
+        raise UserError("--jit on compiles no sums over several workers on CPUs; leave it out, or give --jit off.")
     if name == "auto":
         return strategy.num_replicas_in_sync == 1 and bool(tf.config.list_logical_devices("GPU"))
     return name == "on"
@@ -52,12 +109,15 @@ def set_up(config):
 
 
 def describe(strategy):
-    """Returns the devices in words: "2 x CPU" or "1 x NVIDIA H100"."""
+    """Returns the devices in words: "1 x NVIDIA H100" or "2 workers of 1 x CPU (4 cores)"."""
     gpus = tf.config.list_physical_devices("GPU")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    kind = f"CPU ({cores} cores)"
     if gpus:
         kind = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
-        return f"{strategy.num_replicas_in_sync} x {kind}"
-    return f"{strategy.num_replicas_in_sync} x CPU ({os.cpu_count()} cores)"
+    workers = cluster.worker_count() if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) else 1
+    devices = f"{strategy.num_replicas_in_sync // workers} x {kind}"
+    return f"{workers} workers of {devices}" if workers > 1 else devices
 
 
 def require_divisible(batch_size, strategy, accumulate=1):
@@ -82,9 +142,7 @@ def mean_over_replicas(values):
 
 def count_over_replicas(count):
     """Returns the sum of `count`, a scalar, over the replicas, as float32."""
-    context = tf.distribute.get_replica_context()
-    count = tf.cast(count, tf.float32)
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, count) if context.num_replicas_in_sync > 1 else count
+    return _over_replicas("SUM", [tf.cast(count, tf.float32)])[0]
 
 
 def clipped(gradients, norm):
@@ -96,11 +154,7 @@ def clipped(gradients, norm):
         gradients: list of tensors, a share each.
         norm: the longest that the sum may be, over all tensors together (Pascanu et al. 2012, algorithm 1).
     """
-    context = tf.distribute.get_replica_context()
-    sums = gradients
-    if context.num_replicas_in_sync > 1:
-        sums = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-    factor = norm / tf.maximum(tf.linalg.global_norm(sums), norm)
+    factor = norm / tf.maximum(tf.linalg.global_norm(_over_replicas("SUM", gradients)), norm)
     return [gradient * tf.cast(factor, gradient.dtype) for gradient in gradients]
 
 
@@ -110,13 +164,22 @@ def synchronize(variables):
     Keras 3.15's BatchNormalization keeps moving statistics per replica; what is saved would be those of the first,
     which has seen a share of the data only.
     """
-    context = tf.distribute.get_replica_context()
     variables = [variable for variable in variables if tf.as_dtype(variable.dtype).is_floating]
-    if context.num_replicas_in_sync == 1 or not variables:
+    if tf.distribute.get_replica_context().num_replicas_in_sync == 1 or not variables:
         return
-    means = context.all_reduce(tf.distribute.ReduceOp.MEAN, [tf.convert_to_tensor(v.value) for v in variables])
+    means = _over_replicas("MEAN", [variable.value for variable in variables])
     for variable, mean in zip(variables, means, strict=True):
         variable.assign(mean)
+
+
+def _over_replicas(operation, tensors):
+    """Returns the sums or means of a list of tensors over the replicas, on each."""
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return tensors
+    # Where each of several workers has one device, TensorFlow 2.21 asks every tensor for its device, which one that is
+    # read of a variable does not know, and a copy does.
+    return context.all_reduce(operation, [tf.identity(tensor) for tensor in tensors])
 
 
 def update_averages(averages, variables, decay):

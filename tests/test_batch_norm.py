@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from karpa_tf.models.batch_norm import BatchNormalization
+from karpa_tf.models.batch_norm import BatchNormalization, synchronized
 
 
 def both(shape=(5, 4, 3, 6), **kwargs):
@@ -63,3 +63,29 @@ def test_a_model_with_it_is_saved_and_loaded(tmp_path):
     model.save(tmp_path / "model.keras")
     x = np.ones((2, 4, 4, 2), np.float32)
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(x), model(x))
+
+
+def test_synchronized_replicas_normalise_with_the_statistics_of_the_whole_batch(two_replicas):
+    rng = np.random.default_rng(0)
+    # The halves of the batch are unlike each other.
+    x = (rng.normal(size=(8, 4, 4, 2)) + np.arange(8).reshape(8, 1, 1, 1)).astype(np.float32)
+    halves = tf.split(x, 2)
+
+    def make():
+        images = keras.Input((4, 4, 2))
+        y = keras.layers.BatchNormalization(momentum=0.5, name="theirs")(BatchNormalization(momentum=0.5)(images))
+        return keras.Model(images, y)
+
+    alone = make()
+    expected = alone(x, training=True).numpy()
+    with two_replicas.scope():
+        model = synchronized(make())
+    assert [layer.name for layer in model.layers][-1] == "theirs"
+    data = two_replicas.experimental_distribute_values_from_function(
+        lambda context: halves[context.replica_id_in_sync_group]
+    )
+    step = tf.function(lambda images: model(images, training=True))
+    outputs = two_replicas.experimental_local_results(two_replicas.run(step, args=(data,)))
+    np.testing.assert_allclose(np.concatenate(outputs), expected, atol=1e-5)
+    for ours, theirs in zip(model.weights, alone.weights, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-5)

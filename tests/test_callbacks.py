@@ -285,7 +285,7 @@ def test_a_run_says_whether_it_waits_for_its_data(pictures, two_replicas, replic
     assert watch.share > 0.7 if bound_by == "data" else watch.share < 0.1
 
 
-def test_the_best_epoch_is_kept_on_disk_and_remembered(tmp_path, pictures):
+def test_the_best_epoch_is_kept_on_disk_and_remembered(run, pictures):
     trainer = test_classifier.make_trainer()
     losses = [3.0, 2.0, 2.5, 2.2]
 
@@ -300,11 +300,11 @@ def test_the_best_epoch_is_kept_on_disk_and_remembered(tmp_path, pictures):
             stopped.append(trainer.stop_training)
         return stopped
 
-    assert watch(BestEpoch(tmp_path, patience=2), range(3)) == [False, False, False]
-    again = BestEpoch(tmp_path, patience=2)
+    assert watch(BestEpoch(run, patience=2), range(3)) == [False, False, False]
+    again = BestEpoch(run, patience=2)
     assert (again.best["epoch"], again.best["val_loss"]) == (2, 2.0) and not again.is_over(3) and again.is_over(4)
     assert watch(again, range(3, 4)) == [True]
-    trainer.exported.load_weights(tmp_path / "best.weights.h5")
+    trainer.exported.load_weights(run.checkpoints / "best.weights.h5")
     assert (trainer.exported.trainable_variables[0].numpy() == 1).all()
 
 

@@ -9,7 +9,6 @@ import shlex
 import subprocess
 import sys
 import tomllib
-import typing
 from pathlib import Path
 
 import pytest
@@ -48,9 +47,6 @@ def parsed(words):
     """Returns the config that a program's own parser makes of `apps.NAME ...`."""
     program, *rest = words
     app = importlib.import_module(program)
-    # Until the flag knows training on several machines.
-    if "multiworker" not in typing.get_args(typing.get_type_hints(RunConfig)["strategy"]):
-        rest = [word.replace("multiworker", "auto") for word in rest]
     presets = app.PRESETS if hasattr(app, "PRESETS") else app.Config()
     return cli.parse(presets, app.__doc__, args=rest)
 

@@ -10,9 +10,9 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS = (
     ("configs",),
-    ("files", "signals", "quiet"),
-    ("strategy", "keras_compat", "text", "runs", "cli"),
-    ("data", "models", "losses", "metrics", "optimizers", "plots"),
+    ("files", "signals", "quiet", "cluster"),
+    ("strategy", "keras_compat", "text", "runs", "cli", "launch"),
+    ("data", "models", "losses", "metrics", "optimizers", "plots", "workers"),
     ("trainers", "callbacks", "checkpoints", "export", "evaluation", "language_report", "serving"),
     ("classifier_runs", "masked_lm_runs", "fitting"),
     ("text_classifier_runs",),

@@ -12,6 +12,20 @@ def test_mirrored_takes_all_devices_and_is_one_and_the_same():
     assert strategy.choose("mirrored") is first
 
 
+def test_several_workers_need_a_cluster_and_a_cluster_needs_several_workers(monkeypatch):
+    with pytest.raises(UserError, match="--strategy multiworker needs several workers"):
+        strategy.choose("multiworker")
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}')
+    for name in ("none", "mirrored", "tpu"):
+        with pytest.raises(UserError, match=f"--strategy {name} trains in one process, but TF_CONFIG names 2 workers"):
+            strategy.choose(name)
+
+
+def test_a_tpu_that_is_not_there_is_missed():
+    with pytest.raises(UserError, match="--strategy tpu finds no TPU on this machine: "):
+        strategy.choose("tpu")
+
+
 def test_without_gpus_auto_and_none_take_one_device():
     assert strategy.choose("auto").num_replicas_in_sync == 1
     assert strategy.choose("none").num_replicas_in_sync == 1

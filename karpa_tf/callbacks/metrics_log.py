@@ -15,7 +15,7 @@ class MetricsLog(keras.callbacks.Callback):
     """Writes the means over every few steps to `metrics.csv` and TensorBoard, under the metrics' own names.
 
     Args:
-        run: a `Run`.
+        run: a `Run`; where it is not ours to write in, only the sums are followed, which workers make together.
         batch_size: units in a step, for `images_per_second`.
         every: steps between two rows; the last step of an epoch always ends one.
         first_step: steps made before this start; later rows of an interrupted run are dropped.
@@ -30,15 +30,18 @@ class MetricsLog(keras.callbacks.Callback):
         self.window, self.last_row, self.sums = MetricWindows(), None, None
 
     def on_train_begin(self, logs=None):
+        if not self.run.writes:
+            return
         self.writer = tf.summary.create_file_writer(str(self.run.tensorboard))
         self._drop_later_rows()
         self.file = open(self.run.metrics_file, "a", newline="")
 
     def get_state(self):
         """Returns what the next row depends on, and sees to it that the rows so far are on the disk."""
-        self.file.flush()
-        os.fsync(self.file.fileno())
-        self.writer.flush()
+        if self.run.writes:
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            self.writer.flush()
         return {"sums": self.window.known, "last_row": self.last_row}
 
     def set_state(self, state):
@@ -70,12 +73,11 @@ class MetricsLog(keras.callbacks.Callback):
         self._write_row(self.last_row | {name: logs[name] for name in self.validation})
         self.sums = self.last_row = None
         self.window.start_epoch()
-        self.file.flush()
-        self.writer.flush()
 
     def on_train_end(self, logs=None):
-        self.file.close()
-        self.writer.close()
+        if self.run.writes:
+            self.file.close()
+            self.writer.close()
 
     def _drop_later_rows(self):
         if not self.run.metrics_file.exists():
@@ -87,6 +89,8 @@ class MetricsLog(keras.callbacks.Callback):
         write_text(self.run.metrics_file, "\n".join([header, *kept]) + "\n" if kept else "")
 
     def _write_row(self, row):
+        if not self.run.writes:
+            return
         with self.writer.as_default():
             for name in row.keys() - {"step", "epoch"}:
                 tf.summary.scalar(name, row[name], step=self.step)
@@ -96,3 +100,4 @@ class MetricsLog(keras.callbacks.Callback):
         if not self.file.tell():
             table.writeheader()
         table.writerow({key: f"{value:.6g}" for key, value in row.items() if value is not None})
+        self.file.flush()

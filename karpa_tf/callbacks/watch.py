@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import rich.console
 
+from karpa_tf import cluster
 from karpa_tf.callbacks.window_means import WindowMeans
 from karpa_tf.configs.errors import diverged
 
@@ -61,5 +62,7 @@ class StopIfNotFinite(keras.callbacks.Callback):
 
 
 def warn(message):
-    """Prints a warning to standard error."""
+    """Prints a warning to standard error; of several workers the chief does."""
+    if not cluster.is_chief():
+        return
     rich.console.Console(stderr=True, soft_wrap=True, highlight=False).print(f"warning: {message}", markup=False)

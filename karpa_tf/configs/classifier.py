@@ -36,6 +36,9 @@ class ClassifierConfig(LabelledConfig):
     views: Literal["one", "flip", "flip_shift"] = "one"
     """Views of a picture over which evaluation and export average: itself, its mirror image, or shifted ones too."""
 
+    sync_batch_norm: bool = False
+    """Normalise with the statistics of the whole batch where several devices share it, not of each one's share."""
+
     optimization: OptimizerConfig = OptimizerConfig()
     """How weights move."""
 

@@ -64,8 +64,9 @@ class RunConfig:
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     """Keras' dtype policy."""
 
-    strategy: Literal["auto", "none", "mirrored"] = "auto"
-    """Devices to train on: auto takes every GPU of this machine, none one device, mirrored all there are."""
+    strategy: Literal["auto", "none", "mirrored", "multiworker", "tpu"] = "auto"
+    """Devices to train on: auto takes all workers that TF_CONFIG or Slurm names, or else every GPU of this machine;
+    none one device; mirrored all of this machine; multiworker all workers; tpu is untested."""
 
     jit: Literal["auto", "on", "off"] = "auto"
     """Compile the step with XLA; auto does so on a single GPU."""

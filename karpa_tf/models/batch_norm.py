@@ -12,11 +12,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
     policy, in float32; this one reads and writes the compute dtype and keeps the statistics in float32. Inputs of
     other ranks, and masks, take Keras' own way.
 
-    Every replica normalises with the statistics of its own share of the batch, and moves its own averages.
+    Every replica normalises with the statistics of its own share of the batch, and moves its own averages; with
+    `synchronized`, in Keras' own way, with those of the whole batch.
     """
 
     def call(self, inputs, training=None, mask=None):
-        if len(inputs.shape) != 4 or mask is not None or self.axis not in (-1, 3):
+        if self.synchronized or len(inputs.shape) != 4 or mask is not None or self.axis not in (-1, 3):
             return super().call(inputs, training=training, mask=mask)
         training = bool(training) and self.trainable
         x = tf.cast(inputs, self.compute_dtype)
@@ -41,3 +42,16 @@ class BatchNormalization(keras.layers.BatchNormalization):
         for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             average.assign(average * self.momentum + tf.stop_gradient(value) * (1 - self.momentum))
         return outputs
+
+
+def synchronized(model):
+    """Returns a functional model of the same weights whose batch normalisation sees the batches of all replicas."""
+
+    def copy(layer):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            return type(layer).from_config(layer.get_config() | {"synchronized": True})
+        return type(layer).from_config(layer.get_config())
+
+    shared = keras.models.clone_model(model, clone_function=copy)
+    shared.set_weights(model.get_weights())
+    return shared

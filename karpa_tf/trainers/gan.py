@@ -56,6 +56,11 @@ class GAN(AlreadyBuilt, keras.Model):
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 
     @property
+    def optimizers(self):
+        """Both optimizers."""
+        return [self.generator_optimizer, self.discriminator_optimizer]
+
+    @property
     def metrics(self):
         # `fit` reduces metrics exactly over replicas only if these names are the keys that a step returns.
         return [self.g_loss, self.d_loss_real, self.d_loss_fake, self.d_real, self.d_fake]

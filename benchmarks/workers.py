@@ -1,0 +1,89 @@
+"""What a second worker brings: images a second of one process on one core, and of two workers with a core each.
+
+$ python -m benchmarks.workers
+
+Trains two networks on random images at the same global batch: the tutorial's 28x28 DCGAN (train_gan mnist's) and
+ResNet-20 on 32x32 pictures, in turn with one and two workers, and prints the medians and the spread of the ratios.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from karpa_tf import quiet
+
+ROUNDS = 5
+STEPS = {"dcgan": 60, "resnet20": 60}
+BATCH_SIZE = 64
+ROOT = Path(__file__).parents[1]
+
+
+def main():
+    for name in STEPS:
+        rates = {workers: [] for workers in (1, 2)}
+        for _ in range(ROUNDS):
+            for workers, measured in rates.items():
+                measured.append(_rate(name, workers))
+        ratios = sorted(two / one for one, two in zip(*rates.values(), strict=True))
+        print(
+            f"{name}: {statistics.median(rates[1]):.0f} and {statistics.median(rates[2]):.0f} images/s, "
+            f"{statistics.median(ratios):.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f}), {ROUNDS} rounds"
+        )
+
+
+def _rate(name, workers):
+    command = [sys.executable, "-m", "karpa_tf.launch", "--workers", str(workers), "--threads", "1", "--"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    program = [*command, sys.executable, "-m", "benchmarks.workers", name]
+    said = subprocess.run(program, check=True, capture_output=True, text=True, env=environment).stdout
+    return float(said.rpartition("rate ")[2])
+
+
+def work(name):
+    """Trains one network as a worker; the chief prints the rate."""
+    quiet.hide_tensorflow_messages()
+    import keras
+    import numpy as np
+
+    from karpa_tf import cluster, optimizers, strategy, workers
+    from karpa_tf.configs.dcgan import TUTORIAL_28
+    from karpa_tf.configs.optimizer import OptimizerConfig
+    from karpa_tf.configs.resnet import ResNetConfig
+    from karpa_tf.data.batches import labelled_batches, noise_batches
+    from karpa_tf.data.image_set import ImageSet
+    from karpa_tf.models.classifiers import make_classifier
+    from karpa_tf.models.dcgan import make_discriminator, make_generator
+    from karpa_tf.trainers.classifier import Classifier
+    from karpa_tf.trainers.gan import GAN
+
+    devices, rng = strategy.choose("auto"), np.random.default_rng(0)
+    keras.utils.set_random_seed(0)
+    with devices.scope():
+        if name == "dcgan":
+            trainer = GAN(make_generator(TUTORIAL_28), make_discriminator(TUTORIAL_28))
+            trainer.compile(keras.optimizers.Adam(2e-4, 0.5), keras.optimizers.Adam(2e-4, 0.5))
+            images = rng.integers(0, 256, (512, 28, 28, 1), np.uint8)
+            batches = noise_batches(images, BATCH_SIZE, TUTORIAL_28.latent_dim, seed=0)
+        else:
+            model = make_classifier(ResNetConfig(), (32, 32, 3), 10)
+            trainer = Classifier(model)
+            part = optimizers.Part(model.trainable_variables)
+            trainer.compile(optimizers.make_groups(OptimizerConfig(), 0.1, [part], 1000, 100))
+            images = rng.integers(0, 256, (512, 32, 32, 3), np.uint8)
+            labels = rng.integers(0, 10, 512).astype(np.int32)
+            image_set = ImageSet("random", images, "0", labels=labels, classes=tuple("0123456789"))
+            batches = labelled_batches(image_set, BATCH_SIZE, seed=0)
+    trainer.fit(batches, steps_per_epoch=5, shuffle=False, verbose=0)
+    workers.wait_for_all()
+    start = time.perf_counter()
+    trainer.fit(batches, steps_per_epoch=STEPS[name], shuffle=False, verbose=0)
+    workers.wait_for_all()
+    if cluster.is_chief():
+        print(f"rate {STEPS[name] * BATCH_SIZE / (time.perf_counter() - start):.2f}")
+
+
+if __name__ == "__main__":
+    work(sys.argv[1]) if sys.argv[1:] else main()
