@@ -3,6 +3,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 BIN := .venv/bin
 
+ON_FOUR_REPLICAS := -k "replica or synchron or evaluation" $(addprefix tests/test_,$(addsuffix .py,\
+	gan classifier masked_lm checkpoints batch_norm keras_compat))
+
 .PHONY: demo test test-slow test-reference bench lint clean
 
 demo: .venv/installed
@@ -14,6 +17,7 @@ test: .venv/installed-test
 
 test-slow: .venv/installed-test
 	$(BIN)/python -m pytest -s -m slow
+	KARPA_TEST_REPLICAS=4 $(BIN)/python -m pytest -n 2 --dist loadfile $(ON_FOUR_REPLICAS)
 
 test-reference: .venv/installed-reference
 	$(BIN)/python -m pytest -m '' tests/test_bert_reference.py tests/test_tokenizer.py

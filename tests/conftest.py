@@ -14,7 +14,8 @@ from karpa_tf import strategy
 
 pytest.register_assert_rewrite("programs")
 tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * int(os.environ.get("KARPA_TEST_REPLICAS", 2)),
 )
 
 
@@ -30,6 +31,7 @@ def clean_state(tmp_path, monkeypatch):
 
 @pytest.fixture
 def two_replicas():
+    """Two replicas, or as many as $KARPA_TEST_REPLICAS says."""
     return strategy.choose("mirrored")
 
 

@@ -67,9 +67,9 @@ def test_a_model_with_it_is_saved_and_loaded(tmp_path):
 
 def test_synchronized_replicas_normalise_with_the_statistics_of_the_whole_batch(two_replicas):
     rng = np.random.default_rng(0)
-    # The halves of the batch are unlike each other.
+    # The replicas' shares of the batch are unlike each other.
     x = (rng.normal(size=(8, 4, 4, 2)) + np.arange(8).reshape(8, 1, 1, 1)).astype(np.float32)
-    halves = tf.split(x, 2)
+    shares = tf.split(x, two_replicas.num_replicas_in_sync)
 
     def make():
         images = keras.Input((4, 4, 2))
@@ -82,7 +82,7 @@ def test_synchronized_replicas_normalise_with_the_statistics_of_the_whole_batch(
         model = synchronized(make())
     assert [layer.name for layer in model.layers][-1] == "theirs"
     data = two_replicas.experimental_distribute_values_from_function(
-        lambda context: halves[context.replica_id_in_sync_group]
+        lambda context: shares[context.replica_id_in_sync_group]
     )
     step = tf.function(lambda images: model(images, training=True))
     outputs = two_replicas.experimental_local_results(two_replicas.run(step, args=(data,)))

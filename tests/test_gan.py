@@ -75,8 +75,9 @@ def test_both_replicas_hold_the_same_weights(pictures, two_replicas):
         trainer = dcgan_trainer(config=WITH_EVERYTHING)
     fit(trainer, pictures)
     for weight in trainer.generator.weights + trainer.discriminator.weights + trainer.exported.weights:
-        first, second = two_replicas.experimental_local_results(weight.value)
-        np.testing.assert_array_equal(first, second)
+        first, *others = two_replicas.experimental_local_results(weight.value)
+        for other in others:
+            np.testing.assert_array_equal(first, other)
 
 
 def test_a_step_follows_the_gradients_of_both_games_taken_apart(pictures):
