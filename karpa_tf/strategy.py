@@ -72,7 +72,9 @@ def _tpu():
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect(tpu="local")
     except (ValueError, tf.errors.OpError) as error:
-        raise UserError(f"--strategy tpu finds no TPU on this machine: {first_line(error)}") from error
+        raise UserError(
+            f"--strategy tpu finds no TPU on this machine: {first_line(error).partition('. ')[0]}."
+        ) from error
     return tf.distribute.TPUStrategy(resolver)
 
 
