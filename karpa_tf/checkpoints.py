@@ -2,11 +2,8 @@
 
 import dataclasses
 import json
-import math
-import os
 import re
 import shutil
-import tempfile
 import time
 
 import keras
@@ -14,7 +11,7 @@ import numpy as np
 
 from karpa_tf import workers
 from karpa_tf.configs.errors import Stopped, UserError, diverged, first_line
-from karpa_tf.files import digest, published_folder
+from karpa_tf.files import digest, published_folder, require_room
 
 CHECKSUMS = "checksums.json"
 SAVE, STOP = 1, 2
@@ -124,7 +121,9 @@ def save(trainer, run, place, steps_per_epoch):
         name += f"-epoch-{place.step // steps_per_epoch:05d}"
     try:
         with published_folder(run.checkpoints / name) as folder:
-            _require_room(folder, trainer)
+            # Every weight with two moments, and what HDF5 writes around it: h5py 3.14 takes the process with it where a
+            # disk is full in the midst of a file.
+            require_room(folder, sum(3 * weight.numpy().nbytes + 8192 for weight in trainer.weights) + 2**16)
             trainer.save_weights(folder / "trainer.weights.h5")
             trainer.exported.save_weights(folder / "exported.weights.h5")
             np.savez(folder / "random_states.npz", *[variable.numpy() for variable in _random_states(trainer)])
@@ -170,7 +169,7 @@ def restore_latest(trainer, run, warn):
         values = [np.asarray(value) for value in place.metrics]
         plain = dataclasses.asdict(place) | {"metrics": [(value.dtype.name, value.tolist()) for value in values]}
     plain = workers.from_chief(plain if place else None)
-    return Place(**(plain | {"metrics": [np.array(value, kind) for kind, value in plain["metrics"]]}))
+    return Place(**(plain | {"metrics": tuple(np.array(value, kind) for kind, value in plain["metrics"])}))
 
 
 def _restore_latest(trainer, run, warn):
@@ -232,18 +231,6 @@ def list_checkpoints(directory):
 def latest(run):
     """Returns the newest checkpoint folder of a `Run`, or None."""
     return next(reversed(list_checkpoints(run.checkpoints)), None) if run.checkpoints.is_dir() else None
-
-
-def _require_room(folder, trainer):
-    """Raises `OSError` if a file as large as a checkpoint can get cannot be made: where a disk is full in the midst of
-    it, h5py 3.14 takes the process with it.
-    """
-    if not hasattr(os, "posix_fallocate"):
-        return
-    # Every weight with two moments, and what HDF5 writes around it.
-    size = sum(3 * weight.value.dtype.size * math.prod(weight.shape) + 8192 for weight in trainer.weights) + 2**16
-    with tempfile.TemporaryFile(dir=folder) as file:
-        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def _arrays(path):

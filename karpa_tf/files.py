@@ -39,6 +39,13 @@ def require_writable(directory, flag):
         raise UserError(f"{flag} {directory} cannot be written ({error.strerror}); choose another folder.") from error
 
 
+def require_room(folder, size):
+    """Raises `OSError` if no file of `size` bytes can be made in `folder`, where the system tells beforehand."""
+    if hasattr(os, "posix_fallocate"):
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+
+
 @contextlib.contextmanager
 def published_folder(path, first_free=None):
     """Gives a new folder beside `path` to fill; once filled it is synced and renamed, or removed after an error.

@@ -1,14 +1,13 @@
-"""Programs as a user runs them: in a process, with bad input, and with the plug pulled."""
+"""Programs as a user runs them: in a process, and with bad input."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from karpa_tf import checkpoints, cli
+from karpa_tf import cli
 
 ROOT = Path(__file__).parents[1]
 
@@ -30,34 +29,6 @@ def refusal(capsys, function):
     assert error.startswith("error: ") and error.count("\n") == 1
     assert _made() == before
     return error
-
-
-def interrupted(monkeypatch, function, epoch):
-    """Calls a function that trains, and pulls the plug when `epoch`, counted from 0, begins."""
-
-    class PulledPlug(Exception):
-        pass
-
-    class Interrupted(checkpoints.Checkpoint):
-        def on_epoch_begin(self, begun, logs=None):
-            if begun == epoch:
-                raise PulledPlug
-
-    with monkeypatch.context() as patch, pytest.raises(PulledPlug):
-        patch.setattr(checkpoints, "Checkpoint", Interrupted)
-        function()
-
-
-def assert_same_metrics(one, other):
-    """Holds two `Run`s to the same rows of `metrics.csv`, but for their speed."""
-    rows = [
-        [{name: value for name, value in row.items() if not name.endswith("_per_second")} for row in run.read_metrics()]
-        for run in (one, other)
-    ]
-    assert [row["step"] for row in rows[0]] == [row["step"] for row in rows[1]]
-    for first, second in zip(*rows, strict=True):
-        assert first.keys() == second.keys()
-        np.testing.assert_allclose(list(first.values()), list(second.values()), rtol=1e-3, atol=1e-4)
 
 
 def _made():

@@ -33,6 +33,7 @@ def wait_for(process, sign):
     pytest.fail(process.stderr.read())
 
 
+@pytest.mark.slow
 def test_a_stopped_program_ends_with_its_code_and_the_same_command_goes_on():
     first = start("--epochs", "400")
     wait_for(first, "epoch 10/400")

@@ -15,6 +15,8 @@ import worker_program
 
 from karpa_tf.launch import _free_addresses
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 
 
@@ -98,12 +100,10 @@ def test_the_other_worker_names_worker_0_when_that_is_killed(pair):
     assert_named(0, *pair[2])
 
 
-@pytest.mark.slow
 def test_worker_0_names_the_other_when_that_is_killed(tmp_path):
     assert_named(1, *run_pair(tmp_path, 1, ["classifier"]))
 
 
-@pytest.mark.slow
 def test_a_port_that_is_taken_is_named(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -160,14 +160,6 @@ def test_a_finished_run_is_not_trained_or_exported_again(smoke):
     assert max(path.stat().st_mtime_ns for path in run.checkpoints.rglob("*")) == newest
 
 
-def test_an_interrupted_run_goes_on_to_the_same_weights(monkeypatch):
-    words = ("smoke", "--epochs", "3", "--dropout", "0.3", "--ema", "0.9", "--mixup", "0.2", "--export-dir", "models")
-    whole = train_classifier.run(config_of(*words, "--run", "whole"))
-    broken = config_of(*words, "--run", "broken")
-    programs.interrupted(monkeypatch, lambda: train_classifier.run(broken), epoch=2)
-    programs.assert_same_metrics(whole, train_classifier.run(broken))
-
-
 @pytest.fixture(scope="module")
 def colours(tmp_path_factory):
     """A run on a folder of three colours: (run, folder of the data)."""

@@ -136,20 +136,6 @@ def test_a_finished_run_is_not_trained_or_exported_again(smoke):
     assert [path.name for path in saved_model.parent.iterdir()] == ["1"]
 
 
-def test_an_interrupted_run_goes_on_to_the_same_weights(monkeypatch):
-    config = dataclasses.replace(
-        SMOKE, epochs=3, export_dir="models", model=dataclasses.replace(SMOKE.model, dropout=0.3)
-    )
-    whole = train_gan.run(dataclasses.replace(config, run="whole"))
-    broken = dataclasses.replace(config, run="broken")
-    programs.interrupted(monkeypatch, lambda: train_gan.run(broken), epoch=2)
-    resumed = train_gan.run(broken)
-    programs.assert_same_metrics(whole, resumed)
-    assert sorted(path.name for path in resumed.samples.iterdir()) == sorted(
-        path.name for path in whole.samples.iterdir()
-    )
-
-
 @pytest.mark.slow
 def test_two_replicas_train_the_same_preset():
     run = train_gan.run(dataclasses.replace(SMOKE, strategy="mirrored", run="run", export_dir="models"))
