@@ -43,8 +43,8 @@ def fit(
         unit: what is counted, in the plural.
 
     Raises:
-        Stopped: SIGTERM, SIGINT or SIGUSR1 came; everything is saved.
-        UserError: a loss or weight is not finite, the disk is full, or a worker is gone.
+        Stopped: SIGTERM, SIGINT or SIGUSR1 came, and everything is saved; or another worker is gone.
+        UserError: a loss or weight is not finite, or the disk is full.
     """
     units = units or config.batch_size
     validated = [f"val_{metric.name}" for metric in trainer.metrics] if validation is not None else []

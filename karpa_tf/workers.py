@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from karpa_tf import cluster, strategy
-from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.errors import Stopped
 
 PIECE = 2**22
 """int32 that travel at once."""
@@ -74,7 +74,7 @@ def spread_from_chief(variables):
 
 @contextlib.contextmanager
 def lost_workers_named():
-    """Turns TensorFlow's errors about a worker that has ended into a `UserError` that names it.
+    """Turns TensorFlow's errors about a worker that has ended into a `Stopped` that names it.
 
     TensorFlow 2.21 notices at once where a connection breaks, and else after ten seconds without a sign of life.
     """
@@ -84,7 +84,7 @@ def lost_workers_named():
         workers = cluster.current()
         if not workers or not re.search(r"Collective ops is aborted|CoordinationService|WorkerService", str(error)):
             raise
-        raise UserError(
+        raise Stopped(
             f"{_lost(str(error), workers)} is gone, and the others cannot go on alone; "
             "start the same command again to go on from the last checkpoint."
         ) from error

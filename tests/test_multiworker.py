@@ -41,8 +41,8 @@ def run_pair(folder, victim, names):
 
 
 def assert_named(victim, codes, errors, addresses):
-    assert codes == [-signal.SIGKILL if index == victim else 2 for index in range(2)], "".join(errors)[-3000:]
-    assert f"error: Worker {victim} ({addresses[victim]}) is gone, and" in errors[1 - victim]
+    assert codes == [-signal.SIGKILL if index == victim else 75 for index in range(2)], "".join(errors)[-3000:]
+    assert f"Worker {victim} ({addresses[victim]}) is gone, and" in errors[1 - victim]
 
 
 @pytest.fixture(scope="module")
@@ -114,4 +114,4 @@ def test_a_port_that_is_taken_is_named(tmp_path):
         environment = os.environ | {"PYTHONPATH": str(HERE.parent), "TF_CONFIG": json.dumps(task)}
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert done.returncode == 2
-    assert f"error: Worker 0 cannot listen on {addresses[0]}: the port is taken" in done.stderr
+    assert f"Worker 0 cannot listen on {addresses[0]}: the port is taken" in done.stderr

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from karpa_tf import workers
-from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.errors import Stopped
 
 ADDRESSES = ["a:1", "b:2", "c:3"]
 
@@ -13,7 +13,7 @@ def gone(message, index, addresses, monkeypatch):
     """Returns what worker `index` says where TensorFlow fails with a message."""
     task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(task))
-    with pytest.raises(UserError) as caught, workers.lost_workers_named():
+    with pytest.raises(Stopped) as caught, workers.lost_workers_named():
         raise tf.errors.UnavailableError(None, None, message)
     return str(caught.value).split(" is gone")[0]
 

@@ -13,7 +13,7 @@ import test_classifier
 import test_gan
 import test_masked_lm
 
-from karpa_tf import cluster, strategy, workers
+from karpa_tf import cli, cluster, strategy, workers
 from karpa_tf.callbacks.window_means import MetricWindows
 from karpa_tf.configs.cnn import CNNConfig
 from karpa_tf.configs.errors import UserError
@@ -146,12 +146,8 @@ def die(trainer, victim):
             if batch == 3 and cluster.worker_index() == victim:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    try:
-        with workers.lost_workers_named():
-            test_classifier.fit(trainer, PICTURES, epochs=1000, callbacks=[Killer()])
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    with cli.errors(), workers.lost_workers_named():
+        test_classifier.fit(trainer, PICTURES, epochs=1000, callbacks=[Killer()])
 
 
 def main(folder, victim, *names):

@@ -12,11 +12,13 @@ class UserError(Exception):
 
 
 STOPPED = 75
-"""Exit code of a program that a signal has stopped: what is saved is whole, and the same command goes on from there."""
+"""Exit code of a program that a signal, or the loss of another worker, has stopped: the same command goes on from what
+is saved.
+"""
 
 
 class Stopped(Exception):
-    """Says which signal stopped the program, and what is saved. An app prints it and exits with code `STOPPED`."""
+    """Says what stopped the program, and what is saved. An app prints it and exits with code `STOPPED`."""
 
 
 def nearest(word, known):
