@@ -24,6 +24,8 @@ test-reference: .venv/installed-reference
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.gan_step
+	$(BIN)/python -m benchmarks.checkpoints
+	$(BIN)/python -m benchmarks.workers
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from karpa_tf import quiet
 
-ROUNDS = 5
+ROUNDS = 3
 SECONDS = 60
 BATCH_SIZE = 64
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from karpa_tf import quiet
 
-ROUNDS = 5
+ROUNDS = 3
 STEPS = {"dcgan": 60, "resnet20": 60}
 BATCH_SIZE = 64
 ROOT = Path(__file__).parents[1]
