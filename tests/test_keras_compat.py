@@ -50,6 +50,25 @@ def test_batches_of_truths_that_the_replicas_do_not_divide_are_trained_on(two_re
     assert counted(Repaired, two_replicas) == [2.0]
 
 
+class Letters(Counter):
+    """Counts the letters of texts that come in a dict."""
+
+    def train_step(self, data):
+        return super().train_step(tf.strings.length(data["text"]))
+
+
+class RepairedLetters(keras_compat.AlreadyBuilt, Letters):
+    pass
+
+
+def test_texts_in_a_dict_in_batches_that_the_replicas_do_not_divide_are_trained_on(two_replicas):
+    with two_replicas.scope():
+        trainer = RepairedLetters()
+        trainer.compile(optimizer=None)
+    texts = tf.data.Dataset.from_tensor_slices({"text": ["a", "bc", "def", "gh", "i"]}).batch(3)
+    assert trainer.fit(texts, shuffle=False, verbose=0).history["found"] == [9.0]
+
+
 def test_keras_still_needs_the_repair(two_replicas):
     # The day this fails `AlreadyBuilt` can go.
     with pytest.raises((tf.errors.InvalidArgumentError, TypeError, ValueError)):

@@ -90,6 +90,11 @@ def test_the_workers_tell_each_other_what_they_should(pair):
         assert worker["replicas"] == 2 and worker["devices"].startswith("2 workers of 1 x CPU (")
 
 
+def test_texts_in_a_dict_in_batches_that_the_workers_do_not_divide_are_trained_on(pair):
+    for worker in pair[0]:
+        assert worker["letters"] == [6, 9, 8]
+
+
 def test_keras_still_needs_the_repair(pair):
     # The day this fails `AlreadyBuilt._make_function` can go (keras#20585).
     for worker in pair[0]:

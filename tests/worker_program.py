@@ -12,6 +12,7 @@ import tensorflow as tf
 import test_classifier
 import test_gan
 import test_masked_lm
+from test_keras_compat import RepairedLetters
 
 from karpa_tf import cli, cluster, strategy, workers
 from karpa_tf.callbacks.window_means import MetricWindows
@@ -116,6 +117,19 @@ def compilation_error(devices):
     return ""
 
 
+def letters(devices):
+    """Returns how many letters are counted in 3, 5 and 4 texts in batches of three, which two workers do not divide."""
+    with devices.scope():
+        trainer = RepairedLetters()
+        trainer.compile(optimizer=None)
+    texts = ["a", "bc", "def", "gh", "i"]
+    found = []
+    for count in (3, 5, 4):
+        batches = untuned(tf.data.Dataset.from_tensor_slices({"text": texts[:count]}).batch(3))
+        found += trainer.fit(batches, shuffle=False, verbose=0).history["found"]
+    return found
+
+
 def exchanged(devices):
     """Returns what came of every kind of exchange, to be compared with what should have."""
     index = cluster.worker_index()
@@ -156,6 +170,7 @@ def main(folder, victim, *names):
     index = cluster.worker_index()
     facts = {"devices": strategy.describe(devices), "replicas": devices.num_replicas_in_sync}
     facts |= exchanged(devices)
+    facts["letters"] = letters(devices)
     facts |= {"keras_error": keras_error(devices), "compilation_error": compilation_error(devices)}
     for name in reversed(names):
         trainer, history, report = TRAININGS[name](devices)
