@@ -166,8 +166,7 @@ def restore_latest(trainer, run, warn):
     place = _restore_latest(trainer, run, warn) if run.writes else None
     workers.spread_from_chief(_variables(trainer))
     if place:
-        values = [np.asarray(value) for value in place.metrics]
-        plain = dataclasses.asdict(place) | {"metrics": [(value.dtype.name, value.tolist()) for value in values]}
+        plain = dataclasses.asdict(place) | {"metrics": [(v.dtype.name, v.tolist()) for v in place.metrics]}
     plain = workers.from_chief(plain if place else None)
     return Place(**(plain | {"metrics": tuple(np.array(value, kind) for kind, value in plain["metrics"])}))
 
@@ -211,15 +210,16 @@ def damage(path, run):
 def exported_weights(run):
     """Returns the file of the weights of a `Run` that are to be used, or None.
 
-    Those of its newest whole checkpoint or, where it stops early, of the epoch with the lowest validation loss.
+    Those of its newest whole checkpoint or, where it stops early, of the epoch with the lowest validation loss; a
+    `UserError` is raised if the latter are damaged.
     """
     record = run.checkpoints / "best.json"
     if run.read_config().get("early_stopping") and record.exists():
         weights = run.checkpoints / "best.weights.h5"
-        if json.loads(record.read_text())["sha256"] == digest(weights):
-            return weights
-    whole = (path for path in reversed(list_checkpoints(run.checkpoints)) if damage(path, run) is None)
-    newest = next(whole, None)
+        if not weights.exists() or json.loads(record.read_text())["sha256"] != digest(weights):
+            raise UserError(f"{weights} is damaged; without {record} the newest epoch's weights are taken instead.")
+        return weights
+    newest = next((path for path in reversed(list_checkpoints(run.checkpoints)) if damage(path, run) is None), None)
     return newest and newest / "exported.weights.h5"
 
 

@@ -10,6 +10,9 @@ from karpa_tf.configs.errors import UserError
 FIRST_PORT, PORTS = 12000, 19200
 """Where workers listen whom Slurm starts: below the ports that Linux gives to whoever asks for any."""
 
+STARTED = "KARPA_STARTED"
+"""Environment variable that gives a cluster that is started again the time of its first start: it names run folders."""
+
 EXAMPLE = '{"cluster": {"worker": ["host-a:2222", "host-b:2222"]}, "task": {"type": "worker", "index": 0}}'
 
 

@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 
+from karpa_tf.cluster import STARTED
 from karpa_tf.configs.errors import STOPPED, UserError
 
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -34,10 +35,10 @@ def launch(command, workers, restarts=0, grace=30.0, threads=None):
         grace: seconds from SIGTERM to SIGKILL for those that are left when one has failed.
         threads: cores for each worker, or None to let all share all.
     """
-    arrived = queue.SimpleQueue()
+    arrived, time_of_start = queue.SimpleQueue(), time.strftime("%Y-%m-%d-%H%M%S")
     with _arriving_in(arrived):
         for attempt in range(restarts + 1):
-            started = _Workers(command, workers, threads)
+            started = _Workers(command, workers, threads, time_of_start)
             try:
                 code = started.wait(grace, arrived)
             finally:
@@ -48,12 +49,13 @@ def launch(command, workers, restarts=0, grace=30.0, threads=None):
 
 
 class _Workers:
-    def __init__(self, command, count, threads):
+    def __init__(self, command, count, threads, time_of_start):
         addresses = _free_addresses(count)
         self.ended, self.readers, self.processes, self.asked_to_end = queue.SimpleQueue(), [], [], False
         for index in range(count):
             task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-            self._start(index, command, os.environ | {"TF_CONFIG": json.dumps(task), "PYTHONUNBUFFERED": "1"})
+            told = {"TF_CONFIG": json.dumps(task), "PYTHONUNBUFFERED": "1", STARTED: time_of_start}
+            self._start(index, command, os.environ | told)
             if threads:
                 _keep_to_cores(self.processes[index].pid, index, threads)
 

@@ -70,7 +70,7 @@ class Run:
 
 def planned_folder(config, app):
     """Returns the path of the run folder that `config` asks for; nothing is made."""
-    time = datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
+    time = os.environ.get(cluster.STARTED) or datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
     return Path(config.run).expanduser() if config.run else Path("runs") / app / f"{time}-{config.name}"
 
 

@@ -219,6 +219,18 @@ def test_a_spoilt_checkpoint_is_named_and_the_one_before_is_taken(spoil, says, p
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
+def test_the_best_epochs_weights_are_not_silently_replaced_by_others(pictures):
+    run = run_of("run")
+    classify(test_classifier.make_trainer(), run, pictures)
+    assert checkpoints.exported_weights(run).parent.name == "step-00000020-epoch-00004"
+    run.config_file.write_text(run.config_file.read_text() + "early_stopping: 2\n")
+    best = checkpoints.exported_weights(run)
+    assert best.name == "best.weights.h5"
+    best.write_bytes(best.read_bytes()[:-10])
+    with pytest.raises(UserError, match="best.weights.h5 is damaged; without .*best.json the newest"):
+        checkpoints.exported_weights(run)
+
+
 def test_where_all_are_spoilt_the_run_does_not_begin_anew_unasked(pictures):
     run = run_of("run")
     train(dcgan_trainer(), run, pictures)

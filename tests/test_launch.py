@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -73,6 +74,12 @@ sys.exit(3 if times < 2 and n else 0)
         "[launch] starting all 2 again (1 of 2)",
         "[launch] starting all 2 again (2 of 2)",
     ]
+
+
+def test_a_cluster_that_is_started_again_goes_on_in_the_run_folder_of_its_first_start():
+    program = "print(os.environ['KARPA_STARTED']); time.sleep(1.1); sys.exit(4)"
+    _, out, _ = launched(["--workers", "1", "--restarts", "1"], program)
+    assert len(out) == 2 and out[0] == out[1] and re.fullmatch(r"\[worker 0\] [\d-]{17}", out[0])
 
 
 def test_it_gives_up_when_the_restarts_are_used_up():

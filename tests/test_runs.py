@@ -31,6 +31,11 @@ def test_without_a_name_the_folder_is_that_of_the_app_and_the_time():
     assert folder.parts[:2] == ("runs", "train_gan") and folder.name.endswith("-model")
 
 
+def test_a_cluster_that_is_started_again_finds_its_folder(monkeypatch):
+    monkeypatch.setenv("KARPA_STARTED", "2026-01-02-030405")
+    assert str(planned_folder(Config(name="model"), "train_gan")) == "runs/train_gan/2026-01-02-030405-model"
+
+
 def test_the_same_run_is_opened_again(tmp_path):
     config = Config(run=str(tmp_path / "run"))
     (open_run(config, "app").checkpoints / "step-00000001").mkdir()
