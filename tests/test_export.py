@@ -24,7 +24,7 @@ def exported(tmp_path):
 
 def test_signatures_name_their_inputs_and_outputs(exported):
     signatures = tf.saved_model.load(str(exported[1])).signatures
-    assert set(signatures) == {"serving_default", "noise"}
+    assert set(signatures) == {"serving_default", "noise", "image_bytes"}
     shapes = {
         name: (function.structured_input_signature[1], function.structured_outputs)
         for name, function in signatures.items()
@@ -35,6 +35,14 @@ def test_signatures_name_their_inputs_and_outputs(exported):
     noise, images = shapes["noise"][0]["noise"], shapes["noise"][1]["images"]
     assert (noise.dtype, noise.shape.as_list()) == (tf.float32, [None, 8])
     assert (images.dtype, images.shape.as_list()) == (tf.uint8, [None, 16, 16, 1])
+
+
+def test_the_files_hold_the_pictures_of_the_seeds(exported):
+    signatures = tf.saved_model.load(str(exported[1])).signatures
+    seeds = tf.constant([5, -1, 2**40], tf.int64)
+    files = signatures["image_bytes"](seed=seeds)["image_bytes"]
+    decoded = [tf.io.decode_png(file) for file in files]
+    np.testing.assert_array_equal(decoded, signatures["serving_default"](seed=seeds)["images"])
 
 
 def test_the_saved_model_draws_what_the_model_draws(exported):

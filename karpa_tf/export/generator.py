@@ -13,10 +13,12 @@ AT_A_TIME = 8
 def export_generator(generator, base):
     """Publishes the next version of a generator below `base` and returns its folder.
 
-    Signatures, both with output `images`, uint8 (batch, side, side, channels):
-        serving_default: `seed`, int64 (batch,). A seed gives the same picture, to the bit, alone and in any batch.
-        noise: `noise`, float32 (batch, latent_dim), standard normal. The batch is drawn at once, which is faster; now
-            and then a pixel differs by one grey level from one batch size to another.
+    Signatures; `images` are uint8 (batch, side, side, channels):
+        serving_default: `seed`, int64 (batch,), to `images`. A seed gives the same picture, to the bit, alone and in
+            any batch.
+        noise: `noise`, float32 (batch, latent_dim), standard normal, to `images`. The batch is drawn at once, which is
+            faster; now and then a pixel differs by one grey level from one batch size to another.
+        image_bytes: `seed`, int64 (batch,), to `image_bytes`, string (batch,): the same pictures as PNG files.
 
     Args:
         generator: functional model, noise to images in [-1, 1].
@@ -50,4 +52,8 @@ def generator_functions(generator):
         images = tf.map_fn(lambda noise: from_noise(noise)["images"], chunks, fn_output_signature=chunk_of_images)
         return {"images": tf.reshape(images, (-1, *shape))[:count]}
 
-    return {"serving_default": from_seed, "noise": from_noise}
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.int64, name="seed")])
+    def files_from_seed(seed):
+        return {"image_bytes": tf.map_fn(tf.io.encode_png, from_seed(seed)["images"], fn_output_signature=tf.string)}
+
+    return {"serving_default": from_seed, "noise": from_noise, "image_bytes": files_from_seed}
