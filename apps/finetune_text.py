@@ -34,6 +34,7 @@ def run(config):
         masked_lm_runs,
         optimizers,
         plots,
+        run_exports,
         runs,
         strategy,
         text_classifier_runs,
@@ -45,7 +46,7 @@ def run(config):
     from karpa_tf.data import labelled_text_batches as text_batches
     from karpa_tf.data.labelled_texts import Columns, load_text_splits
     from karpa_tf.data.steps import InputMeter
-    from karpa_tf.export.text_classifier import export_text_classifier
+    from karpa_tf.export import examples
     from karpa_tf.models.classifiers import split_by_depth
     from karpa_tf.trainers.classifier import Classifier
 
@@ -104,6 +105,8 @@ def run(config):
     run = runs.open_run(config, "finetune_text")
     if run.writes:
         vocabulary.save(run.path / masked_lm_runs.VOCABULARY_FILE)
+        part = splits.get("test") or splits.get("validation") or train
+        examples.save_texts(run, part.keys)
     record = {name: {"count": len(part), "fingerprint": part.fingerprint} for name, part in splits.items()}
     run.record(data={"classes": list(classes), "splits": record}, device=strategy.describe(devices))
     place = checkpoints.restore_latest(trainer, run, warn)
@@ -149,7 +152,7 @@ def run(config):
 
     # Export
     base = Path(config.export_dir, config.name)
-    saved_model = runs.exported_once(run, lambda: export_text_classifier(best, vocabulary, length, classes, base))
+    saved_model = run_exports.write_once(run, text_classifier_runs.make_export, base, config.keep_versions)
     print(f"Curves      {run.curves_file}\nSavedModel  {saved_model}")
     workers.wait_for_all()
     return run

@@ -10,7 +10,6 @@ import dataclasses
 from pathlib import Path
 
 from karpa_tf import cli
-from karpa_tf.configs.dcgan import DCGANConfig
 from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.run import require_positive
 
@@ -76,25 +75,12 @@ def run(config):
 
 def _load_run(directory):
     """Returns the functions of both signatures and the length of the noise, from the newest checkpoint of a run."""
-    import keras
-
-    from karpa_tf import checkpoints, runs
+    from karpa_tf import gan_runs
     from karpa_tf.export.generator import generator_functions
-    from karpa_tf.models.dcgan import make_generator
 
-    run = runs.Run(directory)
-    config = run.read_config()
-    if (app := run.facts().get("app", "train_gan")) != "train_gan":
-        raise UserError(f"--run {directory} holds a run of {app}; expected one of train_gan.")
-    weights = checkpoints.exported_weights(run)
-    if weights is None:
-        raise UserError(f"--run {directory} has no checkpoint yet; one is written after every epoch at the latest.")
-    keras.config.set_dtype_policy(config["precision"])
-    model = DCGANConfig(**config["model"])
-    generator = make_generator(model)
-    generator.load_weights(weights)
+    generator, _ = gan_runs.load_generator(directory)
     functions = generator_functions(generator)
-    return functions["serving_default"], functions["noise"], model.latent_dim
+    return functions["serving_default"], functions["noise"], generator.input_shape[-1]
 
 
 def _load_export(directory):

@@ -23,7 +23,18 @@ def run(config):
     """Trains, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
     import numpy as np
 
-    from karpa_tf import checkpoints, classifier_runs, files, fitting, optimizers, plots, runs, strategy, workers
+    from karpa_tf import (
+        checkpoints,
+        classifier_runs,
+        files,
+        fitting,
+        optimizers,
+        plots,
+        run_exports,
+        runs,
+        strategy,
+        workers,
+    )
     from karpa_tf.callbacks.input_watch import InputWatch
     from karpa_tf.callbacks.thaw import Thaw
     from karpa_tf.callbacks.watch import warn
@@ -33,7 +44,7 @@ def run(config):
     from karpa_tf.data.splits import load_splits
     from karpa_tf.data.steps import InputMeter
     from karpa_tf.evaluation import save_picture_report, scores
-    from karpa_tf.export.classifier import export_classifier
+    from karpa_tf.export import examples
     from karpa_tf.models import classifiers
     from karpa_tf.models.batch_norm import synchronized
     from karpa_tf.trainers.classifier import Classifier
@@ -107,6 +118,7 @@ def run(config):
     # Fit
     run = runs.open_run(config, "train_classifier")
     run.record(data=splits.record(), device=strategy.describe(devices))
+    examples.save_pictures(run, (splits.test or splits.validation or splits.train).images)
     place = checkpoints.restore_latest(trainer, run, warn)
     runs.announce(run, "train_classifier", place.step, steps_per_epoch)
     meter = InputMeter()
@@ -138,8 +150,8 @@ def run(config):
         print(f"{name.capitalize()} accuracy {report['accuracy']:.2%} of {report['count']:,} pictures; see {run.eval}")
 
     # Export
-    export = functools.partial(export_classifier, best, splits.classes, Path(config.export_dir, config.name))
-    saved_model = runs.exported_once(run, export)
+    base = Path(config.export_dir, config.name)
+    saved_model = run_exports.write_once(run, classifier_runs.make_export, base, config.keep_versions)
     print(f"Curves      {run.curves_file}\nSavedModel  {saved_model}")
     workers.wait_for_all()
     return run

@@ -83,13 +83,12 @@ def run(config):
     import keras
     import tensorflow as tf
 
-    from karpa_tf import checkpoints, files, fitting, plots, runs, strategy, workers
+    from karpa_tf import checkpoints, files, fitting, gan_runs, plots, run_exports, runs, strategy, workers
     from karpa_tf.callbacks.sample_sheets import SampleSheets, diversity
     from karpa_tf.callbacks.watch import DiscriminatorWatch, warn
     from karpa_tf.data.batches import noise_batches
     from karpa_tf.data.loaders import load_images
     from karpa_tf.data.pictures import Preparation
-    from karpa_tf.export.generator import export_generator
     from karpa_tf.models import dcgan as networks
     from karpa_tf.models.batch_norm import synchronized
     from karpa_tf.models.sampling import noise_from_seeds
@@ -157,8 +156,8 @@ def run(config):
     plots.save_film(film, sheets)
 
     # Export
-    export = functools.partial(export_generator, trainer.exported, Path(config.export_dir, config.name))
-    saved_model = runs.exported_once(run, export)
+    base = Path(config.export_dir, config.name)
+    saved_model = run_exports.write_once(run, gan_runs.make_export, base, config.keep_versions)
     print(f"Samples     {sheets[-1]}\nFilm        {film}\nCurves      {run.curves_file}\nSavedModel  {saved_model}")
     workers.wait_for_all()
     return run

@@ -68,6 +68,7 @@ def run(config):
         masked_lm_runs,
         optimizers,
         plots,
+        run_exports,
         runs,
         strategy,
         workers,
@@ -77,7 +78,7 @@ def run(config):
     from karpa_tf.callbacks.watch import warn
     from karpa_tf.data import text_batches
     from karpa_tf.data.steps import InputMeter
-    from karpa_tf.export.masked_lm import export_masked_lm
+    from karpa_tf.export import examples
     from karpa_tf.text.masking import make_masking
     from karpa_tf.trainers.masked_lm import MaskedLM, Pretraining
 
@@ -130,6 +131,8 @@ def run(config):
     run = runs.open_run(config, "train_mlm")
     if run.writes:
         text.vocabulary.save(run.path / masked_lm_runs.VOCABULARY_FILE)
+        if not run.examples.exists():
+            examples.save_texts(run, text.sentences())
     run.record(data=text.record(), device=strategy.describe(devices))
     place = checkpoints.restore_latest(trainer, run, warn)
     runs.announce(run, "train_mlm", place.step, steps_per_epoch)
@@ -169,7 +172,7 @@ def run(config):
 
     # Export
     base = Path(config.export_dir, config.name)
-    saved_model = runs.exported_once(run, lambda: export_masked_lm(best, text.vocabulary, length, base))
+    saved_model = run_exports.write_once(run, masked_lm_runs.make_export, base, config.keep_versions)
     print(f"Curves      {run.curves_file}\nSavedModel  {saved_model}")
     workers.wait_for_all()
     return run

@@ -207,22 +207,6 @@ def damage(path, run):
     return None if owner == run.facts().get("id") else "is that of another run"
 
 
-def exported_weights(run):
-    """Returns the file of the weights of a `Run` that are to be used, or None.
-
-    Those of its newest whole checkpoint or, where it stops early, of the epoch with the lowest validation loss; a
-    `UserError` is raised if the latter are damaged.
-    """
-    record = run.checkpoints / "best.json"
-    if run.read_config().get("early_stopping") and record.exists():
-        weights = run.checkpoints / "best.weights.h5"
-        if not weights.exists() or json.loads(record.read_text())["sha256"] != digest(weights):
-            raise UserError(f"{weights} is damaged; without {record} the newest epoch's weights are taken instead.")
-        return weights
-    newest = next((path for path in reversed(list_checkpoints(run.checkpoints)) if damage(path, run) is None), None)
-    return newest and newest / "exported.weights.h5"
-
-
 def list_checkpoints(directory):
     """Returns the checkpoint folders, oldest first."""
     return sorted(path for path in directory.iterdir() if re.fullmatch(r"step-\d+(-epoch-\d+)?", path.name))

@@ -5,15 +5,18 @@ from pathlib import Path
 
 import keras
 
-from karpa_tf import checkpoints, evaluation
+from karpa_tf import evaluation
 from karpa_tf.configs.application import APPLICATIONS, ApplicationConfig
 from karpa_tf.configs.classifier import FAMILIES, Application
 from karpa_tf.configs.errors import UserError, nearest
 from karpa_tf.configs.run import from_plain
+from karpa_tf.export import examples
+from karpa_tf.export.classifier import make_classifier_export
 from karpa_tf.export.versions import load_version
 from karpa_tf.models.application import load_application
 from karpa_tf.models.classifiers import copy_features, make_classifier, with_views
 from karpa_tf.runs import Run
+from karpa_tf.weights import exported_weights
 
 
 def read_config(run):
@@ -32,10 +35,21 @@ def load_classifier(run):
     the views of its config, and computes in float32 whatever it was trained in. Returned with the config and the
     classes' names.
     """
+    model, config, classes, _ = _load(run)
+    return model, config, classes
+
+
+def make_export(run, kind=None):
+    """Returns the `Export` of a `Run` and its `Weights`, of a kind as for `exported_weights`."""
+    model, _, classes, weights = _load(run, kind)
+    return make_classifier_export(model, classes, examples.load_pictures(run, model.input_shape[1:])), weights
+
+
+def _load(run, kind=None):
     config = read_config(run)
     keras.config.set_dtype_policy("float32")
-    model, classes = _learned(run, "--run", config)
-    return with_views(model, config.views), config, classes
+    model, classes, weights = _learned(run, "--run", config, kind)
+    return with_views(model, config.views), config, classes, weights
 
 
 def load_scorer(run=None, saved_model=None):
@@ -78,19 +92,19 @@ def start_from_init(model, config):
     if init in APPLICATIONS:
         load_application(model, config.model, config.transfer.init_weights)
         return
-    learned, _ = _learned(Run(init), "--init", config)
+    learned, *_ = _learned(Run(init), "--init", config)
     copy_features(model, learned)
 
 
-def _learned(run, flag, config):
-    """Returns the network of a run, under the present policy, with its best or last weights, and its classes' names."""
+def _learned(run, flag, config, kind=None):
+    """Returns the network of a run, under the present policy, its classes' names and the `Weights` that it has."""
     classes = run.facts().get("data", {}).get("classes")
-    weights = checkpoints.exported_weights(run)
+    weights = exported_weights(run, kind)
     if not (classes and weights):
         raise UserError(f"{flag} {run.path} has no checkpoint yet; expected a run of train_classifier that has one.")
     model = make_classifier(config.model, (config.side, config.side, config.channels), len(classes))
-    model.load_weights(weights)
-    return model, tuple(classes)
+    weights.load(model)
+    return model, tuple(classes), weights
 
 
 def _changed(config, kind, **changes):

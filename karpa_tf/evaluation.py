@@ -57,7 +57,7 @@ def load_exported(signatures):
     """Returns what `scorer` does, from the signatures of an exported classifier.
 
     Args:
-        signatures: of a SavedModel that `export_classifier` wrote.
+        signatures: of a SavedModel that was made of `make_classifier_export`.
 
     Returns:
         The function; the classes' names; and the side and the channels of the images.

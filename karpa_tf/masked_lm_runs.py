@@ -2,25 +2,34 @@
 
 import dataclasses
 import functools
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import keras
 
-from karpa_tf import checkpoints
 from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.masked_lm import MaskedLMConfig
 from karpa_tf.configs.run import from_plain
 from karpa_tf.data.documents import find_corpus
 from karpa_tf.data.text_batches import count_rows
-from karpa_tf.data.token_cache import Tokens, cached_tokens, cached_vocabulary
-from karpa_tf.export.masked_lm import masked_lm_functions
+from karpa_tf.data.token_cache import Tokens, cached_tokens, cached_vocabulary, is_held_out
+from karpa_tf.export import examples
+from karpa_tf.export.masked_lm import make_masked_lm_export, masked_lm_functions
 from karpa_tf.export.versions import load_version
 from karpa_tf.models import bert
 from karpa_tf.runs import Run
 from karpa_tf.text import vocabulary as vocabularies
+from karpa_tf.weights import exported_weights
 
 VOCABULARY_FILE = "vocabulary.txt"
 """In a run folder."""
+
+SENTENCE = 16
+"""Words of a document that are kept as an example."""
+
+SEARCHED = 10_000
+"""Documents among which examples are looked for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +44,14 @@ class TextData:
 
     held_out: Tokens
     """The text to measure on; it may be empty."""
+
+    documents: Callable[[], Iterator[str]]
+    """Returns an iterator of some documents to measure on, or to learn from where nothing is held out."""
+
+    def sentences(self):
+        """Returns the beginnings of a few documents, a list."""
+        words = (document.split() for document in itertools.islice(self.documents(), examples.COUNT))
+        return [" ".join(some[:SENTENCE]) for some in words]
 
     def summary(self):
         """Returns a line for people."""
@@ -80,7 +97,14 @@ def load_text(config):
             f"--data {config.data} has {count_rows(train, config.row_length):,} rows of {config.row_length} tokens, "
             f"fewer than --batch-size {config.batch_size}; lower that or --sequence-length, or take more text."
         )
-    return TextData(vocabulary, train, held_out)
+    documents = functools.partial(_documents, held_out_corpus or corpus, share if len(held_out) else 0.0)
+    return TextData(vocabulary, train, held_out, documents)
+
+
+def _documents(corpus, share):
+    """Yields the first documents of a corpus, or those of them that are in the share that is held out."""
+    some = itertools.islice(corpus.read(), SEARCHED)
+    return (document for document in some if not share or is_held_out(document, share))
 
 
 def _given_vocabulary(config):
@@ -120,15 +144,26 @@ def load_pretrained(path, flag="--run", precision="float32"):
         flag: what named it.
         precision: Keras' dtype policy to compute in, whatever the model was trained in.
     """
+    model, vocabulary, config, _ = _load(path, flag, precision)
+    return model, vocabulary, config
+
+
+def make_export(run, kind=None):
+    """Returns the `Export` of a `Run` of train_mlm and its `Weights`, of a kind as for `exported_weights`."""
+    model, vocabulary, config, weights = _load(run.path, kind=kind)
+    return make_masked_lm_export(model, vocabulary, config.row_length, examples.load_texts(run)), weights
+
+
+def _load(path, flag="--run", precision="float32", kind=None):
     run, config = read_masked_lm(path, flag)
     vocabulary = load_vocabulary(run)
-    weights = checkpoints.exported_weights(run)
+    weights = exported_weights(run, kind)
     if not weights:
         raise UserError(f"{flag} {path} has no checkpoint yet.")
     keras.config.set_dtype_policy(precision)
     model = make_network(config, len(vocabulary))
-    model.load_weights(weights)
-    return model, vocabulary, config
+    weights.load(model)
+    return model, vocabulary, config, weights
 
 
 def make_network(config, vocabulary_size):
@@ -165,7 +200,7 @@ def start_from_init(model, vocabulary, config):
 
 
 def load_fill_mask(run, saved_model):
-    """Returns the function that fills blanks, as `export_masked_lm` describes it: text, string (batch,), to a dict.
+    """Returns what fills blanks, as `make_masked_lm_export` describes it: from text, string (batch,), to a dict.
 
     Args:
         run: folder of a run of train_mlm, or None.

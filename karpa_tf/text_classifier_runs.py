@@ -4,12 +4,15 @@ import dataclasses
 
 import keras
 
-from karpa_tf import checkpoints, masked_lm_runs
+from karpa_tf import masked_lm_runs
 from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.run import from_plain
 from karpa_tf.configs.text_classifier import TextClassifierConfig
+from karpa_tf.export import examples
+from karpa_tf.export.text_classifier import make_text_classifier_export
 from karpa_tf.models import bert
 from karpa_tf.runs import Run
+from karpa_tf.weights import exported_weights
 
 
 def with_network_of_init(config):
@@ -55,18 +58,30 @@ def load_text_classifier(path):
     The weights are those of the newest checkpoint, or of the best epoch where early stopping kept one; it computes in
     float32 whatever it was trained in.
     """
+    model, vocabulary, config, classes, _ = _load(path)
+    return model, vocabulary, config, classes
+
+
+def make_export(run, kind=None):
+    """Returns the `Export` of a `Run` of finetune_text and its `Weights`, of a kind as for `exported_weights`."""
+    model, vocabulary, config, classes, weights = _load(run.path, kind)
+    length = config.sequence_length or config.model.length
+    return make_text_classifier_export(model, vocabulary, length, classes, examples.load_texts(run)), weights
+
+
+def _load(path, kind=None):
     run = Run(path)
     if run.facts().get("app") != "finetune_text":
         raise UserError(f"--run {path} holds no run of finetune_text.")
     config = from_plain(TextClassifierConfig, run.read_config())
     vocabulary, classes = masked_lm_runs.load_vocabulary(run), run.facts().get("data", {}).get("classes")
-    weights = checkpoints.exported_weights(run)
+    weights = exported_weights(run, kind)
     if not weights:
         raise UserError(f"--run {path} has no checkpoint yet.")
     keras.config.set_dtype_policy("float32")
     model = make_text_classifier(config.model, len(vocabulary), len(classes))
-    model.load_weights(weights)
-    return model, vocabulary, config, tuple(classes)
+    weights.load(model)
+    return model, vocabulary, config, tuple(classes), weights
 
 
 def make_text_classifier(config, vocabulary_size, classes):

@@ -6,10 +6,11 @@ import numpy as np
 from karpa_tf.configs.bert import BERTConfig
 from karpa_tf.configs.dcgan import TINY
 from karpa_tf.configs.resnet import ResNetConfig
-from karpa_tf.export.classifier import export_classifier
-from karpa_tf.export.generator import export_generator
-from karpa_tf.export.masked_lm import export_masked_lm
-from karpa_tf.export.text_classifier import export_text_classifier
+from karpa_tf.export.classifier import make_classifier_export
+from karpa_tf.export.generator import make_generator_export
+from karpa_tf.export.masked_lm import make_masked_lm_export
+from karpa_tf.export.text_classifier import make_text_classifier_export
+from karpa_tf.export.versions import write
 from karpa_tf.models.bert import make_encoder, make_masked_lm, make_text_classifier
 from karpa_tf.models.classifiers import make_classifier
 from karpa_tf.models.dcgan import make_generator
@@ -29,35 +30,60 @@ VOCABULARY = Vocabulary((*SPECIAL, "the", "list", *LETTERS, *(f"##{x}" for x in 
 BERT = BERTConfig(length=16, width=8, depth=1, heads=2, feed_forward=16, segments=0)
 
 
-def export_tiny_classifier(base, seed=0):
-    """Publishes a version below `base` and returns its folder."""
+TEXTS = ("the list of a cat.", "a good cat! the list")
+"""Examples for models of texts."""
+
+
+def tiny_classifier(seed=0):
+    """Returns an `Export`."""
     keras.utils.set_random_seed(seed)
     config = ResNetConfig(widths=(4, 8), blocks=(1, 1))
-    return export_classifier(_shaken(make_classifier(config, (SIDE, SIDE, 3), len(CLASSES))), CLASSES, base)
+    pictures = np.random.default_rng(seed).integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
+    return make_classifier_export(_shaken(make_classifier(config, (SIDE, SIDE, 3), len(CLASSES))), CLASSES, pictures)
 
 
-def export_tiny_generator(base, seed=0):
-    """Publishes a version below `base`, of 16x16 grey pictures for noise of length 8, and returns its folder."""
+def tiny_generator(seed=0):
+    """Returns the `Export` of a generator of 16x16 grey pictures for noise of length 8."""
     keras.utils.set_random_seed(seed)
     generator = make_generator(TINY)
     # Untrained batch statistics would make all pictures the same grey.
     for _ in range(50):
         generator(np.random.default_rng(seed).normal(size=(32, 8)).astype(np.float32), training=True)
-    return export_generator(generator, base)
+    return make_generator_export(generator)
+
+
+def tiny_masked_lm(seed=0):
+    """Returns an `Export`."""
+    keras.utils.set_random_seed(seed)
+    model = _shaken(make_masked_lm(BERT, make_encoder(BERT, len(VOCABULARY))))
+    return make_masked_lm_export(model, VOCABULARY, BERT.length, TEXTS)
+
+
+def tiny_text_classifier(seed=0):
+    """Returns an `Export`."""
+    keras.utils.set_random_seed(seed)
+    model = _shaken(make_text_classifier(BERT, make_encoder(BERT, len(VOCABULARY)), len(OPINIONS)))
+    return make_text_classifier_export(model, VOCABULARY, BERT.length, OPINIONS, TEXTS)
+
+
+def export_tiny_classifier(base, seed=0):
+    """Publishes a version below `base` and returns its folder."""
+    return write(base, tiny_classifier(seed))
+
+
+def export_tiny_generator(base, seed=0):
+    """Publishes a version below `base` and returns its folder."""
+    return write(base, tiny_generator(seed))
 
 
 def export_tiny_masked_lm(base, seed=0):
     """Publishes a version below `base` and returns its folder."""
-    keras.utils.set_random_seed(seed)
-    model = _shaken(make_masked_lm(BERT, make_encoder(BERT, len(VOCABULARY))))
-    return export_masked_lm(model, VOCABULARY, BERT.length, base)
+    return write(base, tiny_masked_lm(seed))
 
 
 def export_tiny_text_classifier(base, seed=0):
     """Publishes a version below `base` and returns its folder."""
-    keras.utils.set_random_seed(seed)
-    model = _shaken(make_text_classifier(BERT, make_encoder(BERT, len(VOCABULARY)), len(OPINIONS)))
-    return export_text_classifier(model, VOCABULARY, BERT.length, OPINIONS, base)
+    return write(base, tiny_text_classifier(seed))
 
 
 def _shaken(model):

@@ -18,6 +18,7 @@ from karpa_tf.checkpoints import Place
 from karpa_tf.configs.errors import Stopped, UserError
 from karpa_tf.configs.run import RunConfig
 from karpa_tf.data.batches import evaluation_batches, labelled_batches, noise_batches
+from karpa_tf.weights import exported_weights
 
 STEPS = 5
 CONFIG = RunConfig(batch_size=8, epochs=4, save_minutes=0, log_every=2)
@@ -164,7 +165,7 @@ def test_a_finished_run_is_left_as_it_is(pictures):
 def test_the_exported_generator_is_saved_for_those_who_only_draw(pictures):
     run = run_of("run")
     trainer, other = train(dcgan_trainer(), run, pictures), dcgan_trainer(seed=5)
-    other.generator.load_weights(checkpoints.exported_weights(run))
+    exported_weights(run).load(other.generator)
     for saved, loaded in zip(trainer.exported.weights, other.generator.weights, strict=True):
         np.testing.assert_array_equal(saved.numpy(), loaded.numpy())
 
@@ -211,7 +212,7 @@ def test_a_spoilt_checkpoint_is_named_and_the_one_before_is_taken(spoil, says, p
     whole = train(dcgan_trainer(), run, pictures)
     spoil(checkpoints.latest(run))
     before = run.checkpoints / "step-00000015-epoch-00003"
-    assert checkpoints.exported_weights(run) == before / "exported.weights.h5"
+    assert exported_weights(run).file == before / "exported.weights.h5"
     resumed = train(dcgan_trainer(seed=99), run, pictures, warn=said.append)
     assert len(said) == 1 and f"run/checkpoints/step-00000020-epoch-00004 {says}" in said[0]
     assert names(run)[-1] == "step-00000020-epoch-00004" and checkpoints.damage(checkpoints.latest(run), run) is None
@@ -222,13 +223,13 @@ def test_a_spoilt_checkpoint_is_named_and_the_one_before_is_taken(spoil, says, p
 def test_the_best_epochs_weights_are_not_silently_replaced_by_others(pictures):
     run = run_of("run")
     classify(test_classifier.make_trainer(), run, pictures)
-    assert checkpoints.exported_weights(run).parent.name == "step-00000020-epoch-00004"
+    assert exported_weights(run).file.parent.name == "step-00000020-epoch-00004"
     run.config_file.write_text(run.config_file.read_text() + "early_stopping: 2\n")
-    best = checkpoints.exported_weights(run)
+    best = exported_weights(run).file
     assert best.name == "best.weights.h5"
     best.write_bytes(best.read_bytes()[:-10])
     with pytest.raises(UserError, match="best.weights.h5 is damaged; without .*best.json the newest"):
-        checkpoints.exported_weights(run)
+        exported_weights(run)
 
 
 def test_where_all_are_spoilt_the_run_does_not_begin_anew_unasked(pictures):
@@ -277,4 +278,4 @@ def test_without_any_checkpoint_the_run_is_at_its_start():
     assert checkpoints.restore_latest(trainer, run, pytest.fail) == Place()
     for one, other in zip(everything(trainer), start, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert checkpoints.latest(run) is None and checkpoints.exported_weights(run) is None
+    assert checkpoints.latest(run) is None and exported_weights(run) is None

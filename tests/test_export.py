@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from karpa_tf.configs.dcgan import TINY
-from karpa_tf.export.generator import export_generator, generator_functions
-from karpa_tf.export.versions import list_versions, load_version, publish
+from karpa_tf.export.generator import generator_functions, make_generator_export
+from karpa_tf.export.versions import write
 from karpa_tf.models.dcgan import make_generator
 from karpa_tf.models.sampling import interpolate, noise_from_seeds, to_pixels
 
@@ -19,7 +19,7 @@ def exported(tmp_path):
     # Untrained batch statistics would make all pictures the same grey.
     for _ in range(50):
         generator(np.random.default_rng(0).normal(size=(32, 8)).astype(np.float32), training=True)
-    return generator, export_generator(generator, tmp_path / "models" / "tiny")
+    return generator, write(tmp_path / "models" / "tiny", make_generator_export(generator))
 
 
 def test_signatures_name_their_inputs_and_outputs(exported):
@@ -89,54 +89,6 @@ def test_a_seed_is_drawn_in_a_batch_of_the_same_size_however_many_are_asked_for(
     assert len(np.unique(np.concatenate(drawn))) == 1
     at_once = functions["noise"](tf.zeros((35, 3)))["images"].numpy()
     assert at_once[0, 0, 0, 0] != drawn[0][0, 0, 0, 0]  # the layer does show it
-
-
-def constant(number):
-    """Returns the signatures of a model that answers always the same."""
-
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.float32, name="any")])
-    def answer(any):
-        return {"number": tf.constant(number)}
-
-    return {"serving_default": answer}
-
-
-def answer_of(path):
-    return int(load_version(path)["serving_default"](any=tf.zeros(1))["number"])
-
-
-def accept(signatures):
-    pass
-
-
-def test_versions_count_up_and_a_published_one_is_not_touched(tmp_path):
-    base = tmp_path / "model"
-    (base / "7").mkdir(parents=True)
-    (base / "notes").mkdir()
-    assert publish(base, constant(1), [], accept) == base / "8"
-    assert publish(base, constant(2), [], accept) == base / "9"
-    assert answer_of(base / "8") == 1 and answer_of(base) == 2
-    assert list_versions(base) == [7, 8, 9]
-
-
-def test_a_version_taken_meanwhile_is_left_alone(tmp_path):
-    def another_process_publishes(signatures):
-        (tmp_path / "1").mkdir()
-        (tmp_path / "1" / "file").write_text("other")
-
-    assert publish(tmp_path, constant(1), [], another_process_publishes) == tmp_path / "2"
-    assert (tmp_path / "1" / "file").read_text() == "other" and answer_of(tmp_path / "2") == 1
-
-
-def test_an_export_that_does_not_pass_its_check_leaves_nothing(tmp_path):
-    def refuse(signatures):
-        assert int(signatures["serving_default"](any=tf.zeros(1))["number"]) == 1
-        assert [name.name[0] for name in tmp_path.iterdir()] == ["."], "visible before it is complete"
-        raise RuntimeError("disk on fire")
-
-    with pytest.raises(RuntimeError, match="disk on fire"):
-        publish(tmp_path, constant(1), [], refuse)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_noise_of_a_seed_is_normal_and_its_own():

@@ -13,8 +13,8 @@ from karpa_tf import evaluation
 from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.resnet import ResNetConfig
 from karpa_tf.data.image_folder import read_square
-from karpa_tf.export.classifier import export_classifier
-from karpa_tf.export.versions import load_version
+from karpa_tf.export.classifier import make_classifier_export
+from karpa_tf.export.versions import load_version, write
 from karpa_tf.models.classifiers import make_classifier, with_views
 
 CLASSES = ("Äpfel & Birnen", "cat", "日本")
@@ -67,7 +67,7 @@ def exported(tmp_path_factory):
     for name, (picture, options) in pictures().items():
         picture.save(folder / name, **options)
         files.append(folder / name)
-    version = export_classifier(model, CLASSES, folder / "models" / "small")
+    version = write(folder / "models" / "small", make_classifier_export(model, CLASSES))
     return version, model, files
 
 

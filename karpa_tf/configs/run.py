@@ -8,7 +8,7 @@ from karpa_tf.configs.errors import UserError
 NOT_REPEATED = ("run", "resume", "dry_run", "verbose")
 """Fields that say where and how loudly, not what: left out of `config.yaml`, so that it repeats the run."""
 
-MAY_CHANGE = ("cache_dir", "strategy", "jit", "save_steps", "save_minutes", "keep")
+MAY_CHANGE = ("cache_dir", "strategy", "jit", "save_steps", "save_minutes", "keep", "keep_versions")
 """Fields in which two starts of one run may differ: they say on what it runs and what is kept, not what is learned."""
 
 
@@ -61,6 +61,9 @@ class RunConfig:
     export_dir: str = "saved_models"
     """The SavedModel is written to <export-dir>/<name>/<version>."""
 
+    keep_versions: int = 0
+    """Newest versions of the SavedModel to keep there; 0 keeps all."""
+
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     """Keras' dtype policy."""
 
@@ -83,7 +86,7 @@ class RunConfig:
     def __post_init__(self):
         for field in ("epochs", "batch_size", "learning_rate", "keep", "log_every"):
             require_positive(field, getattr(self, field))
-        for field in ("save_minutes", "save_steps"):
+        for field in ("save_minutes", "save_steps", "keep_versions"):
             require_not_negative(field, getattr(self, field))
         if not 0 <= self.seed < 2**31:
             raise UserError(f"--seed must be from 0 to 2147483647; received {self.seed}.")

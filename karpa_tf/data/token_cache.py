@@ -100,7 +100,7 @@ def _write(folder, corpus, vocabulary, held_out_share):
     for documents in _in_batches(track(corpus.read(), "Splitting text into tokens")):
         pieces = tokenizer.encode_batch_fast(documents, add_special_tokens=False)
         for document, found in zip(documents, pieces, strict=True):
-            parts[_is_held_out(document, held_out_share)].add(found.ids)
+            parts[is_held_out(document, held_out_share)].add(found.ids)
     record = {part.file.name.removesuffix(".bin"): (part.documents, part.close()) for part in parts}
     (folder / "tokens.json").write_text(json.dumps({"dtype": np.dtype(dtype).name, "parts": record}))
 
@@ -134,7 +134,8 @@ def _in_batches(documents):
         yield batch
 
 
-def _is_held_out(document, share):
+def is_held_out(document, share):
+    """Returns whether a document belongs to the share of the documents that is held out."""
     number = int.from_bytes(hashlib.sha256(f"held out {document}".encode("utf-8", "replace")).digest()[:8])
     return number < share * 2**64
 

@@ -4,14 +4,14 @@ import numpy as np
 import tensorflow as tf
 
 from karpa_tf.data.decoding import decode_square, normalised
-from karpa_tf.export.versions import publish
+from karpa_tf.export.versions import Call, Export
 
 FEATURE = "image_bytes"
 """Where a serialized `tf.Example` holds the picture file."""
 
 
-def export_classifier(model, classes, base):
-    """Publishes the next version of a classifier below `base` and returns its folder.
+def make_classifier_export(model, classes, pictures=None):
+    """Returns the `Export` of a classifier.
 
     Signatures; outputs are `classes`, string (batch, classes), the same in every row, and `scores`, float32
     (batch, classes), probabilities in that order:
@@ -22,24 +22,64 @@ def export_classifier(model, classes, base):
     Args:
         model: images, float32 (batch, height, width, channels) in [-1, 1], to logits.
         classes: their names, in the order of the logits.
-        base: folder of the model's versions.
+        pictures: examples from real data, uint8 (n, height, width, channels), or None.
     """
     functions = classifier_functions(model, classes)
+    height, width, _ = shape = model.input_shape[1:]
+    noise = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
+    if pictures is None:
+        pictures = noise
 
-    def check(signatures):
-        pixels = np.random.default_rng(0).integers(0, 256, (3, *model.input_shape[1:]), np.uint8)
-        served = signatures["images"](images=tf.constant(pixels))
-        expected = functions["images"](tf.constant(pixels))
-        np.testing.assert_allclose(served["scores"], expected["scores"], atol=1e-5)
-        files = [tf.io.encode_png(picture) for picture in pixels]
-        served = signatures["serving_default"](image_bytes=tf.stack(files))
-        np.testing.assert_allclose(served["scores"], expected["scores"], atol=1e-5)
+    @tf.function(input_signature=functions["images"].input_signature)
+    def scores(images):
+        return {"scores": functions["images"](images)["scores"]}
 
-    return publish(base, functions, [model], check)
+    return Export(
+        task="image_classification",
+        functions=functions,
+        tracked=(model,),
+        examples=_requests(pictures),
+        edge_cases=_requests(noise) | {"serving_default": [{"image_bytes": _strings([_jpeg(shape), *_files(noise)])}]},
+        convertible=scores,
+        convertible_examples=_requests(pictures)["images"],
+        files={"labels.txt": "".join(f"{name}\n" for name in classes)},
+        details={"classes": list(classes), "shape": list(shape)},
+        about=f"It says which of {len(classes)} classes a picture shows, with a probability for each.",
+        limits=(
+            f"It knows {len(classes)} classes and nothing else; a picture of something else gets one of them too.",
+            f"Of a picture the central square is taken and brought to {height}x{width} pixels.",
+            "How it does on pictures unlike those of its data was not measured.",
+            "One file that is no picture fails all that are asked for together with it.",
+        ),
+        calls=_calls(shape),
+    )
+
+
+def _calls(shape):
+    picture = 'open("picture.jpg", "rb").read()'
+    feature = f"tf.train.Feature(bytes_list=tf.train.BytesList(value=[{picture}]))"
+    in_base64 = """{"b64": "'$(base64 -w0 picture.jpg)'"}"""
+    return {
+        "serving_default": Call(
+            "`image_bytes` are JPEG, PNG, GIF, BMP or WebP files of any size. `classes` names the columns of `scores`, "
+            "which are probabilities.",
+            f"image_bytes=tf.constant([{picture}])",
+            f'"instances": [{{"image_bytes": {in_base64}}}]',
+        ),
+        "images": Call("Pixels from 0 to 255.", f"images=tf.zeros({(1, *shape)}, tf.uint8)"),
+        "classify": Call(
+            f"`inputs` are serialized `tf.Example`s with a picture file as bytes feature `{FEATURE}`: TensorFlow "
+            "Serving's Classify makes them of what it is sent.",
+            f"inputs=tf.constant([tf.train.Example(features=tf.train.Features(\n"
+            f'    feature={{"{FEATURE}": {feature}}}\n)).SerializeToString()])',
+            f'"examples": [{{"{FEATURE}": {in_base64}}}]',
+            "classify",
+        ),
+    }
 
 
 def classifier_functions(model, classes):
-    """Returns the functions of the signatures by name, as `export_classifier` describes them; the default first."""
+    """Returns the signatures' functions by name, as `make_classifier_export` describes them; the default first."""
     height, _, channels = model.input_shape[1:]
     names = tf.constant(list(classes))
 
@@ -66,3 +106,37 @@ def classifier_functions(model, classes):
         return answer(decoded(features[FEATURE]))
 
     return {"serving_default": from_files, "images": from_images, "classify": from_examples}
+
+
+def _requests(pictures):
+    """Returns requests to every signature: all pictures, uint8 (n, height, width, channels), and the first alone."""
+    files = _files(pictures)
+    examples = [
+        tf.train.Example(
+            features=tf.train.Features(feature={FEATURE: tf.train.Feature(bytes_list=tf.train.BytesList(value=[file]))})
+        ).SerializeToString()
+        for file in files
+    ]
+    inputs = {
+        "serving_default": ("image_bytes", _strings(files)),
+        "images": ("images", pictures),
+        "classify": ("inputs", _strings(examples)),
+    }
+    return {name: [{key: values}, {key: values[:1]}] for name, (key, values) in inputs.items()}
+
+
+def _files(pictures):
+    return [tf.io.encode_png(picture).numpy() for picture in pictures]
+
+
+def _jpeg(shape):
+    """Returns a JPEG file of another size and form than the model's."""
+    height, width, channels = shape
+    return tf.io.encode_jpeg(
+        np.random.default_rng(1).integers(0, 256, (height + 5, width + 9, channels), np.uint8)
+    ).numpy()
+
+
+def _strings(values):
+    """Returns bytes as an array that keeps zeros at their ends."""
+    return np.array(values, object)

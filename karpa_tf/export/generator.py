@@ -3,15 +3,15 @@
 import numpy as np
 import tensorflow as tf
 
-from karpa_tf.export.versions import publish
+from karpa_tf.export.versions import Call, Export
 from karpa_tf.models.sampling import noise_from_seeds, to_pixels
 
 AT_A_TIME = 8
 """Pictures that the seed signature draws in one go."""
 
 
-def export_generator(generator, base):
-    """Publishes the next version of a generator below `base` and returns its folder.
+def make_generator_export(generator):
+    """Returns the `Export` of a generator.
 
     Signatures; `images` are uint8 (batch, side, side, channels):
         serving_default: `seed`, int64 (batch,), to `images`. A seed gives the same picture, to the bit, alone and in
@@ -22,20 +22,51 @@ def export_generator(generator, base):
 
     Args:
         generator: functional model, noise to images in [-1, 1].
-        base: folder of the model's versions.
     """
+    latent_dim, shape = generator.input_shape[-1], generator.output_shape[1:]
     functions = generator_functions(generator)
-
-    def check(signatures):
-        seeds = tf.constant([0, 1, 2], tf.int64)
-        served = signatures["serving_default"](seed=seeds)["images"]
-        np.testing.assert_array_equal(served, functions["serving_default"](seeds)["images"])
-
-    return publish(base, functions, [generator], check)
+    noise = np.random.default_rng(0).normal(size=(4, latent_dim)).astype(np.float32)
+    seeds = [{"seed": np.arange(count, dtype=np.int64)} for count in (8, 1)]
+    odd = [{"seed": np.array([-1, 2**40, *range(AT_A_TIME)], np.int64)}]
+    noises = [{"noise": noise}, {"noise": noise[:1]}]
+    return Export(
+        task="image_generation",
+        functions=functions,
+        tracked=(generator,),
+        examples={"serving_default": seeds, "noise": noises, "image_bytes": seeds},
+        edge_cases={"serving_default": odd, "image_bytes": odd},
+        tolerances={"noise": 1},
+        convertible=functions["noise"],
+        convertible_examples=noises,
+        details={"latent_dim": latent_dim, "shape": list(shape)},
+        about=f"It draws pictures of {'x'.join(map(str, shape))}, like those that it has learned from, one for each "
+        "seed.",
+        limits=(
+            "It has learned from its training pictures alone, and nothing can be asked for but a number.",
+            "Whether it draws all kinds of its training pictures, and how often, was not measured.",
+        ),
+        calls={
+            "serving_default": Call(
+                "A seed gives the same picture, to the bit, alone and in any batch.",
+                "seed=tf.constant([0, 1, 2], tf.int64)",
+                '"instances": [{"seed": 0}]',
+            ),
+            "noise": Call(
+                "Standard normal numbers. The whole batch is drawn at once, which is faster than by seeds; now and "
+                "then a pixel differs by one grey level from one batch size to another.",
+                f"noise=tf.random.normal((3, {latent_dim}))",
+            ),
+            "image_bytes": Call(
+                "The pictures of the seeds as PNG files; in REST's answers these are base64.",
+                "seed=tf.constant([0, 1, 2], tf.int64)",
+                '"instances": [{"seed": 0}]',
+            ),
+        },
+    )
 
 
 def generator_functions(generator):
-    """Returns the functions of the signatures by name, as `export_generator` describes them; the default first."""
+    """Returns the signatures' functions by name, as `make_generator_export` describes them; the default first."""
     latent_dim, shape = generator.input_shape[-1], generator.output_shape[1:]
     chunk_of_images = tf.TensorSpec((AT_A_TIME, *shape), tf.uint8)
 

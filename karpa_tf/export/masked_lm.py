@@ -1,9 +1,11 @@
 """A masked language model as a SavedModel: from text, from token ids, and text to vectors."""
 
+import json
+
 import numpy as np
 import tensorflow as tf
 
-from karpa_tf.export.versions import publish
+from karpa_tf.export.versions import Call, Export
 from karpa_tf.models.bert import encoder_of, masked_lm_of
 from karpa_tf.text.tokenizer import WordPiece
 from karpa_tf.text.vocabulary import MASK, PAD
@@ -11,12 +13,17 @@ from karpa_tf.text.vocabulary import MASK, PAD
 TOP = 10
 """Tokens that are named for every [MASK]."""
 
-CHECKED = ("The [MASK] of a list.", "no blank", "", "[MASK] [MASK]!")
-"""Texts on which an export is compared with its model."""
+BLANK = "[MASK]"
+
+MADE_UP = ("The [MASK] of a list.", "no blank", "", "[MASK] [MASK]!")
+"""Texts on which an export is compared with its model, whatever it has learned from."""
+
+EARLY = 5
+"""Word of an example that becomes a blank; of a shorter one it is that in the middle."""
 
 
-def export_masked_lm(model, vocabulary, length, base):
-    """Publishes the next version of a masked language model below `base` and returns its folder.
+def make_masked_lm_export(model, vocabulary, length, sentences=None):
+    """Returns the `Export` of a masked language model.
 
     Signatures; a text is cut to its first `length` - 2 tokens:
         serving_default: `text`, string (batch,), with [MASK] for every blank, to `tokens`, string (batch, blanks, k),
@@ -31,25 +38,91 @@ def export_masked_lm(model, vocabulary, length, base):
         model: what `make_masked_lm` or `make_pretraining` returned.
         vocabulary: its `Vocabulary`.
         length: tokens in a row at most, [CLS] and [SEP] included.
-        base: folder of the model's versions.
+        sentences: examples from real data, of which one word becomes a blank; or None.
     """
     functions, tokenizer = masked_lm_functions(model, vocabulary, length)
+    blanks = [with_blank(sentence) for sentence in sentences] if sentences else list(MADE_UP[:1])
+    ids = _ids(functions, tokenizer, blanks, length)
+    texts = np.array(blanks, object)
+    plain = np.array(list(sentences or MADE_UP[1:2]), object)
+    odd = [{"text": np.array(MADE_UP, object)}]
+    return Export(
+        task="masked_lm",
+        functions=functions,
+        tracked=(model, tokenizer),
+        examples={
+            "serving_default": [{"text": texts}, {"text": texts[:1]}],
+            "token_ids": ids,
+            "embed": [{"text": plain}, {"text": plain[:1]}],
+        },
+        edge_cases={"serving_default": odd, "embed": odd},
+        convertible=functions["token_ids"],
+        convertible_examples=ids,
+        files={"vocabulary.txt": "".join(f"{token}\n" for token in vocabulary.tokens)},
+        details={
+            "length": length,
+            "vocabulary_size": len(vocabulary),
+            "lowercase": vocabulary.lowercase,
+            "strip_accents": vocabulary.strip_accents,
+            "example": blanks[0],
+        },
+        about=f"It guesses words that are left out of a text, from a vocabulary of {len(vocabulary):,} tokens.",
+        limits=(
+            f"A text is cut to {length - 2} tokens; blanks behind that are not answered.",
+            "It repeats what its training text says, its errors and prejudices included; it knows nothing else.",
+            "It is a start for other tasks, such as telling texts apart; it does not write text.",
+        ),
+        calls=_calls(blanks[0]),
+    )
 
-    def check(signatures):
-        texts = tf.constant(CHECKED)
-        for name in ("serving_default", "embed"):
-            expected = functions[name](texts)
-            for key, value in signatures[name](text=texts).items():
-                if value.dtype == tf.string:
-                    np.testing.assert_array_equal(value, expected[key])
-                else:
-                    np.testing.assert_allclose(value, expected[key], atol=1e-5)
 
-    return publish(base, functions, [model, tokenizer], check)
+def with_blank(sentence):
+    """Returns a sentence with one word as [MASK], unless it has a [MASK] already."""
+    words = sentence.split()
+    if BLANK in sentence or not words:
+        return sentence
+    words[min(len(words) // 2, EARLY)] = BLANK
+    return " ".join(words)
+
+
+def _ids(functions, tokenizer, texts, length):
+    """Returns requests to `token_ids` that ask for the blanks of texts."""
+    token_ids, _ = tokenizer.packed(tf.constant(texts), length)
+    positions = functions["serving_default"](tf.constant(texts))["positions"]
+    request = {"token_ids": token_ids.numpy(), "mask_positions": np.maximum(positions, 0)}
+    return [request, {name: array[:1] for name, array in request.items()}]
+
+
+def _calls(example):
+    text = json.dumps(example)
+    return {
+        "serving_default": Call(
+            f"`text` has [MASK] for every blank. `tokens` are the {TOP} likeliest of each blank, the best first, "
+            "`scores` their probabilities, `positions` their places among the text's tokens, [CLS] being 0. A text "
+            "with fewer blanks than another has empty tokens, scores of 0 and positions of -1 at the end.",
+            f"text=tf.constant([{text}])",
+            f'"instances": [{{"text": {_in_shell(text)}}}]',
+        ),
+        "token_ids": Call(
+            "Ids are lines of vocabulary.txt, counted from 0: 0 is padding, 2 [CLS], 3 [SEP], 4 [MASK]. `logits` are "
+            "those of the vocabulary at each of `mask_positions`.",
+            "token_ids=tf.constant([[2, 4, 3]]), mask_positions=tf.constant([[1]])",
+            '"instances": [{"token_ids": [2, 4, 3], "mask_positions": [1]}]',
+        ),
+        "embed": Call(
+            "The mean of the features of a text's tokens.",
+            f"text=tf.constant([{text}])",
+            f'"instances": [{{"text": {_in_shell(text)}}}]',
+        ),
+    }
+
+
+def _in_shell(text):
+    return text.replace("'", "\\u0027")
 
 
 def masked_lm_functions(model, vocabulary, length):
-    """Returns the functions of the signatures by name, as `export_masked_lm` describes them, and the tokenizer."""
+    """Returns the signatures' functions by name, as `make_masked_lm_export` describes them, and the tokenizer."""
     tokenizer = WordPiece(vocabulary, read_mask=True)
     masked_lm, encoder = masked_lm_of(model), encoder_of(model)
     has_segments = any(tensor.name == "segment_ids" for tensor in model.inputs)

@@ -1,0 +1,80 @@
+"""What the files of a SavedModel say of it, read without loading its weights."""
+
+from pathlib import Path
+
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from karpa_tf.configs.errors import UserError, first_line
+
+SAVED_MODEL = "saved_model.pb"
+VARIABLES = "variables"
+ASSETS = "assets"
+EXTRA = "assets.extra"
+
+INIT_OP = "__saved_model_init_op"
+"""What TensorFlow notes among the signatures, though it is none."""
+
+
+def list_versions(base):
+    """Returns the published version numbers in ascending order."""
+    base = Path(base)
+    names = [path.name for path in base.iterdir()] if base.is_dir() else []
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+
+
+def read_meta_graph(folder):
+    """Returns the `MetaGraphDef` that servers load, that of the tag `serve`, or the first where no other has it.
+
+    Raises:
+        UserError: the folder holds no SavedModel, or a damaged one.
+    """
+    file = Path(folder) / SAVED_MODEL
+    saved = saved_model_pb2.SavedModel()
+    try:
+        saved.ParseFromString(file.read_bytes())
+    except OSError as error:
+        raise UserError(f"{folder} holds no SavedModel: {file.name} cannot be read ({error.strerror}).") from error
+    except Exception as error:  # protobuf's DecodeError is of another module in each of its implementations.
+        raise UserError(f"{file} is damaged: {first_line(error)}.") from error
+    if not saved.meta_graphs:
+        raise UserError(f"{file} is damaged: there is no graph in it.")
+    return next((graph for graph in saved.meta_graphs if "serve" in graph.meta_info_def.tags), saved.meta_graphs[0])
+
+
+def signatures_of(meta_graph):
+    """Returns the signatures by name: dicts of `inputs` and `outputs`, whose tensors have a `dtype` and a `shape`.
+
+    A shape is a list in which None stands for any size, or None where not even the number of dimensions is known.
+    """
+    return {
+        name: {
+            part: {key: _tensor(info) for key, info in sorted(getattr(signature, part).items())}
+            for part in ("inputs", "outputs")
+        }
+        for name, signature in sorted(meta_graph.signature_def.items())
+        if name != INIT_OP
+    }
+
+
+def _tensor(info):
+    shape = tf.TensorShape(info.tensor_shape)
+    return {"dtype": tf.dtypes.as_dtype(info.dtype).name, "shape": None if shape.rank is None else shape.as_list()}
+
+
+def count_weights(folder):
+    """Returns how many numbers the variables of a SavedModel hold; raises `UserError` if their index is damaged."""
+    prefix = Path(folder) / VARIABLES / VARIABLES
+    if not prefix.with_name(f"{VARIABLES}.index").exists():
+        return 0
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+    except tf.errors.OpError as error:
+        raise UserError(f"{prefix}.index is damaged: {first_line(error)}") from error
+    kinds = reader.get_variable_to_dtype_map()
+    shapes = reader.get_variable_to_shape_map()
+    return sum(
+        tf.TensorShape(shape).num_elements()
+        for name, shape in shapes.items()
+        if kinds[name] != tf.string and not name.startswith("save_counter")
+    )
