@@ -12,8 +12,6 @@ from karpa_tf import checkpoints
 from karpa_tf.configs.errors import UserError
 from karpa_tf.files import digest
 
-KINDS = ("best", "last", "ema")
-
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
@@ -49,12 +47,12 @@ class Weights:
     def record(self):
         """Returns what a card says of them."""
         values = {"kind": self.kind, "step": self.step, "epoch": self.epoch, "moving_average": self.averaged}
-        return {key: value for key, value in values.items() if value is not None}
+        return {key: value for key, value in values.items() if value is not None} | {"description": str(self)}
 
     def __str__(self):
-        names = {"best": "the best epoch", "last": "the newest checkpoint", "ema": "the newest checkpoint"}
+        place = "the best epoch" if self.kind == "best" else "the newest checkpoint"
         when = f"epoch {self.epoch}" if self.epoch else f"step {self.step}"
-        return f"{names[self.kind]} ({when}{', moving average' if self.averaged else ''})"
+        return f"{place}, {when}" + (", as a moving average" if self.averaged else "")
 
 
 def exported_weights(run, kind=None):

@@ -90,8 +90,7 @@ class RunConfig:
             require_not_negative(field, getattr(self, field))
         if not 0 <= self.seed < 2**31:
             raise UserError(f"--seed must be from 0 to 2147483647; received {self.seed}.")
-        if not self.name or any(character in self.name for character in "/\\\0") or self.name.startswith("."):
-            raise UserError(f"--name must be a plain folder name; received {self.name!r}.")
+        require_plain_name(self.name)
 
 
 def require_positive(field, value):
@@ -110,6 +109,12 @@ def require_not_negative(field, value):
     """Raises `UserError` unless `value` is a finite number of at least 0; NaN is refused too."""
     if not 0 <= value < float("inf"):
         raise UserError(f"{flag(field)} must be at least 0; received {value}.")
+
+
+def require_plain_name(name):
+    """Raises `UserError` unless `--name` can name a folder that listings show."""
+    if not name or any(character in name for character in "/\\\0") or name.startswith("."):
+        raise UserError(f"--name must be a plain folder name; received {name!r}.")
 
 
 def flag(field):

@@ -9,6 +9,9 @@ from karpa_tf.files import write_text
 FILE = "card.json"
 PAGE = "MODEL_CARD.md"
 
+NAMED = 20
+"""Entries of a list or of a dict that the page names in one line."""
+
 NOT_KNOWN = "Not known: the model was exported without a run folder."
 
 
@@ -25,7 +28,7 @@ def make(name, export, facts):
     here = runs.environment()
     versions = {"python": here["python"], **here["versions"]}
     known = {"name": name, "version": 0, "task": export.task, "created": created, "versions": versions}
-    return known | empty | {"details": export.details} | facts
+    return known | empty | {"details": export.details, "real_examples": export.real_examples} | facts
 
 
 def save(folder, card, export):
@@ -66,7 +69,8 @@ def _metrics(card):
 def _training(card):
     if not card["config"]:
         return NOT_KNOWN
-    said = {key: card[key] for key in ("app", "run", "device", "weights") if card.get(key)}
+    said = {"program": card["app"], "run": card["run"]["name"], "device": card.get("device", "not recorded")}
+    said["weights"] = f"those of {card['weights']['description']}"
     kept = {key: value for key, value in card["config"].items() if value is not None}
     return f"{_list(said)}\n\nThe whole config:\n\n```json\n{json.dumps(kept, indent=2, ensure_ascii=False)}\n```"
 
@@ -90,13 +94,26 @@ def _kind(tensor):
     return f"{tensor['dtype']} ({', '.join('any' if size is None else str(size) for size in tensor['shape'])})"
 
 
-def _list(values):
-    return "\n".join(f"- {key.replace('_', ' ')}: {_inline(value)}" for key, value in values.items())
+def _list(values, indent=""):
+    """Returns a dict as a list of its entries; what is within a list within the list stands in one line."""
+    lines = []
+    for key, value in values.items():
+        if isinstance(value, dict) and not indent:
+            lines += [f"- {_plain(key)}:", _list(value, "  ")]
+        else:
+            lines.append(f"{indent}- {_plain(key)}: {_inline(value)}")
+    return "\n".join(lines)
 
 
 def _inline(value):
     if isinstance(value, dict):
-        return ", ".join(f"{key.replace('_', ' ')} {_inline(item)}" for key, item in value.items())
+        value = [f"{_plain(key)}: {_inline(item)}" for key, item in value.items()]
     if isinstance(value, list):
-        return ", ".join(map(_inline, value[:20])) + (f" and {len(value) - 20} more" if len(value) > 20 else "")
+        return ", ".join(map(_inline, value[:NAMED])) + (
+            f" and {len(value) - NAMED} more" if len(value) > NAMED else ""
+        )
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _plain(key):
+    return str(key).replace("_", " ")

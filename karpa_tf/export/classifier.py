@@ -27,8 +27,6 @@ def make_classifier_export(model, classes, pictures=None):
     functions = classifier_functions(model, classes)
     height, width, _ = shape = model.input_shape[1:]
     noise = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
-    if pictures is None:
-        pictures = noise
 
     @tf.function(input_signature=functions["images"].input_signature)
     def scores(images):
@@ -38,10 +36,11 @@ def make_classifier_export(model, classes, pictures=None):
         task="image_classification",
         functions=functions,
         tracked=(model,),
-        examples=_requests(pictures),
+        examples=_requests(noise if pictures is None else pictures),
+        real_examples=pictures is not None,
         edge_cases=_requests(noise) | {"serving_default": [{"image_bytes": _strings([_jpeg(shape), *_files(noise)])}]},
         convertible=scores,
-        convertible_examples=_requests(pictures)["images"],
+        convertible_examples=_requests(noise if pictures is None else pictures)["images"],
         files={"labels.txt": "".join(f"{name}\n" for name in classes)},
         details={"classes": list(classes), "shape": list(shape)},
         about=f"It says which of {len(classes)} classes a picture shows, with a probability for each.",

@@ -55,6 +55,7 @@ def make_masked_lm_export(model, vocabulary, length, sentences=None):
             "token_ids": ids,
             "embed": [{"text": plain}, {"text": plain[:1]}],
         },
+        real_examples=bool(sentences),
         edge_cases={"serving_default": odd, "embed": odd},
         convertible=functions["token_ids"],
         convertible_examples=ids,

@@ -28,7 +28,7 @@ def make_text_classifier_export(model, vocabulary, length, classes, texts=None):
         texts: examples from real data, or None.
     """
     functions, from_ids, tokenizer = text_classifier_functions(model, vocabulary, length, classes)
-    texts = np.array(list(texts or MADE_UP[:1]), object)
+    real, texts = bool(texts), np.array(list(texts or MADE_UP[:1]), object)
     ids = tokenizer.packed(tf.constant(texts), length)[0].numpy()
     text = json.dumps(str(texts[0]))
     return Export(
@@ -36,6 +36,7 @@ def make_text_classifier_export(model, vocabulary, length, classes, texts=None):
         functions=functions,
         tracked=(model, tokenizer),
         examples={"serving_default": [{"text": texts}, {"text": texts[:1]}]},
+        real_examples=real,
         edge_cases={"serving_default": [{"text": np.array(MADE_UP, object)}]},
         convertible=from_ids,
         convertible_examples=[{"token_ids": ids}, {"token_ids": ids[:1]}],

@@ -47,6 +47,9 @@ class Export:
     examples: dict[str, list[dict]]
     """Requests to every signature, from real data where there is any: for the check, and to warm a server up."""
 
+    real_examples: bool = True
+    """Whether the examples are of the data that the model has learned from, not made up."""
+
     edge_cases: dict[str, list[dict]] = dataclasses.field(default_factory=dict)
     """More requests, for the check alone."""
 
