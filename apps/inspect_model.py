@@ -70,7 +70,9 @@ def _print_card(card):
         print("\nNo card: not an export of these programs.")
         return
     print(f"\nCard of {card.get('name')}, version {card.get('version')}: {card.get('task')}, {card.get('created')}")
-    for part in ("data", "metrics", "weights"):
+    if card.get("weights"):
+        print(f"  weights  those of {card['weights'].get('description')}")
+    for part in ("data", "metrics"):
         values = card.get(part) or {}
         plain = [f"{key} {_short(value)}" for key, value in values.items() if not isinstance(value, dict | list)]
         if plain:

@@ -107,11 +107,10 @@ def _list(values, indent=""):
 
 def _inline(value):
     if isinstance(value, dict):
-        value = [f"{_plain(key)}: {_inline(item)}" for key, item in value.items()]
+        value = [f"{_plain(key)} = {_inline(item)}" for key, item in value.items()]
     if isinstance(value, list):
-        return ", ".join(map(_inline, value[:NAMED])) + (
-            f" and {len(value) - NAMED} more" if len(value) > NAMED else ""
-        )
+        rest = f" and {len(value) - NAMED} more" if len(value) > NAMED else ""
+        return ", ".join(map(_inline, value[:NAMED])) + rest
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
