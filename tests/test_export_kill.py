@@ -142,11 +142,10 @@ def kill_and_go_on(exporter, moments, times):
         killed, _ = exporter.export(before=number)
         assert killed
         kills += killed
-        numbers = exporter.look()
-        assert 2 <= len(numbers) <= 3
+        assert len(exporter.look()) >= 2
     for seconds in times:
         kills += exporter.export(seconds=seconds)[0]
-        assert 2 <= len(exporter.look()) <= 3
+        assert len(exporter.look()) >= 2
     newest = exporter.look()[-1]
     assert not exporter.export()[0]
     assert exporter.look() == [newest, newest + 1]
@@ -155,7 +154,7 @@ def kill_and_go_on(exporter, moments, times):
 
 
 def test_a_killed_exporter_leaves_no_half_version_in_sight_and_the_next_cleans_up(exporter):
-    assert kill_and_go_on(exporter, [n / 12 for n in range(13)], [0.05, 0.15]) >= 13
+    assert kill_and_go_on(exporter, [*(n / 6 for n in range(6)), *(1 - n / 50 for n in range(8))], [0.1]) >= 14
 
 
 @pytest.mark.slow
