@@ -4,13 +4,14 @@ import dataclasses
 import math
 
 import keras
+import keras_hub
 import numpy as np
 import pytest
 
 from karpa_tf.configs import bert
 from karpa_tf.configs.bert import BERTConfig
 from karpa_tf.configs.errors import UserError
-from karpa_tf.models.bert import SelfAttention, make_encoder, make_masked_lm
+from karpa_tf.models.bert import SelfAttention, Sines, make_encoder, make_masked_lm
 
 SMALL = BERTConfig(length=12, width=8, depth=2, heads=2, feed_forward=16, dropout=0.0)
 WORDS = 20
@@ -163,3 +164,12 @@ def test_half_precision_gives_logits_in_float32():
 def test_a_shape_that_cannot_be_is_refused(changes, says):
     with pytest.raises(UserError, match=says):
         dataclasses.replace(SMALL, **changes)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_sines_of_places_are_those_of_keras_hub(precision):
+    keras.config.set_dtype_policy(precision)
+    x = keras.ops.zeros((2, 40, 6), keras.config.dtype_policy().compute_dtype)
+    ours, theirs = Sines()(x), keras_hub.layers.SinePositionEncoding()(x)
+    assert ours.dtype == theirs.dtype and ours.shape == x.shape
+    np.testing.assert_array_equal(keras.ops.cast(ours, "float32"), keras.ops.cast(theirs, "float32"))

@@ -2,6 +2,7 @@
 
 import keras
 import keras_hub
+import numpy as np
 from keras import layers, ops
 
 EPSILON = 1e-12
@@ -31,7 +32,7 @@ def make_encoder(config, vocabulary_size):
         x = layers.Add()([x, positions(x)])
     elif config.positions == "sinusoidal":
         # Scaled, for sines would drown embeddings that are so small.
-        sines = keras_hub.layers.SinePositionEncoding(name="position_encoding")(x)
+        sines = Sines(name="position_encoding")(x)
         x = layers.Add()([x, deviation(config.width) * sines])
     if config.segments:
         inputs["segment_ids"] = keras.Input((None,), dtype="int32", name="segment_ids")
@@ -59,7 +60,7 @@ def make_masked_lm(config, encoder):
     """
     inputs = {tensor.name: tensor for tensor in encoder.inputs}
     mask_positions = inputs["mask_positions"] = keras.Input((None,), dtype="int32", name="mask_positions")
-    chosen = ops.take_along_axis(encoder.output, mask_positions[..., None], axis=1)
+    chosen = ops.take_along_axis(encoder.output, ops.expand_dims(mask_positions, -1), axis=1)
     x = layers.Dense(config.width, "gelu", kernel_initializer=_small(config.width), name="head")(chosen)
     x = _norm("head_norm")(x)
     x = encoder.get_layer("token_embedding")(x, reverse=True)
@@ -138,6 +139,24 @@ class Bias(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("karpa_tf")
+class Sines(layers.Layer):
+    """Maps x, float (batch, length, width), to sines and cosines of the places, of the same shape.
+
+    Vaswani et al. 2017, section 3.5, as KerasHub computes it; of its einsum LiteRT's converter makes a wrong product.
+    """
+
+    def call(self, x):
+        length, width = ops.shape(x)[1], x.shape[-1]
+        places = ops.cast(ops.arange(length), self.compute_dtype)
+        numbers = np.arange(width)
+        exponents = ops.cast(numbers // 2 * 2, self.compute_dtype) / ops.cast(width, self.compute_dtype)
+        frequencies = ops.power(ops.cast(1e-4, self.compute_dtype), exponents)
+        angles = ops.expand_dims(places, -1) * frequencies
+        sines = ops.where(numbers % 2 == 0, ops.sin(angles), ops.cos(angles))
+        return ops.broadcast_to(sines, ops.shape(x))
+
+
+@keras.saving.register_keras_serializable("karpa_tf")
 class SelfAttention(layers.Layer):
     """Multi-head attention of tokens to each other (Vaswani et al. 2017, section 3.2), by one matrix for all three.
 
@@ -173,7 +192,7 @@ class SelfAttention(layers.Layer):
         query, key, value = (ops.reshape(part, (-1, length, self.heads, width // self.heads)) for part in parts)
         if self.rotary:
             query, key = self.turn(query), self.turn(key)
-        seen = ops.dot_product_attention(query, key, value, mask=padding_mask[:, None, None, :])
+        seen = ops.dot_product_attention(query, key, value, mask=ops.expand_dims(padding_mask, (1, 2)))
         return self.output_projection(ops.reshape(seen, (-1, length, width)))
 
     def compute_output_shape(self, x_shape, padding_mask_shape):
