@@ -14,7 +14,8 @@ FLOORS = (
     ("strategy", "keras_compat", "text", "runs", "cli", "launch"),
     ("data", "models", "losses", "metrics", "optimizers", "plots", "workers"),
     ("trainers", "callbacks", "checkpoints", "export", "evaluation", "language_report", "serving"),
-    ("classifier_runs", "masked_lm_runs", "fitting"),
+    ("weights",),
+    ("classifier_runs", "gan_runs", "masked_lm_runs", "fitting", "run_exports"),
     ("text_classifier_runs",),
     ("apps",),
 )
