@@ -1,38 +1,25 @@
-"""Which versions of a model lie in its folder, and which of them its policy wants."""
+"""What lies in a model's folder: its versions, which of them a policy wants, and what leads out of it."""
 
 import contextlib
+import os
 import re
 from pathlib import Path
 
-from karpa_tf.serving.errors import invalid
-
-NUMBER = re.compile(r"\d{1,19}")
+NUMBER = re.compile(r"[0-9]{1,19}")
+LARGEST = 2**63 - 1
 
 
 def list_versions(base):
-    """Returns the folders of versions by number, and the children that are refused.
-
-    A version is a folder whose name is a number. One that a symbolic link leads out of `base` to is refused.
+    """Returns the folders of versions by number: the children of a folder whose name is a number.
 
     Raises:
         OSError: `base` is no folder that can be read.
     """
-    base = Path(base)
-    root = base.resolve()
-    versions, refused = {}, {}
-    for child in sorted(base.iterdir()):
-        if not NUMBER.fullmatch(child.name) or int(child.name) >= 2**63 or not child.is_dir():
-            continue
-        if inside(child, root):
-            versions[int(child.name)] = child
-        else:
-            refused[int(child.name)] = child
-    return versions, refused
-
-
-def inside(path, root):
-    """Returns whether a path, with all links followed, is below `root`, which has none."""
-    return path.resolve().is_relative_to(root)
+    numbers = {}
+    for child in sorted(Path(base).iterdir()):
+        if NUMBER.fullmatch(child.name) and int(child.name) <= LARGEST and child.is_dir():
+            numbers[int(child.name)] = child
+    return numbers
 
 
 def wanted(versions, policy):
@@ -47,16 +34,27 @@ def wanted(versions, policy):
         return set(versions)
     if choice == "specific":
         return set(versions) & set(policy.specific.versions)
-    if choice not in (None, "latest"):
-        raise invalid(f"The version policy {choice} is not supported; take latest, all or specific.")
     return set(sorted(versions)[-max(policy.latest.num_versions, 1) :])
 
 
 def fingerprint(folder):
     """Returns what changes when a file below the folder does: every file's path, size and time of change."""
     found = set()
-    for path in Path(folder).rglob("*"):
+    for path in _below(folder):
         with contextlib.suppress(OSError):
-            state = path.stat()
-            found.add((str(path), state.st_size, state.st_mtime_ns))
+            state = path.lstat()
+            found.add((str(path), state.st_size, state.st_mtime_ns, state.st_ino))
     return frozenset(found)
+
+
+def leading_out(folder, base):
+    """Returns a path in a version's folder that a symbolic link leads out of the model's folder, or None."""
+    root = Path(base).resolve()
+    links = (path for path in (Path(folder), *_below(folder)) if path.is_symlink())
+    return next((path for path in links if not path.resolve().is_relative_to(root)), None)
+
+
+def _below(folder):
+    for place, folders, files in os.walk(folder):  # follows no links to folders
+        for name in (*folders, *files):
+            yield Path(place, name)
