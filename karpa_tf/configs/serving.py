@@ -17,7 +17,7 @@ class LimitsConfig:
     more is answered with 400, INVALID_ARGUMENT.
     """
 
-    max_batch: int = 1024
+    max_batch: int = 256
     """Most rows of a request; more is answered with 400, INVALID_ARGUMENT."""
 
     max_concurrent: int = 4
@@ -26,8 +26,11 @@ class LimitsConfig:
     max_queue: int = 60
     """How many more requests may wait; one more is answered with 429, RESOURCE_EXHAUSTED."""
 
-    request_timeout_seconds: int = 30
-    """How long a client may take to send a request's body; then comes HTTP code 408."""
+    run_timeout_seconds: int = 30
+    """How long a model may compute for a request; then comes 504, DEADLINE_EXCEEDED."""
+
+    client_timeout_seconds: int = 30
+    """How long a client may take to send a request's body, then comes HTTP code 408, or to read an answer."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ def write(outputs, rows):
         rows: whether it is in row form, one value or object for each row, or in column form.
 
     Raises:
-        ServingError: INVALID_ARGUMENT; there are no rows, or not equally many in all outputs, or a type that JSON lacks.
+        ServingError: INVALID_ARGUMENT; outputs differ in their number of rows, or have a type that JSON lacks.
     """
     if not outputs:
         raise invalid("Cannot convert empty tensor map to JSON")

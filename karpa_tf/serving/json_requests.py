@@ -41,14 +41,18 @@ def parse(body):
     return document
 
 
-def signature_name(document):
-    """Returns the request's signature_name, or serving_default."""
+def signature_name(document, default="serving_default"):
+    """Returns the request's signature_name, or the default.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT; it is no string.
+    """
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         raise invalid(
             f"JSON Value: {show(document)} not formatted correctly. 'signature_name' key must be a string value."
         )
-    return name or "serving_default"
+    return name or default
 
 
 def read_inputs(document, infos):

@@ -76,9 +76,8 @@ def _floats(leaves, dtype):
         values = doubles.astype(dtype.as_numpy_dtype)
     lost = np.isinf(values) & np.isfinite(doubles)
     if lost.any():
-        raise invalid(
-            f"Cannot convert JSON value: {show(leaves[int(lost.argmax())])} to {_name(dtype)} without loss of precision."
-        )
+        value = show(leaves[int(lost.argmax())])
+        raise invalid(f"Cannot convert JSON value: {value} to {_name(dtype)} without loss of precision.")
     return values
 
 

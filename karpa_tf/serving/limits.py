@@ -15,13 +15,14 @@ class Limits:
     Attributes:
         config: the `LimitsConfig`.
         body_bytes: largest body of a request or size of a gRPC message.
+        inside: number of requests of the REST interface that are running or waiting.
     """
 
     def __init__(self, config=None):
         self.config = config = config or LimitsConfig()
         self.body_bytes = config.max_body_mb * 10**6
         self._lock = threading.Lock()
-        self._inside = 0
+        self.inside = 0
 
     def check_inputs(self, inputs):
         """Refuses arrays of too many rows, or with too many pixels in encoded pictures.
@@ -48,17 +49,17 @@ class Limits:
         """
         most = self.config.max_concurrent + self.config.max_queue
         with self._lock:
-            if self._inside >= most:
+            if self.inside >= most:
                 raise ServingError(
                     grpc.StatusCode.RESOURCE_EXHAUSTED,
                     f"{most} requests are running or waiting, which is all this server takes (--max_queue).",
                 )
-            self._inside += 1
+            self.inside += 1
 
     def leave(self):
         """Counts a request out."""
         with self._lock:
-            self._inside -= 1
+            self.inside -= 1
 
 
 def check_pictures(inputs, most_pixels):

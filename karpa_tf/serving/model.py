@@ -158,9 +158,7 @@ class Model:
 
 
 def _defect(path, error):
-    return ServingError(
-        grpc.StatusCode.INTERNAL, f"Loading {path} failed: {type(error).__name__}: {first_line(error)}"
-    )
+    return ServingError(grpc.StatusCode.INTERNAL, f"Loading {path} failed: {type(error).__name__}: {first_line(error)}")
 
 
 def _status(number, entry):

@@ -14,8 +14,10 @@ JPEG = re.compile(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf](..)[\x08\x0c](..
 
 GIF = re.compile(rb"GIF8[79]a")
 WEBP = re.compile(rb"RIFF.{4}WEBP(VP8[ XL])(.{14})", re.DOTALL)
-MOST_FRAMES = 10000
-"""Of a GIF, past which it is not looked at further; their screens count by then."""
+MOST_STEPS = 200_000
+"""Frames and pieces of data of a string's GIFs that are looked at; one that has more is taken for endless."""
+
+ENDLESS = 2**62
 
 
 def pixels(content):
@@ -26,7 +28,9 @@ def pixels(content):
     for length, height, width, components in JPEG.findall(content):
         if _big(length) == 8 + 3 * components[0]:
             total += _big(width) * _big(height)
-    total += sum(_gif_pixels(content, match.end()) for match in GIF.finditer(content))
+    steps = iter(range(MOST_STEPS))
+    for match in GIF.finditer(content):
+        total += _gif_pixels(content, match.end(), steps)
     return total + sum(_webp_pixels(*found) for found in WEBP.findall(content))
 
 
@@ -34,29 +38,32 @@ def _big(content):
     return int.from_bytes(content, "big")
 
 
-def _gif_pixels(content, place):
-    """Returns the pixels of the screen and of every frame of the GIF whose header ends at `place`."""
-    total = 0
+def _gif_pixels(content, place, steps):
+    """Returns the pixels of the GIF whose header ends at `place`: of its screen, or of all frames if these are more."""
+    screen = frames = 0
     try:
         width, height, flags = struct.unpack_from("<HHB", content, place)
-        total = width * height
+        screen = width * height
         place += 7 + _colours(flags)
-        for _ in range(MOST_FRAMES):
+        for _ in steps:
             kind = content[place]
-            if kind == 0x2C:  # a frame
+            if kind == 0x2C:
                 width, height, flags = struct.unpack_from("<HHB", content, place + 5)
-                total += width * height
+                frames += width * height
                 place += 11 + _colours(flags)
             elif kind == 0x21:  # an extension
                 place += 2
             else:
-                break
+                return max(screen, frames)
             while content[place]:  # pieces of data, each with its length before it
                 place += content[place] + 1
+                next(steps)
             place += 1
     except (struct.error, IndexError):
-        pass  # cut off; what has been seen counts
-    return total
+        return max(screen, frames)  # cut off; what has been seen counts
+    except StopIteration:
+        pass
+    return ENDLESS
 
 
 def _colours(flags):

@@ -2,19 +2,18 @@
 
 import asyncio
 import concurrent.futures
-import json
 import re
-import sys
 import time
-import traceback
 from urllib.parse import unquote
 
+import grpc
 from aiohttp import web
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
-from karpa_tf.serving import json_answers, json_requests
-from karpa_tf.serving.errors import HTTP, ServingError, invalid
+from karpa_tf.serving import inference, json_answers, json_examples, json_requests
+from karpa_tf.serving.errors import ServingError, invalid
+from karpa_tf.serving.web_guard import error_response
 
 PLACE = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
 ASK = re.compile(PLACE + ":(classify|regress|predict)", re.IGNORECASE)
@@ -26,12 +25,13 @@ class Rest:
 
     Args:
         manager: `Manager` of the models.
-        on_request: takes model, API, entry point, name of the code and seconds of every request to a model.
+        on_request: takes model, API, entry point, `grpc.StatusCode` and seconds of every request to a model.
     """
 
     def __init__(self, manager, on_request=None):
         self._manager, self._limits = manager, manager.limits
         self._on_request = on_request or (lambda *_: None)
+        self._draining = False
         self._workers = concurrent.futures.ThreadPoolExecutor(
             self._limits.config.max_concurrent, thread_name_prefix="rest"
         )
@@ -40,17 +40,46 @@ class Rest:
         """Returns the routes for an application of aiohttp."""
         return [web.route("*", "/v1/{rest:.*}", self._answer)]
 
+    async def drain(self, seconds):
+        """Takes no more requests and waits, `seconds` at most, until those that are there have been answered."""
+        self._draining = True
+        end = time.monotonic() + seconds
+        while self._limits.inside and time.monotonic() < end:
+            await asyncio.sleep(0.02)
+
     def close(self):
-        """Ends the threads; no request may be running."""
-        self._workers.shutdown()
+        """Ends the threads, without waiting for what they are at."""
+        self._workers.shutdown(wait=False, cancel_futures=True)
 
     async def _answer(self, request):
-        path = request.raw_path.split("?", 1)[0]
         try:
-            text = await self._route(request, path)
-            return web.Response(text=text, content_type="application/json")
+            self._enter()
         except ServingError as error:
             return error_response(error.http_status, error.message)
+        try:
+            try:
+                text = await self._route(request, request.raw_path.split("?", 1)[0])
+                response = web.Response(text=text, content_type="application/json")
+            except ServingError as error:
+                response = error_response(error.http_status, error.message)
+            return await self._sent(request, response)
+        finally:
+            self._limits.leave()
+
+    def _enter(self):
+        if self._draining:
+            raise ServingError(grpc.StatusCode.UNAVAILABLE, "The server is about to stop.")
+        self._limits.enter()
+
+    async def _sent(self, request, response):
+        """Sends an answer; a client that does not read it is cut off."""
+        try:
+            async with asyncio.timeout(self._limits.config.client_timeout_seconds):
+                await response.prepare(request)
+                await response.write_eof()
+        except TimeoutError:
+            request.transport.abort()
+        return response
 
     async def _route(self, request, path):
         if request.method == "GET" and (match := LOOK.fullmatch(path)):
@@ -63,47 +92,55 @@ class Rest:
 
     def _look(self, name, version, label, metadata):
         if not metadata:
-            response = get_model_status_pb2.GetModelStatusResponse(
-                model_version_status=self._manager.status(name, version, label)
-            )
-            return _to_json(response)
-        return self._metadata(name, version, label)
-
-    def _metadata(self, name, version, label):
-        with self._manager.use(name, version, label) as servable:
-            signatures = get_model_metadata_pb2.SignatureDefMap()
-            for key, signature in servable.signatures.items():
-                signatures.signature_def[key].CopyFrom(signature)
-            spec = {"name": name, "signature_name": "", "version": str(servable.version)}
-        return json.dumps(
-            {"model_spec": spec, "metadata": {"signature_def": json.loads(_to_json(signatures))}}, indent=1
-        )
+            request = _addressed(get_model_status_pb2.GetModelStatusRequest(), name, version, label)
+            return _to_json(inference.get_model_status(self._manager, request))
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=[inference.METADATA])
+        response = inference.get_model_metadata(self._manager, _addressed(request, name, version, label))
+        signatures = get_model_metadata_pb2.SignatureDefMap()
+        response.metadata[inference.METADATA].Unpack(signatures)
+        # TF Serving writes the two parts one by one, without the type of the second.
+        spec, signatures = _to_json(response.model_spec), _to_json(signatures)
+        return f'{{\n"model_spec": {spec},\n"metadata": {{"signature_def": {signatures}}}\n}}\n'
 
     async def _ask(self, request, name, version, label, method):
         started = time.perf_counter()
-        code = "INTERNAL"
-        self._limits.enter()
+        code = grpc.StatusCode.INTERNAL
         try:
             body = await self._body(request)
             work = getattr(self, f"_{method}")
             loop = asyncio.get_running_loop()
             text = await loop.run_in_executor(self._workers, work, name, version, label, body)
-            code = "OK"
+            code = grpc.StatusCode.OK
             return text
         except ServingError as error:
-            code = error.code.name
+            code = error.code
+            raise
+        except web.HTTPException:  # of a body that is too large or too slow
+            code = grpc.StatusCode.RESOURCE_EXHAUSTED
             raise
         finally:
-            self._limits.leave()
             self._on_request(name, method.capitalize(), "REST", code, time.perf_counter() - started)
 
     async def _body(self, request):
-        """Returns the body; aiohttp answers 413 for one that is too large."""
+        """Returns the body; aiohttp refuses one that is found to be too large as it comes in."""
+        size, most = request.content_length or 0, self._limits.body_bytes
+        if size > most:
+            raise web.HTTPRequestEntityTooLarge(most, size)
         try:
-            async with asyncio.timeout(self._limits.config.request_timeout_seconds):
+            async with asyncio.timeout(self._limits.config.client_timeout_seconds):
                 return await request.read()
         except TimeoutError:
             raise web.HTTPRequestTimeout from None
+
+    def _classify(self, name, version, label, body):
+        request = json_examples.classification_request(json_requests.parse(body))
+        response = inference.classify(self._manager, _addressed(request, name, version, label))
+        return json_examples.write_classification(response)
+
+    def _regress(self, name, version, label, body):
+        request = json_examples.regression_request(json_requests.parse(body))
+        response = inference.regress(self._manager, _addressed(request, name, version, label))
+        return json_examples.write_regression(response)
 
     def _predict(self, name, version, label, body):
         with self._manager.use(name, version, label) as servable:
@@ -125,28 +162,17 @@ def _spec(match):
     return unquote(match[1]), None if version is None else int(version), match[3] and unquote(match[3])
 
 
+def _addressed(request, name, version, label):
+    """Returns a request that asks the model."""
+    request.model_spec.name = name
+    if version is not None:
+        request.model_spec.version.value = version
+    if label:
+        request.model_spec.version_label = label
+    return request
+
+
 def _to_json(message):
     return json_format.MessageToJson(
         message, always_print_fields_with_no_presence=True, preserving_proto_field_name=True, indent=1
     )
-
-
-def error_response(status, message):
-    """Returns the answer {"error": message}."""
-    return web.json_response({"error": message}, status=status)
-
-
-@web.middleware
-async def errors_as_json(request, handler):
-    """Answers every refusal and every defect as TF Serving's interface does; a traceback goes to standard error only."""
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        if error.status < 400:
-            raise
-        return error_response(error.status, error.text)
-    except asyncio.CancelledError:
-        raise
-    except Exception as error:
-        traceback.print_exc(file=sys.stderr)
-        return error_response(HTTP["INTERNAL"], f"Internal error: {type(error).__name__}")

@@ -99,6 +99,7 @@ class Servable:
             if key not in self._callables:
                 signature = self.signatures[signature_name]
                 options = config_pb2.CallableOptions()
+                options.run_options.timeout_in_ms = 1000 * self._limits.config.run_timeout_seconds
                 options.feed.extend(signature.inputs[name].name for name in sorted(signature.inputs))
                 options.fetch.extend(signature.outputs[name].name for name in outputs)
                 self._callables[key] = self._session._make_callable_from_options(options)
