@@ -60,7 +60,7 @@ class Config:
     """How many classes or words to name."""
 
     out: str | None = None
-    """File for the answer: .json for any; for drawn pictures .png (a sheet), .gif (a film), or a folder of PNG files."""
+    """File for the answer: .json for any; for drawn pictures .png (a sheet), .gif (a film) or a folder."""
 
     json: bool = False
     """Print the whole answer as JSON."""
@@ -152,11 +152,11 @@ def _items(config):
 def _client(config):
     if config.saved_model is not None:
         from karpa_tf import quiet
+        from karpa_tf.serving.local_client import LocalClient, find_version
 
+        folder = find_version(config.saved_model, config.version)
         quiet.hide_tensorflow_messages()
-        from karpa_tf.serving.local_client import LocalClient
-
-        return LocalClient(config.saved_model, config.version)
+        return LocalClient(folder)
     if config.grpc is not None:
         from karpa_tf.serving.grpc_client import GrpcClient
 

@@ -33,7 +33,10 @@ def show(items, outputs, top):
         for item, classes, scores in zip(items, outputs["classes"], outputs["scores"], strict=True):
             best = np.argsort(-scores, kind="stable")[:top]
             print(f"{_label(item)}  " + "  ".join(f"{_text(classes[i])} {scores[i]:.1%}" for i in best))
-    elif not _drawn(outputs):
+    elif drawn := _drawn(outputs):
+        with Image.open(io.BytesIO(drawn[0])) as picture:
+            print(f"{len(drawn)} picture{'s' * (len(drawn) > 1)} of {picture.width}x{picture.height}")
+    else:
         for row, item in enumerate(items):
             _show_arrays(f"{_label(item)}  ", {name: array[row] for name, array in outputs.items()})
 
@@ -75,7 +78,7 @@ def save(path, items, outputs, raw):
                 (path / f"{Path(_label(item)).stem.replace(' ', '_')}.png").write_bytes(file)
     except OSError as error:
         raise UserError(f"--out {path} cannot be written ({error.strerror}).") from error
-    return f"{len(files)} picture{'s' * (len(files) > 1)} in {path}"
+    return f"The pictures are in {path}."
 
 
 def _save_together(path, files):

@@ -148,9 +148,12 @@ class RestClient:
                 self.connection.close()
                 if attempt == 2:
                     raise UserError(f"{self.url} broke the connection off ({type(error).__name__}).") from None
-            except (OSError, http.client.HTTPException) as error:
+            except http.client.HTTPException as error:
                 self.connection.close()
-                raise not_there(self.url, error, "--server URL") from None
+                raise self._stranger(str(error) or type(error).__name__) from None
+            except OSError as error:
+                self.connection.close()
+                raise not_there(self.url, error.strerror or error, "--server URL") from None
         return None
 
     def _stranger(self, text):

@@ -77,7 +77,7 @@ class GrpcClient:
             return method(request, timeout=self.timeout)
         except self.grpc.RpcError as error:
             if error.code() == codes.UNAVAILABLE:
-                raise not_there(self.address, error.details(), "--grpc HOST:PORT") from None
+                raise not_there(self.address, error.details().rsplit(": ", 1)[-1], "--grpc HOST:PORT") from None
             if error.code() == codes.DEADLINE_EXCEEDED:
                 raise UserError(f"{self.address} gave no answer within {self.timeout:g} s (--timeout).") from None
             if error.code() == codes.NOT_FOUND:

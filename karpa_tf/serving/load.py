@@ -90,10 +90,13 @@ def measure_function(function, clients, seconds):
     """Calls a function of no arguments from `clients` threads and returns the `Load`."""
     ready, results = threading.Barrier(clients), []
 
+    def ask():
+        function()
+
     def client():
-        _repeat(function, WARM_UP_SECONDS)
+        _repeat(ask, WARM_UP_SECONDS)
         ready.wait()
-        results.append(_repeat(function, seconds))
+        results.append(_repeat(ask, seconds))
 
     threads = [threading.Thread(target=client) for _ in range(clients)]
     for thread in threads:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from karpa_tf.configs.errors import UserError, first_line, nearest
 from karpa_tf.serving.protos import without_tensorflow
@@ -48,12 +48,13 @@ def choose(signatures, name, asked):
     if name is not None and name not in signatures:
         raise UserError(f"There is no signature {name}; there are {', '.join(signatures)}{nearest(name, signatures)}")
     wanted = [name] if name else [*(["image_bytes"] if asked == SEEDS else []), DEFAULT, *sorted(signatures)]
+    wanted = [key for key in dict.fromkeys(wanted) if key in signatures]
     for key in wanted:
-        takes = _takes(signatures[key]) if key in signatures else None
+        takes = _takes(signatures[key])
         if takes and takes[0] == asked:
             return key, *takes[1:]
-    described = "; ".join(f"{key}: {_described(signatures[key])}" for key in wanted if key in signatures)
-    raise UserError(f"No signature takes what was given ({asked}). {described}.")
+    described = "; ".join(f"{key}: {_described(signatures[key])}" for key in wanted)
+    raise UserError(f"No signature takes {asked}. What the model takes: {described}.")
 
 
 def _takes(signature):
@@ -114,12 +115,14 @@ def read_picture(file):
     """
     try:
         content = Path(file).read_bytes()
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(file) as picture:
             pixels = picture.width * picture.height
             if picture.format not in KNOWN:
                 content = _png(ImageOps.exif_transpose(picture))
             else:
                 picture.load()
+    except UnidentifiedImageError:
+        raise UserError(f"{file} is no picture, or of an unknown kind.") from None
     except Exception as error:  # Pillow raises errors of many kinds for damaged files.
         raise UserError(f"{file} cannot be read as a picture: {first_line(error)}") from None
     return Picture(str(file), content, pixels)

@@ -41,8 +41,8 @@ def start_grpc(manager, addresses, limits, on_request=None):
         manager: a `Manager`.
         addresses: such as "127.0.0.1:8500", with port 0 for any free one, or "unix:/run/models.sock".
         limits: a `Limits`: the size of a message, how many requests are computed at the same time, how many may wait.
-        on_request: None, or called as (model, api, entrypoint, code, seconds) after each request, `code` the name of
-            a `grpc.StatusCode` and `entrypoint` "GRPC".
+        on_request: None, or called as (model, api, entrypoint, code, seconds) after each request, `code` a
+            `grpc.StatusCode` and `entrypoint` "GRPC".
 
     Raises:
         UserError: an address cannot be used.
@@ -99,7 +99,7 @@ def _handler(manager, method, function, on_request):
             log.exception("%s failed", method.name)
             code, message = grpc.StatusCode.INTERNAL, "Internal error; the server's log says more."
         if on_request:
-            on_request(_model(request), method.name, "GRPC", code.name, time.perf_counter() - start)
+            on_request(_model(request), method.name, "GRPC", code, time.perf_counter() - start)
         if code != grpc.StatusCode.OK:
             context.abort(code, _shortened(message))
         return response
