@@ -6,6 +6,7 @@ from pathlib import Path
 import grpc
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import config_pb2
 
 from karpa_tf.serving.errors import ServingError, from_tensorflow, invalid
@@ -128,7 +129,9 @@ def _check_inputs(signature, inputs):
         expected = tf.dtypes.as_dtype(info.dtype)
         given = tf.string if value.dtype.kind in "OSU" else tf.dtypes.as_dtype(value.dtype)
         if given != expected:
-            raise invalid(f"Expects arg[{place}] to be {expected.name} but {given.name} is provided (input {name})")
+            raise invalid(
+                f"Expects arg[{place}] to be {_type_name(expected)} but {_type_name(given)} is provided (input {name})"
+            )
         shape = [dim.size for dim in info.tensor_shape.dim]
         if not info.tensor_shape.unknown_rank and (
             len(shape) != value.ndim
@@ -136,6 +139,11 @@ def _check_inputs(signature, inputs):
         ):
             wanted = ",".join("?" if size < 0 else str(size) for size in shape)
             raise invalid(f"Input {name} has shape [{','.join(map(str, value.shape))}]; expected [{wanted}]")
+
+
+def _type_name(dtype):
+    """Returns what TensorFlow's own errors call a type: float and double for float32 and float64."""
+    return types_pb2.DataType.Name(dtype.as_datatype_enum).removeprefix("DT_").lower()
 
 
 def _check_outputs(signature, outputs):
