@@ -81,7 +81,7 @@ class ServerProcess:
 
     def __init__(self, folder, log, *flags):
         self.log = Path(log)
-        words = ["-m", "apps.serve", "--model_base_path", str(folder), "--port", "0", "--rest_api_port", "0", *flags]
+        words = ["-m", "apps.serve", "--model_base_path", str(folder), "--port", "-1", "--rest_api_port", "-1", *flags]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(
             [sys.executable, *words], stdout=subprocess.PIPE, stderr=self.log.open("wb"), text=True, env=environment
