@@ -1,4 +1,4 @@
-"""Classify, Regress and MultiInference, asked of a small graph of TensorFlow 1's kind: its signatures share an input."""
+"""Classify, Regress and MultiInference, asked of a small graph of TensorFlow 1's kind; its signatures share inputs."""
 
 import numpy as np
 import pytest
