@@ -75,5 +75,8 @@ class ServingConfig:
     drain_seconds: int = 30
     """How long running requests may take to finish after SIGTERM or Ctrl-C."""
 
+    verbose: bool = False
+    """Show TensorFlow's own messages."""
+
     limits: LimitsConfig = LimitsConfig()
     """What requests may cost."""

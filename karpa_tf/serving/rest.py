@@ -52,24 +52,26 @@ class Rest:
         self._workers.shutdown(wait=False, cancel_futures=True)
 
     async def _answer(self, request):
+        if request.method != "POST":  # whether the server lives can be asked when it is full, too
+            return await self._answered(request)
         try:
-            self._enter()
+            if self._draining:
+                raise ServingError(grpc.StatusCode.UNAVAILABLE, "The server is about to stop.")
+            self._limits.enter()
         except ServingError as error:
             return error_response(error.http_status, error.message)
         try:
-            try:
-                text = await self._route(request, request.raw_path.split("?", 1)[0])
-                response = web.Response(text=text, content_type="application/json")
-            except ServingError as error:
-                response = error_response(error.http_status, error.message)
-            return await self._sent(request, response)
+            return await self._answered(request)
         finally:
             self._limits.leave()
 
-    def _enter(self):
-        if self._draining:
-            raise ServingError(grpc.StatusCode.UNAVAILABLE, "The server is about to stop.")
-        self._limits.enter()
+    async def _answered(self, request):
+        try:
+            text = await self._route(request, request.raw_path.split("?", 1)[0])
+            response = web.Response(text=text, content_type="application/json")
+        except ServingError as error:
+            response = error_response(error.http_status, error.message)
+        return await self._sent(request, response)
 
     async def _sent(self, request, response):
         """Sends an answer; a client that does not read it is cut off."""

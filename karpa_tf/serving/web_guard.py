@@ -36,14 +36,21 @@ def same_site_only(listening):
     @web.middleware
     async def guard(request, handler):
         host = request.headers.get("Host", "")
-        if is_loopback(listening) and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        if is_loopback(listening) and not is_loopback(_split(f"//{host}").hostname or ""):
             return error_response(403, f"This server answers to localhost and 127.0.0.1 only, not to {host!r:.100}.")
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and _split(origin).netloc != host:
             return error_response(403, f"This server answers no pages of other sites, such as {origin!r:.100}.")
         return await handler(request)
 
     return guard
+
+
+def _split(url):
+    try:
+        return urlsplit(url)
+    except ValueError:  # an opening bracket without its other half
+        return urlsplit("")
 
 
 @web.middleware
