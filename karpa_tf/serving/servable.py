@@ -79,6 +79,9 @@ class Servable:
             values = call(*(inputs[name] for name in sorted(signature.inputs)))
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
+        except UnicodeDecodeError as error:
+            # TensorFlow's Python cannot raise an error whose text repeats an input that is no UTF-8.
+            raise invalid(error.object.decode(errors="replace").splitlines()[0]) from error
         return dict(zip(outputs, values, strict=True))
 
     def _callable(self, signature_name, outputs):
