@@ -1,6 +1,7 @@
 """The development server: models, REST and gRPC interfaces, the page, metrics."""
 
 import asyncio
+import logging
 import socket
 import sys
 import threading
@@ -16,6 +17,10 @@ from karpa_tf.serving.manager import Manager
 
 IDLE_SECONDS = 75
 """After which a connection without a request is closed."""
+
+SILENT = logging.getLogger(f"{__name__}.http")
+SILENT.setLevel(logging.CRITICAL + 1)
+"""For aiohttp, which would log a traceback for everything that is no HTTP. Our own defects are printed by web_guard."""
 
 
 class Server:
@@ -114,10 +119,15 @@ class Server:
         app = web.Application(client_max_size=self.limits.body_bytes, middlewares=guards)
         app.add_routes(self._rest.routes())
         if self._metrics_path:
-            app.router.add_get(self._metrics_path, lambda request: _metrics_page(self._metrics))
-        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=IDLE_SECONDS, shutdown_timeout=1)
+            app.router.add_get(self._metrics_path, self._metrics_page)
+        self._runner = web.AppRunner(
+            app, access_log=None, logger=SILENT, keepalive_timeout=IDLE_SECONDS, shutdown_timeout=1
+        )
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
+
+    async def _metrics_page(self, request):
+        return web.Response(text=self._metrics.text(), content_type="text/plain")
 
     async def _close(self, seconds):
         for site in list(self._runner.sites):
@@ -171,7 +181,3 @@ def _listener(host, port):
         raise UserError(
             f"The REST interface cannot listen on {host}, port {port} ({reason}); --rest_api_port names another port."
         ) from None
-
-
-async def _metrics_page(metrics):
-    return web.Response(text=metrics.text(), content_type="text/plain")
