@@ -81,7 +81,7 @@ class ServerProcess:
 
     def __init__(self, folder, log, *flags):
         self.log = Path(log)
-        words = ["-m", "apps.serve", "--model_base_path", str(folder), "--port", "0", "--rest_api_port", "0", *flags]
+        words = ["-m", "apps.serve", "--model_base_path", str(folder), "--port", "-1", "--rest_api_port", "-1", *flags]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(
             [sys.executable, *words], stdout=subprocess.PIPE, stderr=self.log.open("wb"), text=True, env=environment
@@ -89,8 +89,7 @@ class ServerProcess:
 
     def __enter__(self):
         try:
-            said = self._read_until(r"(?s)REST[^\n]*:(\d+)\D.*gRPC[^\n]*:(\d+)|gRPC[^\n]*:(\d+)\D.*REST[^\n]*:(\d+)\D")
-            self.rest, self.grpc = map(int, said[:2] if said[0] else said[3:1:-1])
+            self.grpc, self.rest = map(int, self._read_until(r"gRPC: \S+:(\d+)\nREST: \S+:(\d+)/"))
         except BaseException:
             self.__exit__()
             raise
