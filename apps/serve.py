@@ -32,7 +32,9 @@ def run(config):
     """Serves until a signal comes."""
     check(config)
     # The flags have 0 for an interface that is off, as TF Serving has; the server, for any free port.
-    config = dataclasses.replace(config, port=config.port or None, rest_api_port=config.rest_api_port or None)
+    meant = {0: None, -1: 0}
+    ports = {name: meant.get(getattr(config, name), getattr(config, name)) for name in ("port", "rest_api_port")}
+    config = dataclasses.replace(config, **ports)
     server = start(config)
     try:
         say(server, config)
@@ -58,9 +60,11 @@ def check(config):
         if value < least:
             raise UserError(f"--{name} must be {least} or more; received {value}.")
     for name in ("port", "rest_api_port"):
-        if not 0 <= getattr(config, name) <= 65535:
-            raise UserError(f"--{name} must be from 1 to 65535, or 0 for off; received {getattr(config, name)}.")
-    if config.port == config.rest_api_port and config.port:
+        if not -1 <= getattr(config, name) <= 65535:
+            raise UserError(
+                f"--{name} must be from 1 to 65535, 0 for off or -1 for any; received {getattr(config, name)}."
+            )
+    if config.port == config.rest_api_port > 0:
         raise UserError(f"--port and --rest_api_port are both {config.port}; they must differ.")
     if not (config.port or config.rest_api_port or config.grpc_socket_path):
         raise UserError("Every interface is off; name a --port, a --rest_api_port or a --grpc_socket_path.")

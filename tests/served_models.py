@@ -1,10 +1,9 @@
-"""Tiny exports of every task, made once, and a server for them, for the tests of the development server."""
+"""Versions of a tiny model, made once, and a server in this process, for the tests of the development server."""
 
 import atexit
 import base64
 import contextlib
 import functools
-import io
 import json
 import shutil
 import tempfile
@@ -14,23 +13,9 @@ import urllib.request
 from pathlib import Path
 
 import exported_models
-import numpy as np
-from PIL import Image
 
 from karpa_tf.configs.serving import ServingConfig
 from karpa_tf.serving.server import Server
-
-
-@functools.cache
-def exports():
-    """Returns a folder of the models pictures, digits, words and opinions, each with version 1; not to be changed."""
-    folder = Path(tempfile.mkdtemp(prefix="karpa_exports_"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    exported_models.export_tiny_classifier(folder / "pictures")
-    exported_models.export_tiny_masked_lm(folder / "words")
-    exported_models.export_tiny_text_classifier(folder / "opinions")
-    shutil.copytree(digits(1).parent, folder / "digits")
-    return folder
 
 
 @functools.cache
@@ -84,14 +69,6 @@ def until(condition, seconds=30):
             raise AssertionError(f"after {seconds} s there is still no {condition}")
         time.sleep(0.01)
     return found
-
-
-def png(seed=0, side=exported_models.SIDE):
-    """Returns a random picture as the bytes of a PNG file."""
-    pixels = np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
 
 
 def b64(content):

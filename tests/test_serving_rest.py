@@ -11,25 +11,30 @@ import pytest
 import tensorflow as tf
 from exported_models import SIDE
 from PIL import Image
-from served_models import ask, b64, exports, png, serving
+from served import picture_files, tiny_models
+from served_models import ask, b64, serving
 
 from karpa_tf.configs.serving import LimitsConfig
 
+PICTURES = picture_files(2)
 TEXTS = ["the [MASK] list", "a [MASK] of [MASK]."]
 
 
 @pytest.fixture(scope="module")
-def server():
-    with serving(model_base_path=str(exports()), limits=LimitsConfig(max_body_mb=2, max_batch=40)) as server:
+def models(tmp_path_factory):
+    return tiny_models(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def server(models):
+    with serving(model_base_path=str(models), limits=LimitsConfig(max_body_mb=2, max_batch=40)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def signature():
+def signature(models):
     """A function that calls a signature the way a TensorFlow program does: arrays in, dict of arrays out."""
-    loaded = {
-        name: tf.saved_model.load(str(exports() / name / "1")) for name in ("pictures", "digits", "words", "opinions")
-    }
+    loaded = {folder.name: tf.saved_model.load(str(folder / "1")) for folder in models.iterdir()}
 
     def call(model, name="serving_default", **inputs):
         answer = loaded[model].signatures[name](**{key: tf.constant(value) for key, value in inputs.items()})
@@ -68,11 +73,11 @@ PIXELS = np.random.default_rng(3).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.
 NOISE = np.random.default_rng(4).normal(size=(3, 8)).astype(np.float32)
 IDS = np.array([[2, 5, 4, 3], [2, 6, 4, 3]], np.int32)
 ASKED = [
-    ("pictures", "serving_default", {"image_bytes": [png(1), png(2)]}, {"image_bytes": [b64(png(1)), b64(png(2))]}),
+    ("pictures", "serving_default", {"image_bytes": PICTURES}, {"image_bytes": [b64(file) for file in PICTURES]}),
     ("pictures", "images", {"images": PIXELS}, {"images": PIXELS.tolist()}),
-    ("digits", "serving_default", {"seed": [7, -1, 2**62]}, {"seed": [7, -1, 2**62]}),
-    ("digits", "noise", {"noise": NOISE}, {"noise": NOISE.tolist()}),
-    ("digits", "image_bytes", {"seed": [1, 2]}, {"seed": [1, 2]}),
+    ("drawings", "serving_default", {"seed": [7, -1, 2**62]}, {"seed": [7, -1, 2**62]}),
+    ("drawings", "noise", {"noise": NOISE}, {"noise": NOISE.tolist()}),
+    ("drawings", "image_bytes", {"seed": [1, 2]}, {"seed": [1, 2]}),
     ("words", "serving_default", {"text": TEXTS}, {"text": TEXTS}),
     ("words", "embed", {"text": TEXTS}, {"text": TEXTS}),
     (
@@ -86,7 +91,7 @@ ASKED = [
 
 
 @pytest.mark.parametrize(
-    ("model", "name", "inputs", "given"), ASKED, ids=lambda value: value if isinstance(value, str) else ""
+    ("model", "name", "inputs", "given"), ASKED, ids=[f"{model} {name}" for model, name, *_ in ASKED]
 )
 def test_both_forms_give_what_the_signature_gives(server, signature, model, name, inputs, given):
     inputs = {key: np.array(value) if not isinstance(value, np.ndarray) else value for key, value in inputs.items()}
@@ -104,23 +109,23 @@ def test_both_forms_give_what_the_signature_gives(server, signature, model, name
 
 
 def test_a_single_input_needs_no_name_and_rows_may_have_one(server):
-    path = "/v1/models/digits:predict"
+    path = "/v1/models/drawings:predict"
     expected = ask(server, path, {"inputs": {"seed": [3]}})
     assert ask(server, path, {"inputs": [3]}) == expected
     assert ask(server, path, {"instances": [{"seed": 3}]})[1]["predictions"] == expected[1]["outputs"]
 
 
 def test_the_outputs_whose_name_ends_in_bytes_are_base64(server):
-    code, answer = ask(server, "/v1/models/digits:predict", {"signature_name": "image_bytes", "instances": [5]})
+    code, answer = ask(server, "/v1/models/drawings:predict", {"signature_name": "image_bytes", "instances": [5]})
     assert code == 200
     picture = Image.open(io.BytesIO(base64.b64decode(answer["predictions"][0]["b64"])))
-    plain = ask(server, "/v1/models/digits:predict", {"instances": [5]})[1]["predictions"][0]
+    plain = ask(server, "/v1/models/drawings:predict", {"instances": [5]})[1]["predictions"][0]
     np.testing.assert_array_equal(np.array(picture), np.array(plain)[..., 0])
 
 
 def test_classify_names_and_scores_the_classes(server, signature):
-    expected = signature("pictures", image_bytes=np.array([png(1), png(2)]))
-    examples = [{"image_bytes": b64(png(1))}, {"image_bytes": b64(png(2))}]
+    expected = signature("pictures", image_bytes=np.array(PICTURES))
+    examples = [{"image_bytes": b64(PICTURES[0])}, {"image_bytes": b64(PICTURES[1])}]
     body = {"signature_name": "classify", "examples": examples}
     code, answer = ask(server, "/v1/models/pictures:classify", body)
     assert code == 200, answer
@@ -132,7 +137,7 @@ def test_classify_names_and_scores_the_classes(server, signature):
 
 
 def test_the_context_of_examples_is_part_of_each(server):
-    path, picture = "/v1/models/pictures:classify", b64(png(1))
+    path, picture = "/v1/models/pictures:classify", b64(PICTURES[0])
     alone = ask(server, path, {"signature_name": "classify", "examples": [{"image_bytes": picture}]})
     shared = {"signature_name": "classify", "context": {"image_bytes": picture}, "examples": [{}]}
     assert alone[0] == 200
@@ -140,20 +145,20 @@ def test_the_context_of_examples_is_part_of_each(server):
 
 
 def test_status_and_metadata_are_those_of_tf_serving(server):
-    code, answer = ask(server, "/v1/models/digits")
+    code, answer = ask(server, "/v1/models/drawings")
     version = {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
     assert (code, answer) == (200, {"model_version_status": [version]})
-    assert ask(server, "/v1/models/digits/versions/1") == (code, answer)
-    code, answer = ask(server, "/v1/models/digits/versions/1/metadata")
+    assert ask(server, "/v1/models/drawings/versions/1") == (code, answer)
+    code, answer = ask(server, "/v1/models/drawings/versions/1/metadata")
     assert code == 200
-    assert answer["model_spec"] == {"name": "digits", "signature_name": "", "version": "1"}
+    assert answer["model_spec"] == {"name": "drawings", "signature_name": "", "version": "1"}
     signature = answer["metadata"]["signature_def"]["signature_def"]["serving_default"]
     assert signature["inputs"]["seed"]["dtype"] == "DT_INT64"
     assert signature["inputs"]["seed"]["tensor_shape"] == {"dim": [{"size": "-1", "name": ""}], "unknown_rank": False}
 
 
 PREDICT, CLASSIFY, REGRESS = (f"/v1/models/pictures:{method}" for method in ("predict", "classify", "regress"))
-NOISY, WORDS = "/v1/models/digits:predict", "/v1/models/words:predict"
+NOISY, WORDS = "/v1/models/drawings:predict", "/v1/models/words:predict"
 
 
 def images(rows):
@@ -205,15 +210,15 @@ WRONG = [
     (WORDS, {"signature_name": "token_ids", "instances": [{"token_ids": [1]}]}, 400,
      "keys must be equal to: mask_positions,token_ids"),
     ("/v1/models/none:predict", {"instances": [1]}, 404, "Servable not found for request: Latest(none)"),
-    ("/v1/models/digits/versions/9:predict", {"instances": [1]}, 404, "not found for request: Specific(digits, 9)"),
-    ("/v1/models/digits/labels/best:predict", {"instances": [1]}, 400, "Unrecognized servable version label: best"),
-    (f"/v1/models/digits/versions/{2**63}:predict", {}, 400, f"Failed to convert version: {2**63} to numeric."),
-    ("/v1/models/digits:guess", {}, 400, "Malformed request: POST /v1/models/digits:guess"),
-    ("/v1/models/digits/versions/x:predict", {}, 400, "Malformed request: POST"),
+    ("/v1/models/drawings/versions/9:predict", {"instances": [1]}, 404, "not found for request: Specific(drawings, 9)"),
+    ("/v1/models/drawings/labels/best:predict", {"instances": [1]}, 400, "Unrecognized servable version label: best"),
+    (f"/v1/models/drawings/versions/{2**63}:predict", {}, 400, f"Failed to convert version: {2**63} to numeric."),
+    ("/v1/models/drawings:guess", {}, 400, "Malformed request: POST /v1/models/drawings:guess"),
+    ("/v1/models/drawings/versions/x:predict", {}, 400, "Malformed request: POST"),
     ("/v1/models/..%2f..%2fetc:predict", {"instances": [1]}, 404, "Servable not found for request: Latest(../../etc)"),
     ("/v1/models/../../etc/passwd", None, 400, "Malformed request: GET"),
     ("/v1/models/..%2f..%2fetc%2fpasswd", None, 404, "Could not find any versions of model ../../etc/passwd"),
-    ("/v1/models/digits/versions/9", None, 404, "Could not find version 9 of model digits"),
+    ("/v1/models/drawings/versions/9", None, 404, "Could not find version 9 of model drawings"),
     ("/v1/models", None, 400, "Missing model name in request."),
     ("/v1/other", None, 400, "Malformed request: GET /v1/other"),
     ("/elsewhere", None, 404, "Not Found"),
@@ -244,24 +249,24 @@ def test_what_is_wrong_is_said_with_tf_servings_code_and_words(server, path, bod
 def test_other_methods_are_malformed_requests(server):
     for method in ("PUT", "DELETE", "OPTIONS", "PATCH"):
         connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=10)
-        connection.request(method, "/v1/models/digits")
+        connection.request(method, "/v1/models/drawings")
         answer = connection.getresponse()
         assert answer.status == 400
-        assert json.loads(answer.read()) == {"error": f"Malformed request: {method} /v1/models/digits"}
+        assert json.loads(answer.read()) == {"error": f"Malformed request: {method} /v1/models/drawings"}
         assert not any(name.lower().startswith("access-control") for name in answer.headers)
         connection.close()
 
 
 @pytest.mark.parametrize("host", ["evil.com", "127.0.0.1.evil.com", "10.0.0.1", "localhost.evil.com:80", "["])
 def test_a_name_made_to_point_here_is_refused(server, host):
-    code, answer = ask(server, "/v1/models/digits", Host=host)
+    code, answer = ask(server, "/v1/models/drawings", Host=host)
     assert code == 403
     assert "localhost" in answer["error"]
 
 
 def test_pages_of_other_sites_are_refused_and_our_own_is_not(server):
     own = f"127.0.0.1:{server.rest_port}"
-    path = "/v1/models/digits:predict"
+    path = "/v1/models/drawings:predict"
     for host in (own, f"localhost:{server.rest_port}", f"[::1]:{server.rest_port}", "models.localhost"):
         assert ask(server, path, {"instances": [1]}, Host=host, Origin=f"http://{host}")[0] == 200
     for origin in ("http://evil.com", "null", f"http://{own}.evil.com", "http://127.0.0.1:1"):
@@ -273,7 +278,7 @@ def test_a_defect_is_answered_without_its_traceback(server, monkeypatch, capsys)
         raise RuntimeError("secret")
 
     monkeypatch.setattr("karpa_tf.serving.json_answers.write", broken)
-    code, answer = ask(server, "/v1/models/digits:predict", {"instances": [1]})
+    code, answer = ask(server, "/v1/models/drawings:predict", {"instances": [1]})
     assert code == 500
     assert answer == {"error": "Internal error: RuntimeError; the server's log says more."}
     assert "secret" in capsys.readouterr().err

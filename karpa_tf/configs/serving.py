@@ -61,10 +61,10 @@ class ServingConfig:
     """Address to listen at; 0.0.0.0 lets every machine on the network in."""
 
     port: int = 8500
-    """Port of the gRPC interface; 0: off."""
+    """Port of the gRPC interface; 0: off; -1: any free one."""
 
     rest_api_port: int = 8501
-    """Port of the REST interface and of the page for the browser; 0: off."""
+    """Port of the REST interface and of the page for the browser; 0: off; -1: any free one."""
 
     grpc_socket_path: str | None = None
     """UNIX socket for the gRPC interface besides the port."""

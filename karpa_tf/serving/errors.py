@@ -46,5 +46,5 @@ def invalid(message):
 
 def from_tensorflow(error):
     """Returns the `ServingError` of a `tf.errors.OpError`, with its code and the first line of what it says."""
-    lines = str(error.message or error).strip().splitlines()
+    lines = [line for line in str(error.message or error).splitlines() if line and line != "Graph execution error:"]
     return ServingError(CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), lines[0] if lines else "")

@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import config_pb2
 
+from karpa_tf.configs.errors import first_line
 from karpa_tf.serving.errors import ServingError, from_tensorflow, invalid
 from karpa_tf.serving.limits import Limits
 
@@ -43,26 +44,12 @@ class Servable:
         try:
             with graph.as_default():
                 meta_graph = tf.compat.v1.saved_model.loader.load(self._session, ["serve"], str(path))
-            self._require_variables(graph)
-        except tf.errors.OpError as error:
-            self.close()
-            raise from_tensorflow(error) from error
-        except ServingError:
-            self.close()
-            raise
         except Exception as error:  # The loader raises errors of many kinds for a damaged folder.
             self.close()
-            first = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ServingError(grpc.StatusCode.INTERNAL, f"Cannot load {path}: {first}") from error
+            found = from_tensorflow(error) if isinstance(error, tf.errors.OpError) else None
+            code, message = (found.code, found.message) if found else (grpc.StatusCode.INTERNAL, first_line(error))
+            raise ServingError(code, f"Cannot load {path}: {message}") from error
         self.signatures = {name: sig for name, sig in meta_graph.signature_def.items() if name != INIT_OP}
-
-    def _require_variables(self, graph):
-        """The loader takes a version without its variables, which would then fail at every request."""
-        if (
-            any(op.type == "VarHandleOp" for op in graph.get_operations())
-            and not (self.path / "variables" / "variables.index").is_file()
-        ):
-            raise ServingError(grpc.StatusCode.NOT_FOUND, f"Could not find variables/variables.index in {self.path}")
 
     def run(self, signature_name, inputs, outputs=()):
         """Runs a signature.
