@@ -89,8 +89,7 @@ class ServerProcess:
 
     def __enter__(self):
         try:
-            said = self._read_until(r"(?s)REST[^\n]*:(\d+)\D.*gRPC[^\n]*:(\d+)|gRPC[^\n]*:(\d+)\D.*REST[^\n]*:(\d+)\D")
-            self.rest, self.grpc = map(int, said[:2] if said[0] else said[3:1:-1])
+            self.grpc, self.rest = map(int, self._read_until(r"gRPC: \S+:(\d+)\nREST: \S+:(\d+)/"))
         except BaseException:
             self.__exit__()
             raise
