@@ -192,13 +192,14 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(server):
     ],
     ids=range(7),
 )
-def test_what_is_no_http_gets_an_answer_without_a_traceback(server, sent, capfd):
+def test_what_is_no_http_gets_an_answer_without_a_traceback(server, sent, capfd, caplog):
     with connected(server) as connection:
         connection.sendall(sent)
         answer = connection.recv(10_000)
     assert re.match(rb"HTTP/1.[01] 4\d\d ", answer)
     assert b"Traceback" not in answer
     assert "Traceback" not in capfd.readouterr().err
+    assert not caplog.records
     assert ask(server, "/v1/models/drawings")[0] == 200
 
 

@@ -25,6 +25,9 @@ HTTP = {
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 """`grpc.StatusCode` by its number, which TensorFlow's errors carry."""
 
+LONGEST = 500
+"""Characters of one of TensorFlow's errors that are passed on."""
+
 
 class ServingError(Exception):
     """A request that cannot be answered: `code`, a `grpc.StatusCode`, and `message`, for whoever asked."""
@@ -47,4 +50,5 @@ def invalid(message):
 def from_tensorflow(error):
     """Returns the `ServingError` of a `tf.errors.OpError`, with its code and the first line of what it says."""
     lines = [line for line in str(error.message or error).splitlines() if line and line != "Graph execution error:"]
-    return ServingError(CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), lines[0] if lines else "")
+    # Some errors repeat a string of the request, of any length.
+    return ServingError(CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), lines[0][:LONGEST] if lines else "")

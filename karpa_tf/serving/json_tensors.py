@@ -15,6 +15,9 @@ from karpa_tf.serving.servable import as_strings
 DEEPEST = 32
 """Lists in lists that a value may hold; numpy's arrays have 64 dimensions at most."""
 
+INTEGERS = (tf.int8, tf.int16, tf.int32, tf.int64, tf.uint8, tf.uint32, tf.uint64)
+"""Those that TF Serving reads from JSON."""
+
 
 def array(value, dtype):
     """Returns the array of a JSON value: a list of lists, or one element.
@@ -52,19 +55,23 @@ def _elements(leaves, kinds, dtype):
     if dtype in (tf.float32, tf.float64):
         _require(leaves, kinds, {int, float}, dtype)
         return _floats(leaves, dtype)
-    if dtype.is_integer and not dtype.is_quantized and dtype != tf.uint16:
+    if dtype in INTEGERS:
         _require(leaves, kinds, {int}, dtype)
-        for leaf in leaves:
-            if not dtype.min <= leaf <= dtype.max:
-                raise invalid(
-                    f"JSON Value: {show(leaf)} Type: Number is not of expected type: {_name(dtype)} "
-                    f"({dtype.min} to {dtype.max})"
-                )
-        return np.array(leaves, dtype.as_numpy_dtype)
+        return _integers(leaves, dtype)
     raise ServingError(
         grpc.StatusCode.UNIMPLEMENTED,
         f"Conversion of JSON Value: {show(leaves[0]) if leaves else '[]'} to type: {_name(dtype)}",
     )
+
+
+def _integers(leaves, dtype):
+    for leaf in (min(leaves, default=0), max(leaves, default=0)):
+        if not dtype.min <= leaf <= dtype.max:
+            raise invalid(
+                f"JSON Value: {show(leaf)} Type: Number is not of expected type: {_name(dtype)} "
+                f"({dtype.min} to {dtype.max})"
+            )
+    return np.array(leaves, dtype.as_numpy_dtype)
 
 
 def _floats(leaves, dtype):

@@ -56,7 +56,7 @@ class Server:
         )
         self._metrics = monitoring.Metrics(self.manager.models)
         self.rest_port = self.grpc_port = None
-        self._loop = self._rest = self._runner = self._grpc = None
+        self._loop = self._thread = self._rest = self._runner = self._grpc = None
         self._stopped = threading.Event()
 
     def start(self):
@@ -88,9 +88,12 @@ class Server:
         if self._loop:
             self._in_loop(self._close(drain_seconds))
             self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
             self._rest.close()
         if ended:
             ended.wait()
+        self._loop = self._grpc = None
         self.manager.stop()
 
     def _start_grpc(self):
@@ -108,7 +111,8 @@ class Server:
         self.rest_port = listener.getsockname()[1]
         self._rest = rest.Rest(self.manager, self._metrics.on_request)
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="rest", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="rest", daemon=True)
+        self._thread.start()
         self._in_loop(self._open(listener))
 
     def _in_loop(self, work):
