@@ -126,7 +126,7 @@ def test_the_image_keeps_data_runs_and_models_where_the_programs_look():
 
 def command_lines():
     """Yields every `apps.NAME ...` that the pages and comments of deploy/ show."""
-    for file in sorted(DEPLOY.iterdir()):
+    for file in sorted(path for path in DEPLOY.rglob("*") if path.is_file()):
         text = file.read_text().replace("\\\n", " ")
         for line in re.findall(r"(?:IMAGE|karpa-tf-train:\S+|python -m) (apps\.\w+ [^`\n]*)", text):
             yield pytest.param(shlex.split(line, comments=True), id=f"{file.name}: {line[:40]}")
