@@ -1,0 +1,208 @@
+"""Asks a model: of the development server, of TF Serving itself, or a SavedModel without a server.
+
+$ python -m apps.query --model digits_cnn picture.png            # REST, http://127.0.0.1:8501
+$ python -m apps.query --grpc 127.0.0.1:8500 --model bert_tiny --text "Return the [MASK] of the [MASK]."
+$ python -m apps.query --saved-model saved_models/dcgan_digits --seed 0 -n 8 --out drawn.png
+$ python -m apps.query --model digits_cnn picture.png --load 30 --clients 8
+"""
+
+import dataclasses
+import sys
+import typing
+from pathlib import Path
+
+from karpa_tf import cli
+from karpa_tf.configs.errors import UserError
+from karpa_tf.configs.run import require_positive
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Flags of this program."""
+
+    # No flag: `cli.parse` would import TensorFlow to silence it, and asking a server needs none.
+    verbose: typing.ClassVar[bool] = True
+
+    model: str | None = None
+    """Name of the model on the server; not needed where a development server has only one."""
+
+    server: str | None = None
+    """REST interface to ask; http://127.0.0.1:8501 if neither this nor --grpc nor --saved-model is given."""
+
+    grpc: str | None = None
+    """gRPC interface to ask in its place, such as 127.0.0.1:8500 or unix:/run/models.sock."""
+
+    saved_model: str | None = None
+    """Folder of an exported model to load and ask here, without a server."""
+
+    pictures: tuple[str, ...] = ()
+    """Pictures, and folders of pictures; the flag's name can be left out."""
+
+    text: str | None = None
+    """A text to ask about; with [MASK] for every word to guess, where the model guesses words."""
+
+    seed: int | None = None
+    """Seed of the first picture that a generator is to draw."""
+
+    n: int = 1
+    """How many pictures it is to draw, one for each following seed; -n will do."""
+
+    signature: str | None = None
+    """Signature to ask; if left out, the one that takes what was given."""
+
+    version: int | None = None
+    """Version to ask; the newest if left out."""
+
+    label: str | None = None
+    """Label of the version to ask, such as stable."""
+
+    top: int = 3
+    """How many classes or words to name."""
+
+    out: str | None = None
+    """File for the answer: .json for any; for drawn pictures .png (a sheet), .gif (a film) or a folder."""
+
+    json: bool = False
+    """Print the whole answer as JSON."""
+
+    timeout: float = 60
+    """Seconds that an answer may take."""
+
+    load: float | None = None
+    """Ask the same again and again for so many seconds, and measure."""
+
+    clients: int = 8
+    """How many ask at the same time under --load."""
+
+    def __post_init__(self):
+        for name in ("n", "top", "timeout", "clients", *(["load"] if self.load is not None else [])):
+            require_positive(name, getattr(self, name))
+
+
+def run(config):
+    """Asks and prints the answers.
+
+    Returns:
+        A list of dicts of outputs, arrays by name, one for each request; with --load the `Load`.
+    """
+    _check(config)
+
+    from karpa_tf.serving import answers, questions
+    from karpa_tf.serving.client import Spec
+
+    if config.out:
+        answers.check_out(config.out)
+    items, asked = _items(config)
+    client = _client(config)
+    spec = Spec(config.model or _only_model(config, client), config.version, config.label)
+    signatures = client.signatures(spec)
+    name, given, way = questions.choose(signatures, config.signature, asked)
+    signature = signatures[name]
+    groups = questions.in_requests(items) if asked == questions.PICTURES else questions.in_rows(items)
+
+    results = []
+    for group in groups:
+        inputs = {given: questions.inputs_of(group, way, signature.inputs[given])}
+        if config.load:
+            return _measure(config, client, spec, name, signature, inputs, len(group))
+        answer = client.ask(spec, name, signature, inputs)
+        results.append(answer)
+        if config.json:
+            print(answer.raw().rstrip())
+        else:
+            answers.show(group, answer.outputs, config.top)
+    outputs = [answer.outputs for answer in results]
+    if config.out:
+        print(answers.save(config.out, items, outputs, [answer.raw for answer in results]))
+    return outputs
+
+
+def _check(config):
+    if sum(address is not None for address in (config.server, config.grpc, config.saved_model)) > 1:
+        raise UserError("Name one of --server URL, --grpc HOST:PORT and --saved-model DIR.")
+    if (bool(config.pictures) + (config.text is not None) + (config.seed is not None)) != 1:
+        raise UserError("Ask about one of: pictures, --text TEXT, --seed NUMBER.")
+    if config.version is not None and config.label is not None:
+        raise UserError("Name one of --version and --label.")
+    if config.label is not None and config.saved_model is not None:
+        raise UserError("--label is known to servers only; name a --version.")
+
+
+def _items(config):
+    """Returns what is asked about, a list of pictures, texts or seeds, and which of the three it is."""
+    from karpa_tf.serving import questions
+
+    if config.text is not None:
+        return [config.text], questions.TEXTS
+    if config.seed is not None:
+        if not -(2**63) <= config.seed < 2**63 - config.n:
+            raise UserError(f"--seed must be an integer of 64 bits; received {config.seed}.")
+        return list(range(config.seed, config.seed + config.n)), questions.SEEDS
+    pictures = []
+    for file in questions.find_pictures(config.pictures):
+        try:
+            pictures.append(questions.read_picture(file))
+        except UserError as error:
+            print(f"warning: {error}", file=sys.stderr)
+    if not pictures:
+        raise UserError("None of the pictures can be read.")
+    return pictures, questions.PICTURES
+
+
+def _client(config):
+    if config.saved_model is not None:
+        from karpa_tf import quiet
+        from karpa_tf.serving.local_client import LocalClient, find_version
+
+        folder = find_version(config.saved_model, config.version)
+        quiet.hide_tensorflow_messages()
+        return LocalClient(folder)
+    if config.grpc is not None:
+        from karpa_tf.serving.grpc_client import GrpcClient
+
+        return GrpcClient(config.grpc, config.timeout)
+    from karpa_tf.serving.client import RestClient
+
+    return RestClient(config.server or "http://127.0.0.1:8501", config.timeout)
+
+
+def _only_model(config, client):
+    if config.saved_model is not None:
+        return Path(config.saved_model).name
+    models = client.models()
+    if models is None:
+        raise UserError("Name the model with --model; the server does not tell which ones it has.")
+    if len(models) != 1:
+        raise UserError(f"Name the model with --model; the server has {', '.join(models) or 'none'}.")
+    return models[0]
+
+
+def _measure(config, client, spec, name, signature, inputs, rows):
+    from karpa_tf.serving import load
+
+    client.ask(spec, name, signature, inputs)  # What is wrong with the request is said before anything is measured.
+    if config.saved_model is not None:
+        asked = f"{config.saved_model} in this process"
+        measured = load.measure_function(lambda: client.run(name, inputs), config.clients, config.load)
+    else:
+        kind, asked = ("grpc", config.grpc) if config.grpc is not None else ("rest", client.url)
+        path, body = client.request(spec, name, inputs)
+        measured = load.measure_server(kind, asked, path, body, config.clients, config.load, config.timeout)
+    errors = sum(measured.errors.values())
+    print(f"{asked}, {spec.name}, signature {name}, {rows} in a request, {config.clients} clients:")
+    print(f"{len(measured.latencies)} requests in {measured.seconds:.1f} s, {errors} errors")
+    if measured.latencies:
+        times = "  ".join(f"p{p} {1000 * measured.percentile(p / 100):.2f} ms" for p in (50, 90, 99))
+        print(f"{measured.per_second:.1f} requests/s  {times}")
+    for text, count in sorted(measured.errors.items(), key=lambda entry: -entry[1]):
+        print(f"{count} times: {text}", file=sys.stderr)
+    return measured
+
+
+def main():
+    with cli.errors():
+        run(cli.parse(Config(), __doc__, words="pictures"))
+
+
+if __name__ == "__main__":
+    main()

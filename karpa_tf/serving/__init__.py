@@ -1,0 +1,1 @@
+"""The development server: TF Serving's REST and gRPC interface over exported models, for a laptop and for tests."""

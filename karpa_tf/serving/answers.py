@@ -1,0 +1,142 @@
+"""The answers of models for people: printed, or saved as pictures or as JSON."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from karpa_tf import plots
+from karpa_tf.configs.errors import UserError
+
+SHOWN = 8
+"""Numbers of an output that are printed."""
+
+
+def show(items, outputs, top):
+    """Prints what a model says of each of `items`: `questions.Picture`s, texts or seeds.
+
+    Args:
+        items: list of them, (batch,).
+        outputs: dict of arrays by name, their first dimension batch.
+        top: how many classes or words to name.
+    """
+    if not all(array.ndim and len(array) == len(items) for array in outputs.values()):
+        _show_arrays("", outputs)
+    elif {"tokens", "scores", "positions"} <= set(outputs):
+        rows = zip(items, outputs["tokens"], outputs["scores"], outputs["positions"], strict=True)
+        for text, tokens, scores, positions in rows:
+            _show_words(text, tokens, scores, positions, top)
+    elif {"classes", "scores"} == set(outputs) and outputs["scores"].ndim == 2:
+        for item, classes, scores in zip(items, outputs["classes"], outputs["scores"], strict=True):
+            best = np.argsort(-scores, kind="stable")[:top]
+            print(f"{_label(item)}  " + "  ".join(f"{_text(classes[i])} {scores[i]:.1%}" for i in best))
+    elif drawn := _drawn(outputs):
+        with Image.open(io.BytesIO(drawn[0])) as picture:
+            print(f"{len(drawn)} picture{'s' * (len(drawn) > 1)} of {picture.width}x{picture.height}")
+    else:
+        for row, item in enumerate(items):
+            _show_arrays(f"{_label(item)}  ", {name: array[row] for name, array in outputs.items()})
+
+
+def check_out(path):
+    """Raises `UserError` where `save` could not write."""
+    if Path(path).suffix.lower() not in (".json", ".png", ".gif", ""):
+        raise UserError(f"--out must end in .json, .png or .gif, or be a folder; received {path}.")
+
+
+def save(path, items, outputs, raw):
+    """Saves answers and returns a sentence that says so.
+
+    Args:
+        path: .json for whole answers, .png for a sheet of drawn pictures, .gif for a film, anything else is a folder
+            that gets a PNG file for each.
+        items: list of what was asked about.
+        outputs: list of dicts of arrays by name, one for each request.
+        raw: list of functions that return the answers as JSON.
+
+    Raises:
+        UserError: the answers hold no pictures, or the file cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix.lower() == ".json":
+            documents = [json.loads(text()) for text in raw]
+            path.write_text(json.dumps(documents[0] if len(documents) == 1 else documents, indent=1) + "\n")
+            return f"The answer is in {path}."
+        files = [file for part in outputs for file in _drawn(part)]
+        if not files:
+            raise UserError(f"--out {path}: the answer holds no pictures; a file that ends in .json takes any answer.")
+        if path.suffix:
+            _save_together(path, files)
+        else:
+            path.mkdir(exist_ok=True)
+            for item, file in zip(items, files, strict=True):
+                (path / f"{Path(_label(item)).stem.replace(' ', '_')}.png").write_bytes(file)
+    except OSError as error:
+        raise UserError(f"--out {path} cannot be written ({error.strerror}).") from error
+    return f"The pictures are in {path}."
+
+
+def _save_together(path, files):
+    if len(files) == 1 and path.suffix.lower() == ".png":
+        path.write_bytes(files[0])
+        return
+    images = [np.asarray(Image.open(io.BytesIO(file))) for file in files]
+    plots.save_images(path, np.stack([image if image.ndim == 3 else image[..., None] for image in images]))
+
+
+def _drawn(outputs):
+    """Returns the PNG files that an answer holds or whose pixels it holds; an empty list where it holds neither."""
+    for name, array in outputs.items():
+        if array.dtype.kind == "O" and name.endswith("_bytes") and array.ndim == 1:
+            return list(array)
+        if array.dtype == np.uint8 and array.ndim == 4 and array.shape[3] in (1, 3):
+            return [_png(image) for image in array]
+    return []
+
+
+def _png(pixels):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _show_words(text, tokens, scores, positions, top):
+    blanks = [
+        [(_text(token), float(score)) for token, score in zip(names[:top], shares[:top], strict=True)]
+        for names, shares, position in zip(tokens, scores, positions, strict=True)
+        if position >= 0
+    ]
+    parts = text.split("[MASK]")
+    filled = parts[0] + "".join(words[0][0] + part for words, part in zip(blanks, parts[1:], strict=False))
+    print(filled + "[MASK]".join(["", *parts[len(blanks) + 1 :]]))
+    for number, words in enumerate(blanks, 1):
+        label = f"  {number}: " if len(parts) > 2 else "  "
+        print(label + "  ".join(f"{word} {probability:.1%}" for word, probability in words))
+    if len(parts) == 1:
+        print("warning: there is no [MASK] in the text; write one for every word to guess.", file=sys.stderr)
+    elif len(blanks) < len(parts) - 1:
+        print(f"warning: only the first {len(blanks)} blanks are within the model's length.", file=sys.stderr)
+
+
+def _show_arrays(label, outputs):
+    for name, array in outputs.items():
+        array = np.asarray(array)
+        values = [_text(x) if isinstance(x, bytes) else f"{x:.4g}" for x in array.ravel()[:SHOWN].tolist()]
+        more = " ..." if array.size > SHOWN else ""
+        kind = "string" if array.dtype.kind == "O" else array.dtype.name
+        print(f"{label}{name}: {kind} {list(array.shape)}: {' '.join(values)}{more}")
+
+
+def _label(item):
+    if isinstance(item, int):
+        return f"seed {item}"
+    return item if isinstance(item, str) else item.name
+
+
+def _text(value):
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,82 @@
+"""What a request may cost: its rows, and the pixels of its pictures, looked at before the model sees them."""
+
+import threading
+
+import grpc
+
+from karpa_tf.configs.serving import LimitsConfig
+from karpa_tf.serving.errors import ServingError, invalid
+from karpa_tf.serving.pictures import pixels
+
+
+class Limits:
+    """The limits of a server, and how many requests are in it.
+
+    Attributes:
+        config: the `LimitsConfig`.
+        body_bytes: largest body of a request or size of a gRPC message.
+        inside: number of requests of the REST interface that are running or waiting.
+    """
+
+    def __init__(self, config=None):
+        self.config = config = config or LimitsConfig()
+        self.body_bytes = config.max_body_mb * 10**6
+        self._lock = threading.Lock()
+        self.inside = 0
+
+    def check_inputs(self, inputs):
+        """Refuses arrays of too many rows, or with too many pixels in encoded pictures.
+
+        Args:
+            inputs: dict of arrays by name.
+
+        Raises:
+            ServingError: INVALID_ARGUMENT.
+        """
+        for name, value in inputs.items():
+            if value.ndim and value.shape[0] > self.config.max_batch:
+                raise invalid(
+                    f"Input {name} has {value.shape[0]} rows; this server takes {self.config.max_batch} at most "
+                    "(--max_batch)."
+                )
+        check_pictures(inputs, self.config.max_picture_megapixels * 10**6)
+
+    def enter(self):
+        """Counts a request in.
+
+        Raises:
+            ServingError: RESOURCE_EXHAUSTED, as many are there as may wait.
+        """
+        most = self.config.max_concurrent + self.config.max_queue
+        with self._lock:
+            if self.inside >= most:
+                raise ServingError(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    f"{most} requests are running or waiting, which is all this server takes (--max_queue).",
+                )
+            self.inside += 1
+
+    def leave(self):
+        """Counts a request out."""
+        with self._lock:
+            self.inside -= 1
+
+
+def check_pictures(inputs, most_pixels):
+    """Refuses encoded pictures that have more pixels together than `most_pixels`.
+
+    Args:
+        inputs: dict of arrays; every value of those of bytes is looked at, pictures in serialized `tf.Example`s too.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT.
+    """
+    total = 0
+    for value in inputs.values():
+        if value.dtype.kind == "O":
+            total += sum(map(pixels, value.ravel()))
+    if total > most_pixels:
+        raise invalid(
+            f"The request's pictures have {total} pixels; this server takes {most_pixels} at most "
+            "(--max_picture_megapixels)."
+        )

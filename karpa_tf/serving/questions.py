@@ -1,0 +1,204 @@
+"""From pictures, texts and seeds to the inputs of a signature, by what a server tells of its signatures."""
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from karpa_tf.configs.errors import UserError, first_line, nearest
+from karpa_tf.serving.protos import without_tensorflow
+
+PICTURES, TEXTS, SEEDS = "pictures", "--text", "--seed"
+"""What can be asked about, by how it is named on the command line."""
+
+DEFAULT = "serving_default"
+
+KNOWN = ("PNG", "JPEG", "GIF", "BMP")
+"""Kinds of files that TensorFlow reads everywhere; Pillow rewrites others as PNG."""
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
+"""Of the pictures that are looked for in a folder."""
+
+MOST_BYTES, MOST_PIXELS, MOST_ROWS = 8 * 10**6, 25 * 10**6, 64
+"""Of one request; a server's own limits are higher as a rule. A picture that is larger goes alone."""
+
+
+class Picture(NamedTuple):
+    """A picture file: its name, its content as TensorFlow can read it, and its number of pixels."""
+
+    name: str
+    content: bytes
+    pixels: int
+
+
+def choose(signatures, name, asked):
+    """Returns which signature to ask: its name, that of its input, and what that takes ("bytes", "pixels", ...).
+
+    Args:
+        signatures: dict of `client.Signature` by name.
+        name: of the signature, or None for the one that people want: a generator's `image_bytes`, else serving_default,
+            else the first that takes what is asked about.
+        asked: `PICTURES`, `TEXTS` or `SEEDS`.
+
+    Raises:
+        UserError: there is none that takes it.
+    """
+    if name is not None and name not in signatures:
+        raise UserError(f"There is no signature {name}; there are {', '.join(signatures)}{nearest(name, signatures)}")
+    wanted = [name] if name else [*(["image_bytes"] if asked == SEEDS else []), DEFAULT, *sorted(signatures)]
+    wanted = [key for key in dict.fromkeys(wanted) if key in signatures]
+    for key in wanted:
+        takes = _takes(signatures[key])
+        if takes and takes[0] == asked:
+            return key, *takes[1:]
+    described = "; ".join(f"{key}: {_described(signatures[key])}" for key in wanted)
+    raise UserError(f"No signature takes {asked}. What the model takes: {described}.")
+
+
+def _takes(signature):
+    """Returns (what is asked about, input, how it is given) of a signature with one input, or None."""
+    if len(signature.inputs) != 1:
+        return None
+    ((name, info),) = signature.inputs.items()
+    rank = None if info.shape is None else len(info.shape)
+    if info.dtype == "object" and rank in (1, None):
+        if name.endswith("_bytes"):
+            return PICTURES, name, "bytes"
+        if name == "inputs" and set(signature.outputs) <= {"classes", "scores"}:
+            return PICTURES, name, "examples"
+        return TEXTS, name, "text"
+    if info.dtype == "uint8" and rank == 4:
+        return PICTURES, name, "pixels"
+    if info.dtype in ("int64", "int32") and rank == 1:
+        return SEEDS, name, "seeds"
+    return None
+
+
+def _described(signature):
+    takes = _takes(signature)
+    inputs = ", ".join(f"{name} {_kind(info)}" for name, info in signature.inputs.items())
+    return f"{inputs} ({takes[0]})" if takes else inputs
+
+
+def _kind(info):
+    shape = "" if info.shape is None else "(" + ", ".join("any" if n < 0 else str(n) for n in info.shape) + ")"
+    return f"{'string' if info.dtype == 'object' else info.dtype} {shape}".strip()
+
+
+def find_pictures(names):
+    """Returns the files that are named, and those in the folders that are named.
+
+    Raises:
+        UserError: a name is neither, or a folder has no pictures.
+    """
+    files = []
+    for path in map(Path, names):
+        if path.is_dir():
+            found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            if not found:
+                raise UserError(f"There are no pictures in {path}; expected files such as a.png or b.jpg.")
+            files += found
+        elif path.exists():
+            files.append(path)
+        else:
+            raise UserError(f"There is no picture or folder {path}.")
+    return files
+
+
+def read_picture(file):
+    """Returns the `Picture` in a file, rewritten as a PNG where TensorFlow may not know its kind.
+
+    Raises:
+        UserError: it cannot be read as a picture.
+    """
+    try:
+        content = Path(file).read_bytes()
+        with Image.open(file) as picture:
+            pixels = picture.width * picture.height
+            if picture.format not in KNOWN:
+                content = _png(ImageOps.exif_transpose(picture))
+            else:
+                picture.load()
+    except UnidentifiedImageError:
+        raise UserError(f"{file} is no picture, or of an unknown kind.") from None
+    except Exception as error:  # Pillow raises errors of many kinds for damaged files.
+        raise UserError(f"{file} cannot be read as a picture: {first_line(error)}") from None
+    return Picture(str(file), content, pixels)
+
+
+def _png(picture):
+    buffer = io.BytesIO()
+    picture.convert("RGBA" if picture.has_transparency_data else "RGB").save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def in_requests(pictures):
+    """Yields lists of pictures that are small enough for one request each."""
+    group = []
+    for picture in pictures:
+        together = [*group, picture]
+        if group and (
+            len(together) > MOST_ROWS
+            or sum(len(p.content) for p in together) > MOST_BYTES
+            or sum(p.pixels for p in together) > MOST_PIXELS
+        ):
+            yield group
+            together = [picture]
+        group = together
+    if group:
+        yield group
+
+
+def in_rows(items):
+    """Yields lists of texts or seeds, one for each request."""
+    for start in range(0, len(items), MOST_ROWS):
+        yield items[start : start + MOST_ROWS]
+
+
+def inputs_of(items, way, info):
+    """Returns the array for an input.
+
+    Args:
+        items: list of `Picture`, `str` or `int`.
+        way: how they are given: "bytes", "pixels", "examples", "text" or "seeds".
+        info: `client.Info` of the input.
+
+    Raises:
+        UserError: pictures are to be given as pixels of no fixed size.
+    """
+    if way == "seeds":
+        return np.asarray(items, info.dtype)
+    if way == "pixels":
+        return np.stack([_pixels(picture, info.shape[1:]) for picture in items])
+    array = np.empty(len(items), object)
+    if way == "examples":
+        array[:] = _examples([picture.content for picture in items])
+    else:
+        array[:] = [item.content if way == "bytes" else item.encode() for item in items]
+    return array
+
+
+def _pixels(picture, shape):
+    """Returns a picture's centre as uint8 `shape`; a model's own way there, from the bytes, may round otherwise."""
+    height, width, channels = shape
+    if min(height, width) < 1 or channels not in (1, 3):
+        raise UserError(f"The signature takes pixels of shape {list(shape)}; expected a fixed size of 1 or 3 channels.")
+    with Image.open(io.BytesIO(picture.content)) as image:
+        image = ImageOps.exif_transpose(image)
+        if image.has_transparency_data:
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
+        image = ImageOps.fit(image.convert("RGB"), (width, height), Image.Resampling.LANCZOS)
+        return np.asarray(image.convert("L" if channels == 1 else "RGB")).reshape(shape)
+
+
+def _examples(contents):
+    with without_tensorflow():
+        from tensorflow.core.example import example_pb2
+    examples = []
+    for content in contents:
+        example = example_pb2.Example()
+        example.features.feature["image_bytes"].bytes_list.value.append(content)
+        examples.append(example.SerializeToString())
+    return examples

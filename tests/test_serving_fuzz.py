@@ -1,0 +1,211 @@
+"""The server withstands what is no request: it neither crashes nor hangs, and says with a documented code why it refuses."""
+
+import gzip
+import http.client
+import json
+import re
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import fuzzing
+import grpc
+import psutil
+import pytest
+from served import ServerProcess, request_of, strings, tiny_models
+
+from karpa_tf.serving.errors import HTTP
+
+SECONDS = 60
+"""That an answer may take on a busy machine."""
+
+STATUSES = {200, 403, 404, 405, 408, 411, 413, 414, 417, 431, 501, 505} | set(HTTP.values()) - {500}
+"""Of the REST interface. 500 is a defect, whatever was asked."""
+
+CODES = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "UNIMPLEMENTED", "RESOURCE_EXHAUSTED"}
+
+TRACEBACK = re.compile(r'Traceback|File "|\.py\b')
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    flags = ("--client_timeout_seconds", "3")
+    with ServerProcess(tiny_models(tmp_path_factory), tmp_path_factory.mktemp("log") / "log", *flags) as server:
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
+            server.channel = channel
+            yield server
+
+
+def connect(server):
+    return socket.create_connection(("127.0.0.1", server.rest), timeout=SECONDS)
+
+
+def http_answer(connection, method="POST"):
+    """Returns (status, text), or None where the connection was closed without an answer."""
+    try:
+        response = http.client.HTTPResponse(connection, method=method)
+        response.begin()
+        return response.status, response.read().decode()
+    except (http.client.RemoteDisconnected, ConnectionError):
+        return None
+
+
+def send(server, case):
+    with connect(server) as connection:
+        try:
+            connection.sendall(case.data)
+            connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # closed before all was sent; an answer may be there
+        answer = http_answer(connection, case.data[:4].decode(errors="replace").strip())
+    if answer is None:
+        assert not case.must_answer, "no answer"
+        return "closed"
+    status, text = answer
+    assert status in STATUSES, f"{status} {text[:500]}"
+    assert not TRACEBACK.search(text) or status == 200, text[:500]
+    if status >= 400 and case.must_answer and not case.data.startswith(b"HEAD"):
+        assert isinstance(json.loads(text)["error"], str)
+    return status
+
+
+def call(server, case):
+    try:
+        server.channel.unary_unary(case.method)(case.data, timeout=SECONDS)
+        return "OK"
+    except grpc.RpcError as error:
+        name, text = error.code().name, error.details()
+        unreadable = name == "INTERNAL" and text == "Exception deserializing request!"
+        assert name in CODES or unreadable, f"{name} {text[:500]}"
+        assert not TRACEBACK.search(text), text[:500]
+        return name
+
+
+def attempt(server, case):
+    """Returns what came of a case: its kind with the code, or a sentence about what should not have been."""
+    try:
+        return (send if isinstance(case, fuzzing.Http) else call)(server, case), None
+    except Exception as error:
+        return "wrong", f"{case.label}: {type(error).__name__} {error}"
+
+
+def answers_well(server):
+    request = request_of("pictures", "", {"image_bytes": strings([fuzzing.PICTURE])})
+    call_ = server.channel.unary_unary(fuzzing.PREDICTION + "Predict")
+    call_(request.SerializeToString(), timeout=SECONDS)
+    for model, document in fuzzing.VALID:
+        body = fuzzing.post(f"/v1/models/{model}:predict", json.dumps(document).encode())
+        assert send(server, fuzzing.Http("valid", body)) == 200
+
+
+def memory(server):
+    """Returns what the server holds and the most that it held, in MB."""
+    process = psutil.Process(server.process.pid)
+    peak = int(re.search(r"VmHWM:\s+(\d+)", open(f"/proc/{process.pid}/status").read())[1]) // 1000
+    return process.memory_info().rss // 10**6, peak
+
+
+def fuzz(server, seed, count):
+    answers_well(server)
+    before, _ = memory(server)
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = list(pool.map(lambda case: attempt(server, case), fuzzing.cases(seed, count)))
+    wrong = [text for _, text in outcomes if text]
+    assert not wrong, "\n".join(wrong[:10]) + f"\n{len(wrong)} of {count}"
+    assert server.process.poll() is None
+    log = server.log.read_text(errors="replace")
+    assert "Traceback" not in log, log[log.index("Traceback") :][:3000]
+    answers_well(server)
+    after, peak = memory(server)
+    assert after < before + 500 and peak < before + 1500, f"{before} MB, {after} MB, {peak} MB"
+    refused = sum(code not in (200, "OK") for code, _ in outcomes)
+    assert refused > 0.7 * count
+
+
+def test_malformed_requests_are_refused_with_documented_codes(server):
+    fuzz(server, seed=0, count=300)
+
+
+@pytest.mark.slow
+def test_5000_malformed_requests_are_refused_with_documented_codes(server):
+    fuzz(server, seed=1, count=5000)
+
+
+@pytest.mark.parametrize("side", [50_000, 2**31 - 1])
+def test_a_picture_bomb_is_refused_by_its_header(server, side):
+    content = fuzzing.bomb(side, side, gzip.zlib.compress(bytes(10**6)))
+    body = json.dumps({"instances": [{"image_bytes": fuzzing.b64(content)}]}).encode()
+    before, _ = memory(server)
+    with connect(server) as connection:
+        connection.sendall(fuzzing.post("/v1/models/pictures:predict", body))
+        status, text = http_answer(connection)
+    assert status == 400 and "pixels" in text
+    request = request_of("pictures", "", {"image_bytes": strings([content])})
+    with pytest.raises(grpc.RpcError, match="pixels"):
+        server.channel.unary_unary(fuzzing.PREDICTION + "Predict")(request.SerializeToString(), timeout=SECONDS)
+    assert memory(server)[0] < before + 100
+    answers_well(server)
+
+
+def stream(server, head, piece, count):
+    """Sends `piece` over and over until the server has had enough; returns its answer."""
+    with connect(server) as connection:
+        connection.sendall(b"POST /v1/models/opinions:predict HTTP/1.1\r\nHost: 127.0.0.1\r\n" + head + b"\r\n\r\n")
+        try:
+            for _ in range(count):
+                connection.sendall(piece)
+        except OSError:
+            pass
+        return http_answer(connection)
+
+
+MB = bytes(10**6)
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [(b"Content-Length: 100000000", MB), (b"Transfer-Encoding: chunked", b"%x\r\n%s\r\n" % (len(MB), MB))],
+    ids=["with its length", "in chunks"],
+)
+def test_a_body_of_100_mb_is_refused_and_not_kept(server, head, piece):
+    before, _ = memory(server)
+    answer = stream(server, head, piece, 100)
+    assert answer is None or answer[0] == 413
+    assert memory(server)[0] < before + 100
+    answers_well(server)
+
+
+def test_a_packed_body_of_a_gigabyte_is_refused_and_not_kept(server):
+    packed = gzip.compress(bytes(10**9), 1)
+    before, peak_before = memory(server)
+    answer = stream(server, b"Content-Encoding: gzip\r\nContent-Length: %d" % len(packed), packed, 1)
+    assert answer is None or answer[0] in (400, 413, 415)
+    assert memory(server)[1] < max(before, peak_before) + 300
+    answers_well(server)
+
+
+def test_a_message_of_100_mb_is_refused_and_not_kept(server):
+    before, _ = memory(server)
+    with pytest.raises(grpc.RpcError) as caught:
+        server.channel.unary_unary(fuzzing.PREDICTION + "Predict")(bytes(10**8), timeout=SECONDS)
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert memory(server)[0] < before + 100
+    answers_well(server)
+
+
+def test_a_client_that_goes_silent_is_let_go(server):
+    begun = time.monotonic()
+    with connect(server) as connection:
+        connection.sendall(fuzzing.post("/v1/models/opinions:predict", bytes(100))[:-50])
+        answer = http_answer(connection)
+    assert (answer is None or answer[0] == 408) and time.monotonic() - begun < 30
+    answers_well(server)
+
+
+def test_many_clients_at_once_are_answered_or_told_to_wait(server):
+    case = fuzzing.Http("valid", fuzzing.post("/v1/models/opinions:predict", b'{"instances": ["a list"]}'))
+    with ThreadPoolExecutor(100) as pool:
+        outcomes = list(pool.map(lambda _: attempt(server, case), range(400)))
+    assert [text for _, text in outcomes if text] == []
+    assert {code for code, _ in outcomes} <= {200, 429} and 200 in {code for code, _ in outcomes}
+    answers_well(server)
