@@ -1,7 +1,7 @@
 """The page at `/` of the development server: its models, and a form to ask each of them.
 
-The page is plain HTML, CSS and JavaScript modules from this package. It asks `GET /page/models` for what there is to see
-and the server's own REST interface for answers; nothing comes from another host.
+The page is plain HTML, CSS and JavaScript modules from this package. It asks `GET /page/models` for what there is to
+see and the server's own REST interface for answers; nothing comes from another host.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     # A browser asks anew after an update of this package.
     "Cache-Control": "no-cache",
@@ -52,7 +52,7 @@ FORMS = (
 CARD_BYTES = 1 << 20
 """A `card.json` that is longer is not read."""
 
-CARD_KEYS = ("task", "created", "data", "seed", "metrics", "formats", "versions")
+CARD_KEYS = ("task", "created", "seed", "formats", "metrics", "data", "versions")
 """What the page shows of a card."""
 
 
