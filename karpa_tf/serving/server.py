@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 from karpa_tf.configs.errors import UserError
-from karpa_tf.serving import model_config, monitoring, rest, rpc, versions, web_guard
+from karpa_tf.serving import model_config, monitoring, page, rest, rpc, versions, web_guard
 from karpa_tf.serving.errors import ServingError
 from karpa_tf.serving.limits import Limits
 from karpa_tf.serving.manager import Manager
@@ -121,7 +121,7 @@ class Server:
     async def _open(self, listener):
         guards = [web_guard.errors_as_json, web_guard.same_site_only(self._config.host)]
         app = web.Application(client_max_size=self.limits.body_bytes, middlewares=guards)
-        app.add_routes(self._rest.routes())
+        app.add_routes([*self._rest.routes(), *page.routes(self.manager)])
         if self._metrics_path:
             app.router.add_get(self._metrics_path, self._metrics_page)
         self._runner = web.AppRunner(

@@ -1,0 +1,64 @@
+// Pieces of the page. Text goes in as text nodes only: names of models, classes and tokens may hold markup.
+
+export function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+let ids = 0;
+
+/** Returns a label and its control, tied to each other. */
+export function labelled(text, control) {
+  control.id ||= `control-${++ids}`;
+  return [element("label", { htmlFor: control.id }, text), control];
+}
+
+/** Puts new text or children in only where they differ, so that a selection or focus in what stays is not lost. */
+export function refill(parent, ...children) {
+  const next = element("div", {}, ...children);
+  if (parent.innerHTML !== next.innerHTML) parent.replaceChildren(...next.childNodes);
+}
+
+export function percent(score) {
+  return `${(100 * score).toFixed(1)} %`;
+}
+
+/** Returns a list of the `limit` best names with a bar for the score of each. */
+export function bars(names, scores, limit = 5) {
+  const order = [...scores.keys()].sort((a, b) => scores[b] - scores[a]).slice(0, limit);
+  const rows = order.map((place) => {
+    const fill = element("span", { className: "fill" });
+    fill.style.width = `${Math.min(100, Math.max(0, 100 * scores[place]))}%`;
+    const track = element("span", { className: "track", ariaHidden: "true" }, fill);
+    return element(
+      "li",
+      {},
+      element("span", { className: "name" }, names[place]),
+      element("span", { className: "score" }, percent(scores[place])),
+      track,
+    );
+  });
+  const left = scores.length - rows.length;
+  const note = left > 0 ? [element("p", { className: "note" }, `and ${left} more ${left === 1 ? "class" : "classes"}`)] : [];
+  return [element("ol", { className: "bars" }, ...rows), ...note];
+}
+
+/** Returns a command that can be copied; `show(text)` changes it. */
+export function command() {
+  const code = element("code");
+  const button = element("button", { type: "button", className: "quiet" }, "Copy");
+  button.onclick = async () => {
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "Copied";
+    } catch {
+      // Browsers give the clipboard to https and to loopback only; elsewhere the text is selected, ready to be copied.
+      getSelection().selectAllChildren(code);
+      button.textContent = "Press Ctrl+C";
+    }
+    setTimeout(() => (button.textContent = "Copy"), 2000);
+  };
+  const box = element("div", { className: "command" }, element("pre", { tabIndex: 0 }, code), button);
+  return { box, show: (text) => (code.textContent = text) };
+}

@@ -1,0 +1,211 @@
+// One model: its form, its versions, its signatures and what its card says.
+
+import { element, labelled, refill } from "./elements.js";
+import { jsonForm } from "./json_form.js";
+import { pictureForm } from "./picture_form.js";
+import { seedForm } from "./seed_form.js";
+import { blanksForm, textClassifierForm } from "./text_forms.js";
+
+const FORMS = {
+  image_classification: pictureForm,
+  image_generation: seedForm,
+  masked_lm: blanksForm,
+  text_classification: textClassifierForm,
+};
+const STATES = {
+  START: "found",
+  LOADING: "loading",
+  AVAILABLE: "available",
+  UNLOADING: "unloading",
+  END: "unloaded",
+};
+
+export function stateOf({ state, error }) {
+  if (state === "END" && error) return "refused";
+  return STATES[state] ?? "unknown";
+}
+
+export function newestOf(model) {
+  return model.versions.find((version) => version.state === "AVAILABLE" && version.signatures);
+}
+
+export function taskOf(model) {
+  const newest = newestOf(model);
+  if (!newest) return "";
+  const task = newest.form?.task ?? newest.card.task;
+  if (task === "masked_lm") return "masked language model";
+  return typeof task === "string" ? task.replaceAll("_", " ") : "other signatures";
+}
+
+export function chip(text) {
+  return element("span", { className: `chip ${text}` }, text);
+}
+
+/** Returns the panel of a model; `update(model)` takes what the server says of it now. */
+export function modelPanel(name) {
+  const title = element("h2", {}, name);
+  const task = element("p", { className: "note" });
+  const select = element("select");
+  const chooser = element("div", { className: "chooser" }, ...labelled("Version to ask", select));
+  const none = element("p", { className: "banner" }, "No version of this model can be asked now.");
+  const form = element("div", { className: "card" });
+  const anything = element("div");
+  const json = element("details", { className: "card" }, element("summary", {}, "Any signature, in JSON"), anything);
+  const facts = element("aside");
+  const head = element("div", { className: "head" }, element("div", {}, title, task), chooser);
+  const asking = element("div", { className: "asking" }, head, none, form, json);
+  const panel = element("section", { className: "panel", hidden: true, ariaLabel: name }, asking, facts);
+
+  const url = () => `/v1/models/${encodeURIComponent(name)}${select.value}:predict`;
+  const forms = new Map(); // by their place: what each was made from, and the form
+  let now;
+  let drawn; // the version that the form last asked by itself
+
+  function place(holder, source, make) {
+    const key = JSON.stringify(source);
+    if (forms.get(holder)?.key === key) return;
+    const made = make();
+    forms.set(holder, { key, made });
+    holder.replaceChildren(made.form);
+  }
+
+  function draw() {
+    const version = chosenVersion(now, select.value);
+    refill(facts, ...factsOf(now, version));
+    none.hidden = Boolean(version);
+    chooser.hidden = form.hidden = json.hidden = !version;
+    if (!version) return;
+    const { signatures, form: wanted } = version;
+    const make = FORMS[wanted?.task];
+    form.hidden = !make;
+    if (make) {
+      const signature = wanted.signature;
+      place(form, [wanted, signatures[signature]], () => make(url, { signature, model: name }));
+    } else if (!forms.has(anything)) {
+      json.open = true;
+    }
+    place(anything, signatures, () => jsonForm(url, { signatures }));
+    for (const { made } of forms.values()) made.refresh();
+    if (!panel.hidden && make && drawn !== version.version) {
+      drawn = version.version;
+      forms.get(form).made.shown?.();
+    }
+  }
+  select.onchange = draw;
+
+  return {
+    panel,
+    update(model) {
+      now = model;
+      task.textContent = taskOf(model);
+      choose(select, model);
+      draw();
+    },
+    show(visible) {
+      panel.hidden = !visible;
+      if (visible) draw();
+    },
+  };
+}
+
+function choose(select, model) {
+  const newest = newestOf(model);
+  const available = model.versions.filter((version) => version.signatures);
+  const options = [
+    ["", newest ? `the newest (${newest.version})` : "none"],
+    ...Object.entries(model.labels).map(([label, number]) => [
+      `/labels/${encodeURIComponent(label)}`,
+      `label ${label} (${number})`,
+    ]),
+    ...available.map(({ version }) => [`/versions/${version}`, `version ${version}`]),
+  ];
+  const before = select.value;
+  refill(select, ...options.map(([value, text]) => element("option", { value }, text)));
+  select.value = options.some(([value]) => value === before) ? before : "";
+}
+
+function chosenVersion(model, choice) {
+  const [, kind, which] = choice.split("/");
+  if (!kind) return newestOf(model);
+  const number = kind === "labels" ? model.labels[decodeURIComponent(which)] : which;
+  return model.versions.find((version) => version.version === number && version.signatures);
+}
+
+function factsOf(model, version) {
+  const facts = [section("Versions", versionsTable(model))];
+  if (!version) return facts;
+  const tables = Object.entries(version.signatures).map(([name, signature]) => signatureTable(name, signature));
+  facts.push(section(`Signatures of version ${version.version}`, ...tables));
+  const lists = cardLists(version.card);
+  if (lists.length) facts.push(section("Card", ...lists));
+  return facts;
+}
+
+function section(title, ...children) {
+  return element("section", { className: "card" }, element("h3", {}, title), ...children);
+}
+
+function table(className, heads, rows) {
+  const head = element("tr", {}, ...heads.map((text) => element("th", { scope: "col" }, text)));
+  const body = rows.map((cells) => element("tr", {}, ...cells.map((cell) => element("td", {}, cell))));
+  return element("table", { className }, element("thead", {}, head), element("tbody", {}, ...body));
+}
+
+function versionsTable(model) {
+  if (model.error) return element("p", { className: "error" }, model.error);
+  if (!model.versions.length) return element("p", { className: "note" }, "None has been found yet.");
+  const rows = model.versions.map((version) => {
+    const labels = Object.keys(model.labels).filter((label) => model.labels[label] === version.version);
+    const why = version.error ? [element("p", { className: "error" }, version.error)] : [];
+    const tags = labels.map((label) => element("span", { className: "tag" }, label));
+    const state = element("div", {}, chip(stateOf(version)), ...tags, ...why);
+    return [version.version, state];
+  });
+  return table("versions", ["version", "state"], rows);
+}
+
+function signatureTable(name, { inputs, outputs }) {
+  const lines = (tensors, way) =>
+    Object.entries(tensors).map(([tensor, { dtype, shape }]) => [way, tensor, dtype, shapeText(shape)]);
+  const shown = table("signature", ["", "name", "dtype", "shape"], [...lines(inputs, "in"), ...lines(outputs, "out")]);
+  shown.prepend(element("caption", {}, name));
+  return shown;
+}
+
+function shapeText(shape) {
+  return shape ? `(${shape.map((size) => size ?? "any").join(", ")})` : "any";
+}
+
+const LONGEST_TEXT = 160;
+
+/** Returns the definition lists of a card: one of its single values, one more for each of its parts. */
+function cardLists(card) {
+  const fields = Object.entries(card).filter(([, value]) => value !== null && value !== "" && value.length !== 0);
+  const parts = fields.filter(([, value]) => isPart(value));
+  const single = fields.filter(([, value]) => !isPart(value));
+  return [
+    ...(single.length ? [element("dl", {}, ...single.flatMap(row))] : []),
+    ...parts.flatMap(([name, part]) => [
+      element("h4", {}, name === "versions" ? "packages" : name),
+      element("dl", {}, ...Object.entries(part).flatMap(row)),
+    ]),
+  ];
+}
+
+const isPart = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+function row([name, value]) {
+  const text = cardText(value);
+  const shown = text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT)} …` : text;
+  return [element("dt", {}, name.replaceAll("_", " ")), element("dd", {}, shown)];
+}
+
+function cardText(value) {
+  if (typeof value === "number" && !Number.isInteger(value)) return String(Number(value.toPrecision(4)));
+  if (Array.isArray(value)) return value.map(cardText).join(", ");
+  if (!isPart(value)) return String(value ?? "none");
+  const inside = (inner) => (isPart(inner) ? `(${cardText(inner)})` : cardText(inner));
+  return Object.entries(value)
+    .map(([name, inner]) => `${name}: ${inside(inner)}`)
+    .join(", ");
+}

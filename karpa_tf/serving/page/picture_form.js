@@ -1,0 +1,76 @@
+// Classification of pictures: a file that is dropped, pasted or chosen goes to the server as it is.
+
+import { bars, element, labelled, percent } from "./elements.js";
+import { makeForm, quoted } from "./form.js";
+
+function base64(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
+    reader.onerror = () => reject(new Error(`${file.name} cannot be read; choose it again.`));
+    reader.readAsDataURL(file);
+  });
+}
+
+function requestBody(signature, b64) {
+  return JSON.stringify({ signature_name: signature, instances: [{ image_bytes: { b64 } }] });
+}
+
+/** Returns curl of a body that a shell puts together, since the text of a whole picture is no command to copy. */
+function pictureCommand(url, signature, name) {
+  const format = requestBody(signature, "\0").replaceAll("\\", String.raw`\\`).replaceAll("%", "%%");
+  const filled = quoted(format.replace(String.raw`\\u0000`, "%s"));
+  return `printf ${filled} \\\n  "$(base64 < ${quoted(name)} | tr -d '\\n')" |\n  curl -d @- ${quoted(new URL(url, location).href)}`;
+}
+
+export function pictureForm(url, { signature }) {
+  let file = null;
+  const input = element("input", { type: "file", accept: "image/*", className: "heard" });
+  const thumbnail = element("img", { className: "thumbnail", alt: "", hidden: true });
+  const name = element("span", { className: "file" }, "Drop a picture here, paste it, or choose a file");
+  const hint = element("span", { className: "note" }, "JPEG, PNG, GIF, BMP or WebP, of any size");
+  const [label] = labelled("", input);
+  label.className = "drop";
+  label.append(thumbnail, element("span", { className: "words" }, name, hint));
+  const zone = element("div", { className: "picture" }, input, label);
+
+  const task = {
+    fields: [zone],
+    button: "Classify",
+    async request() {
+      if (!file) throw new Error("There is no picture yet: drop one, paste one, or choose a file.");
+      return requestBody(signature, await base64(file));
+    },
+    show: ({ predictions: [{ classes, scores }] }) => bars(classes, scores),
+    summary({ predictions: [{ classes, scores }] }) {
+      const best = scores.indexOf(Math.max(...scores));
+      return `${classes[best]}, ${percent(scores[best])}.`;
+    },
+    command: (path) => pictureCommand(path, signature, file?.name || "picture.png"),
+  };
+  const made = makeForm(url, task);
+
+  function take(files) {
+    if (!files?.length) return;
+    file = files[0];
+    if (thumbnail.src) URL.revokeObjectURL(thumbnail.src);
+    thumbnail.hidden = false;
+    thumbnail.src = URL.createObjectURL(file);
+    name.textContent = file.name;
+    hint.textContent = `${file.size.toLocaleString()} bytes; drop, paste or choose another one`;
+    made.send();
+  }
+  // A kind of picture that the browser cannot show may still be one that the server reads.
+  thumbnail.onerror = () => (thumbnail.hidden = true);
+  input.onchange = () => {
+    take(input.files);
+    input.value = ""; // so that the same file, changed since, can be chosen again
+  };
+  for (const event of ["dragenter", "dragover"]) zone.addEventListener(event, () => zone.classList.add("over"));
+  for (const event of ["dragleave", "drop"]) zone.addEventListener(event, () => zone.classList.remove("over"));
+  zone.addEventListener("drop", (event) => take(event.dataTransfer.files));
+  document.addEventListener("paste", (event) => {
+    if (made.form.checkVisibility()) take(event.clipboardData.files);
+  });
+  return made;
+}
