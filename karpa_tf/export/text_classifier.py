@@ -83,12 +83,12 @@ def text_classifier_functions(model, vocabulary, length, classes):
         logits = model({name: found[name] for name in inputs}, training=False)
         return tf.nn.softmax(tf.cast(logits, tf.float32))
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
     def from_text(text):
         scores = scores_of(*tokenizer.packed(text, length))
         return {"classes": tf.tile(names[None], [tf.shape(scores)[0], 1]), "scores": scores}
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32, name="token_ids")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, None), tf.int32, name="token_ids")])
     def from_ids(token_ids):
         return {"scores": scores_of(token_ids, token_ids != tokenizer.special[PAD])}
 
