@@ -35,7 +35,6 @@ def make_classifier_export(model, classes, pictures=None):
     return Export(
         task="image_classification",
         functions=functions,
-        tracked=(model,),
         examples=_requests(noise if pictures is None else pictures),
         real_examples=pictures is not None,
         edge_cases=_requests(noise) | {"serving_default": [{"image_bytes": _strings([_jpeg(shape), *_files(noise)])}]},

@@ -32,7 +32,6 @@ def make_generator_export(generator):
     return Export(
         task="image_generation",
         functions=functions,
-        tracked=(generator,),
         examples={"serving_default": seeds, "noise": noises, "image_bytes": seeds},
         edge_cases={"serving_default": odd, "image_bytes": odd},
         tolerances={"noise": 1},

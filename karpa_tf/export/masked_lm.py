@@ -49,7 +49,7 @@ def make_masked_lm_export(model, vocabulary, length, sentences=None):
     return Export(
         task="masked_lm",
         functions=functions,
-        tracked=(model, tokenizer),
+        tracked=(tokenizer,),
         examples={
             "serving_default": [{"text": texts}, {"text": texts[:1]}],
             "token_ids": ids,
