@@ -38,7 +38,7 @@ def tiny_classifier(seed=0):
     """Returns an `Export`."""
     keras.utils.set_random_seed(seed)
     config = ResNetConfig(widths=(4, 8), blocks=(1, 1))
-    pictures = np.random.default_rng(seed).integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
+    pictures = np.random.default_rng(seed + 1).integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
     return make_classifier_export(_shaken(make_classifier(config, (SIDE, SIDE, 3), len(CLASSES))), CLASSES, pictures)
 
 

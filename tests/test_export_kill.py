@@ -32,14 +32,13 @@ INNER = ("os.remove", "os.rmdir")  # Told with the last part of the path alone w
 
 
 def made(number):
-    module = tf.Module()
-    module.variable = tf.Variable(np.full(1000, number, np.float32))
+    variable = tf.Variable(np.full(1000, number, np.float32))
     answer = tf.function(
-        lambda any: {"number": module.variable[-1] + 0 * tf.reduce_sum(any)},
+        lambda any: {"number": variable[-1] + 0 * tf.reduce_sum(any)},
         input_signature=[tf.TensorSpec((None,), tf.float32, name="any")],
     )
     requests = {"serving_default": [{"any": np.zeros(1, np.float32)}]}
-    return versions.Export("image_classification", {"serving_default": answer}, (module,), requests)
+    return versions.Export("image_classification", {"serving_default": answer}, requests)
 
 
 def export(number, before, seconds):

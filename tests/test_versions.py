@@ -23,7 +23,7 @@ def of_function(function, **changes):
     """Returns the `Export` of a function from `any`, float32 (batch,), to a dict."""
     function = tf.function(function, input_signature=[tf.TensorSpec((None,), tf.float32, name="any")])
     requests = [{"any": np.zeros(1, np.float32)}]
-    made = Export("image_classification", {"serving_default": function}, (), {"serving_default": requests})
+    made = Export("image_classification", {"serving_default": function}, {"serving_default": requests})
     return dataclasses.replace(made, **changes)
 
 
@@ -244,12 +244,10 @@ from karpa_tf.export.versions import Export, write
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 variable = tf.Variable(np.zeros(10**6, np.float32))
 function = tf.function(lambda any: {"out": any + variable[0]}, input_signature=[tf.TensorSpec((None,), name="any")])
-module = tf.Module()
-module.variable = variable
 resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, 10**6))
 try:
     requests = {"serving_default": [{"any": np.zeros(1, np.float32)}]}
-    write(sys.argv[1], Export("image_classification", {"serving_default": function}, (module,), requests))
+    write(sys.argv[1], Export("image_classification", {"serving_default": function}, requests))
 except UserError as error:
     print("said", error)
 """

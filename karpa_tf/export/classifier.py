@@ -28,14 +28,13 @@ def make_classifier_export(model, classes, pictures=None):
     height, width, _ = shape = model.input_shape[1:]
     noise = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
 
-    @tf.function(input_signature=functions["images"].input_signature)
+    @tf.function(autograph=False, input_signature=functions["images"].input_signature)
     def scores(images):
         return {"scores": functions["images"](images)["scores"]}
 
     return Export(
         task="image_classification",
         functions=functions,
-        tracked=(model,),
         examples=_requests(noise if pictures is None else pictures),
         real_examples=pictures is not None,
         edge_cases=_requests(noise) | {"serving_default": [{"image_bytes": _strings([_jpeg(shape), *_files(noise)])}]},
@@ -91,15 +90,17 @@ def classifier_functions(model, classes):
         one = tf.TensorSpec((height, height, channels), tf.uint8)
         return tf.map_fn(lambda file: decode_square(file, height, channels), files, fn_output_signature=one)
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def from_files(image_bytes):
         return answer(decoded(image_bytes))
 
-    @tf.function(input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="images")])
+    @tf.function(
+        autograph=False, input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="images")]
+    )
     def from_images(images):
         return answer(images)
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="inputs")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="inputs")])
     def from_examples(inputs):
         features = tf.io.parse_example(inputs, {FEATURE: tf.io.FixedLenFeature((), tf.string)})
         return answer(decoded(features[FEATURE]))

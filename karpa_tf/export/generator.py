@@ -32,7 +32,6 @@ def make_generator_export(generator):
     return Export(
         task="image_generation",
         functions=functions,
-        tracked=(generator,),
         examples={"serving_default": seeds, "noise": noises, "image_bytes": seeds},
         edge_cases={"serving_default": odd, "image_bytes": odd},
         tolerances={"noise": 1},
@@ -70,11 +69,11 @@ def generator_functions(generator):
     latent_dim, shape = generator.input_shape[-1], generator.output_shape[1:]
     chunk_of_images = tf.TensorSpec((AT_A_TIME, *shape), tf.uint8)
 
-    @tf.function(input_signature=[tf.TensorSpec((None, latent_dim), tf.float32, name="noise")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, latent_dim), tf.float32, name="noise")])
     def from_noise(noise):
         return {"images": to_pixels(generator(noise, training=False))}
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.int64, name="seed")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.int64, name="seed")])
     def from_seed(seed):
         # Convolutions round differently for different batch sizes, so pictures are always drawn eight at a time.
         count = tf.shape(seed)[0]
@@ -83,7 +82,7 @@ def generator_functions(generator):
         images = tf.map_fn(lambda noise: from_noise(noise)["images"], chunks, fn_output_signature=chunk_of_images)
         return {"images": tf.reshape(images, (-1, *shape))[:count]}
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.int64, name="seed")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.int64, name="seed")])
     def files_from_seed(seed):
         return {"image_bytes": tf.map_fn(tf.io.encode_png, from_seed(seed)["images"], fn_output_signature=tf.string)}
 

@@ -49,7 +49,7 @@ def make_masked_lm_export(model, vocabulary, length, sentences=None):
     return Export(
         task="masked_lm",
         functions=functions,
-        tracked=(model, tokenizer),
+        tracked=(tokenizer,),
         examples={
             "serving_default": [{"text": texts}, {"text": texts[:1]}],
             "token_ids": ids,
@@ -138,7 +138,7 @@ def masked_lm_functions(model, vocabulary, length):
         logits = masked_lm(inputs_of(token_ids) | {"mask_positions": positions}, training=False)
         return tf.cast(logits, tf.float32)
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
     def from_text(text):
         token_ids, _ = tokenizer.packed(text, length)
         places = tf.cast(tf.where(token_ids == mask), tf.int32)  # (blanks, 2): row and column
@@ -154,15 +154,16 @@ def masked_lm_functions(model, vocabulary, length):
         }
 
     @tf.function(
+        autograph=False,
         input_signature=[
             tf.TensorSpec((None, None), tf.int32, name="token_ids"),
             tf.TensorSpec((None, None), tf.int32, name="mask_positions"),
-        ]
+        ],
     )
     def from_ids(token_ids, mask_positions):
         return {"logits": logits_at(token_ids, mask_positions)}
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
     def embed(text):
         token_ids, real = tokenizer.packed(text, length)
         features = tf.cast(encoder(inputs_of(token_ids), training=False), tf.float32)

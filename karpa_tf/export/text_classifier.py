@@ -34,7 +34,7 @@ def make_text_classifier_export(model, vocabulary, length, classes, texts=None):
     return Export(
         task="text_classification",
         functions=functions,
-        tracked=(model, tokenizer),
+        tracked=(tokenizer,),
         examples={"serving_default": [{"text": texts}, {"text": texts[:1]}]},
         real_examples=real,
         edge_cases={"serving_default": [{"text": np.array(MADE_UP, object)}]},
@@ -83,12 +83,12 @@ def text_classifier_functions(model, vocabulary, length, classes):
         logits = model({name: found[name] for name in inputs}, training=False)
         return tf.nn.softmax(tf.cast(logits, tf.float32))
 
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
     def from_text(text):
         scores = scores_of(*tokenizer.packed(text, length))
         return {"classes": tf.tile(names[None], [tf.shape(scores)[0], 1]), "scores": scores}
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32, name="token_ids")])
+    @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, None), tf.int32, name="token_ids")])
     def from_ids(token_ids):
         return {"scores": scores_of(token_ids, token_ids != tokenizer.special[PAD])}
 

@@ -41,14 +41,14 @@ class Export:
     functions: dict[str, Any]
     """The signatures' `tf.function`s by name, the default first; each has an input signature with named tensors."""
 
-    tracked: tuple
-    """What they use: models, and whatever else holds variables or tables."""
-
     examples: dict[str, list[dict]]
     """Requests to every signature, from real data where there is any: for the check, and to warm a server up."""
 
     real_examples: bool = True
     """Whether the examples are of the data that the model has learned from, not made up."""
+
+    tracked: tuple = ()
+    """What holds tables that they use. Variables are found in them, and would be saved twice if tracked as well."""
 
     edge_cases: dict[str, list[dict]] = dataclasses.field(default_factory=dict)
     """More requests, for the check alone."""
