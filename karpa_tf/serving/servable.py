@@ -1,5 +1,6 @@
 """One loaded version of a model: a session and a callable for every signature and set of outputs."""
 
+import functools
 import threading
 from pathlib import Path
 
@@ -82,6 +83,8 @@ class Servable:
         except UnicodeDecodeError as error:
             # TensorFlow's Python cannot raise an error whose text repeats an input that is no UTF-8.
             raise invalid(error.object.decode(errors="replace").splitlines()[0]) from error
+        except ValueError as error:  # of a placeholder that takes fewer shapes than the signature says
+            raise invalid(str(error).splitlines()[0]) from error
         return dict(zip(outputs, values, strict=True))
 
     def _callable(self, signature_name, outputs):
@@ -89,11 +92,13 @@ class Servable:
         with self._lock:
             if key not in self._callables:
                 signature = self.signatures[signature_name]
-                options = config_pb2.CallableOptions()
-                options.run_options.timeout_in_ms = 1000 * self._limits.config.run_timeout_seconds
-                options.feed.extend(signature.inputs[name].name for name in sorted(signature.inputs))
-                options.fetch.extend(signature.outputs[name].name for name in outputs)
-                self._callables[key] = self._session._make_callable_from_options(options)
+                options = config_pb2.RunOptions(timeout_in_ms=1000 * self._limits.config.run_timeout_seconds)
+                call = self._session.make_callable(
+                    [signature.outputs[name].name for name in outputs],
+                    feed_list=[signature.inputs[name].name for name in sorted(signature.inputs)],
+                    accept_options=True,
+                )
+                self._callables[key] = functools.partial(call, options=options)
             return self._callables[key]
 
     def close(self):
