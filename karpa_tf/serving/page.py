@@ -52,7 +52,7 @@ FORMS = (
 CARD_BYTES = 1 << 20
 """A `card.json` that is longer is not read."""
 
-CARD_KEYS = ("task", "created", "data", "seed", "metrics", "formats", "versions")
+CARD_KEYS = ("task", "created", "seed", "formats", "metrics", "data", "versions")
 """What the page shows of a card."""
 
 

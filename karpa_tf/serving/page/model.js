@@ -31,8 +31,10 @@ export function newestOf(model) {
 
 export function taskOf(model) {
   const newest = newestOf(model);
-  const task = newest?.form?.task ?? newest?.card.task;
-  return typeof task === "string" ? task.replaceAll("_", " ") : "";
+  if (!newest) return "";
+  const task = newest.form?.task ?? newest.card.task;
+  if (task === "masked_lm") return "masked language model";
+  return typeof task === "string" ? task.replaceAll("_", " ") : "other signatures";
 }
 
 export function chip(text) {
@@ -134,8 +136,8 @@ function factsOf(model, version) {
   if (!version) return facts;
   const tables = Object.entries(version.signatures).map(([name, signature]) => signatureTable(name, signature));
   facts.push(section(`Signatures of version ${version.version}`, ...tables));
-  const rows = cardRows(version.card);
-  if (rows.length) facts.push(section("Card", element("dl", {}, ...rows)));
+  const lists = cardLists(version.card);
+  if (lists.length) facts.push(section("Card", ...lists));
   return facts;
 }
 
@@ -174,23 +176,36 @@ function shapeText(shape) {
   return shape ? `(${shape.map((size) => size ?? "any").join(", ")})` : "any";
 }
 
-const MOST_ROWS = 60;
+const LONGEST_TEXT = 160;
 
-function cardRows(card) {
-  const rows = [];
-  const walk = (name, value) => {
-    if (value === null || value === "") return;
-    if (typeof value === "object" && !Array.isArray(value)) {
-      for (const [key, inner] of Object.entries(value)) walk(`${name} ${key}`.trim(), inner);
-    } else if (rows.length < MOST_ROWS) {
-      rows.push(element("dt", {}, name.replaceAll("_", " ")), element("dd", {}, cardText(value)));
-    }
-  };
-  walk("", card);
-  return rows;
+/** Returns the definition lists of a card: one of its single values, one more for each of its parts. */
+function cardLists(card) {
+  const fields = Object.entries(card).filter(([, value]) => value !== null && value !== "" && value.length !== 0);
+  const parts = fields.filter(([, value]) => isPart(value));
+  const single = fields.filter(([, value]) => !isPart(value));
+  return [
+    ...(single.length ? [element("dl", {}, ...single.flatMap(row))] : []),
+    ...parts.flatMap(([name, part]) => [
+      element("h4", {}, name === "versions" ? "packages" : name),
+      element("dl", {}, ...Object.entries(part).flatMap(row)),
+    ]),
+  ];
+}
+
+const isPart = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+function row([name, value]) {
+  const text = cardText(value);
+  const shown = text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT)} …` : text;
+  return [element("dt", {}, name.replaceAll("_", " ")), element("dd", {}, shown)];
 }
 
 function cardText(value) {
-  if (Array.isArray(value)) return value.every((item) => typeof item !== "object") ? value.join(", ") : JSON.stringify(value);
-  return typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(4))) : String(value);
+  if (typeof value === "number" && !Number.isInteger(value)) return String(Number(value.toPrecision(4)));
+  if (Array.isArray(value)) return value.map(cardText).join(", ");
+  if (!isPart(value)) return String(value ?? "none");
+  const inside = (inner) => (isPart(inner) ? `(${cardText(inner)})` : cardText(inner));
+  return Object.entries(value)
+    .map(([name, inner]) => `${name}: ${inside(inner)}`)
+    .join(", ");
 }

@@ -36,7 +36,7 @@ function show() {
     if (!newest && !coming) state.append(chip("none"));
     const link = element("a", { href: `#${encodeURIComponent(model.name)}` }, element("b", {}, model.name));
     if (model.name === name) link.ariaCurrent = "page";
-    link.append(element("small", {}, taskOf(model) || "other signatures"), state);
+    link.append(element("small", {}, taskOf(model)), state);
     return element("li", {}, link);
   });
   refill(list, ...links);
