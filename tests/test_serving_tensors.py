@@ -23,6 +23,13 @@ def values(kind):
     return (numbers * 1.25 + (2j if dtype.kind == "c" else 0)).astype(dtype)
 
 
+def proto(dtype=types_pb2.DT_FLOAT, shape=(), **fields):
+    made = tensor_pb2.TensorProto(dtype=dtype, **fields)
+    for size in shape:
+        made.tensor_shape.dim.add(size=size)
+    return made
+
+
 @pytest.mark.parametrize("kind", TYPES, ids=types_pb2.DataType.Name)
 def test_every_type_is_read_and_written_as_tensorflow_does(kind):
     array = values(kind)
@@ -54,18 +61,22 @@ def test_too_few_strings_are_filled_up_too(given, read):
     assert array_of(proto, "x").tolist() == read
 
 
+def test_a_string_that_stands_for_many_is_kept_once():
+    many = proto(types_pb2.DT_STRING, [5000], string_val=[bytes(50_000)])
+    tracemalloc.start()
+    try:
+        assert len(array_of(many, "x")) == 5000
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10**6
+
+
 def test_strings_packed_by_other_programs_are_read():
     content = b"\x02\x00\x81\x01" + b"ab" + b"c" * 129
     proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, tensor_content=content)
     proto.tensor_shape.dim.add(size=3)
     assert array_of(proto, "x").tolist() == [b"ab", b"", b"c" * 129]
-
-
-def proto(dtype=types_pb2.DT_FLOAT, shape=(), **fields):
-    made = tensor_pb2.TensorProto(dtype=dtype, **fields)
-    for size in shape:
-        made.tensor_shape.dim.add(size=size)
-    return made
 
 
 HUGE = 10**12
@@ -74,6 +85,7 @@ REFUSED = {
     "no value that stands for many": proto(shape=[HUGE]),
     "a product beyond 64 bits": proto(shape=[2**62, 2**62, 4], float_val=[1]),
     "many empty strings": proto(types_pb2.DT_STRING, [HUGE], string_val=[b"a"]),
+    "one long string that stands for many": proto(types_pb2.DT_STRING, [10**5], string_val=[bytes(10**5)]),
     "a negative size": proto(shape=[-1, 2], float_val=[1, 2]),
     "an unknown rank": tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, tensor_shape={"unknown_rank": True}),
     "no type": proto(types_pb2.DT_INVALID),

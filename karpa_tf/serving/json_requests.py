@@ -80,7 +80,7 @@ def read_inputs(document, infos):
 
 def _read_columns(value, infos):
     if not isinstance(value, dict) or is_base64(value):
-        if len(infos) > 1:
+        if len(infos) != 1:
             raise invalid(
                 "inputs is a plain value/list, but expecting an object as multiple input tensors required as per "
                 "tensorinfo_map"
@@ -99,12 +99,12 @@ def _read_rows(document, infos):
         raise invalid(f"JSON Value: {show(document)} Excepting 'instances' to be an list/array")
     if not rows:
         raise invalid(f"JSON Value: {show(document)} No values in 'instances' array")
-    if not isinstance(rows[0], dict) and len(infos) > 1:
+    named = isinstance(rows[0], dict) and not is_base64(rows[0])
+    if not named and len(infos) != 1:
         raise invalid(
             "instances is a plain list, but expecting list of objects as multiple input tensors required as per "
             "tensorinfo_map"
         )
-    named = isinstance(rows[0], dict) and not is_base64(rows[0])
     for place, row in enumerate(rows):
         is_object = isinstance(row, dict) and not is_base64(row)
         if named and not is_object:

@@ -1,5 +1,6 @@
 """What a request may cost: its rows, and the pixels of its pictures, looked at before the model sees them."""
 
+import contextlib
 import threading
 
 import grpc
@@ -21,11 +22,13 @@ class Limits:
     def __init__(self, config=None):
         self.config = config = config or LimitsConfig()
         self.body_bytes = config.max_body_mb * 10**6
+        self._most_pixels = config.max_picture_megapixels * 10**6
         self._lock = threading.Lock()
         self.inside = 0
+        self._decoded, self._room = 0, threading.Condition()
 
     def check_inputs(self, inputs):
-        """Refuses arrays of too many rows, or with too many pixels in encoded pictures.
+        """Refuses arrays of too many rows, or with too many pixels in encoded pictures; returns the number of pixels.
 
         Args:
             inputs: dict of arrays by name.
@@ -39,7 +42,20 @@ class Limits:
                     f"Input {name} has {value.shape[0]} rows; this server takes {self.config.max_batch} at most "
                     "(--max_batch)."
                 )
-        check_pictures(inputs, self.config.max_picture_megapixels * 10**6)
+        return check_pictures(inputs, self._most_pixels)
+
+    @contextlib.contextmanager
+    def decoding(self, count):
+        """Waits until no more pixels are being decoded than one request may have, these `count` among them."""
+        with self._room:
+            self._room.wait_for(lambda: self._decoded + count <= self._most_pixels)
+            self._decoded += count
+        try:
+            yield
+        finally:
+            with self._room:
+                self._decoded -= count
+                self._room.notify_all()
 
     def enter(self):
         """Counts a request in.
@@ -63,7 +79,7 @@ class Limits:
 
 
 def check_pictures(inputs, most_pixels):
-    """Refuses encoded pictures that have more pixels together than `most_pixels`.
+    """Refuses encoded pictures that have more pixels together than `most_pixels`; returns how many they have.
 
     Args:
         inputs: dict of arrays; every value of those of bytes is looked at, pictures in serialized `tf.Example`s too.
@@ -80,3 +96,4 @@ def check_pictures(inputs, most_pixels):
             f"The request's pictures have {total} pixels; this server takes {most_pixels} at most "
             "(--max_picture_megapixels)."
         )
+    return total

@@ -74,10 +74,11 @@ class Servable:
             )
         _check_inputs(signature, inputs)
         outputs = _check_outputs(signature, outputs)
-        self._limits.check_inputs(inputs)
+        pixels = self._limits.check_inputs(inputs)
         call = self._callable(signature_name, outputs)
         try:
-            values = call(*(inputs[name] for name in sorted(signature.inputs)))
+            with self._limits.decoding(pixels):
+                values = call(*(inputs[name] for name in sorted(signature.inputs)))
         except tf.errors.OpError as error:
             raise from_tensorflow(error) from error
         except UnicodeDecodeError as error:

@@ -79,7 +79,7 @@ def array_of(proto, name, max_bytes=MAX_BYTES):
             if len(values) != count:
                 raise ValueError(f"tensor_content has {len(proto.tensor_content)} bytes, its shape is {list(shape)}")
             return (_objects(values) if strings else values).reshape(shape)
-        return _filled(_values(field, getattr(proto, field), dtype, count), count, dtype).reshape(shape)
+        return _filled(_values(field, getattr(proto, field), dtype, count), count, dtype, max_bytes).reshape(shape)
     except (ValueError, OverflowError) as error:
         return refuse(error)
 
@@ -120,14 +120,18 @@ def _values(field, given, dtype, count):
     return wide.astype(dtype)
 
 
-def _filled(values, count, dtype):
+def _filled(values, count, dtype, max_bytes):
     """Returns `count` values, the last one repeated; zeros, or empty strings, where there is none."""
-    if len(values) == count:
+    missing = count - len(values)
+    if not missing:
         return values
-    blank = b"" if dtype.kind == "O" else 0
-    filled = np.full(count, values[-1] if len(values) else blank, dtype)
-    filled[: len(values)] = values
-    return filled
+    last = values[-1:] if len(values) else _objects([b""]) if dtype.kind == "O" else np.zeros(1, dtype)
+    if dtype.kind == "O" and missing * (size := STRING_BYTES + len(last[0])) > max_bytes:
+        raise ValueError(
+            f"{missing} more strings like its last one take {missing * size} bytes; the limit is {max_bytes}"
+        )
+    # Of strings this repeats references; np.full would copy each.
+    return np.concatenate([values, np.repeat(last, missing)])
 
 
 def _objects(values):
