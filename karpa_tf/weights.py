@@ -100,7 +100,8 @@ def _best(run, record, averaged):
 
 def _trained(trainer):
     """Returns the part of a trainer's weights that is the network it trains; the other is the average of it."""
-    if "generator" in trainer:
-        return trainer["generator"]
-    (network,) = trainer["layers"].values()
+    for name in ("generator", "network"):
+        if name in trainer:
+            return trainer[name]
+    (network,) = trainer["layers"].values()  # Keras' own list of a trainer's parts comes before our names.
     return network

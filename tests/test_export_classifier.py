@@ -1,8 +1,5 @@
 """Exported classifiers: every signature against the pipeline in Python."""
 
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -136,30 +133,3 @@ def test_views_are_means_over_logits(exported):
     shifted = sum((logits(c) + logits(c[:, :, ::-1])) / 2 for c in corners) / 2
     np.testing.assert_allclose(with_views(model, "flip_shift")(x), (flipped + shifted) / 2, atol=1e-5)
     assert with_views(model, "one") is model
-
-
-def test_a_program_with_tensorflow_alone_asks_all_three(exported):
-    version, model, files = exported
-    program = f"""
-import sys
-sys.modules["keras"] = sys.modules["karpa_tf"] = None  # importing them fails
-import tensorflow as tf
-loaded = tf.saved_model.load({str(version)!r})
-data = open({str(files[1])!r}, "rb").read()
-feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[data]))
-example = tf.train.Example(features=tf.train.Features(feature={{"image_bytes": feature}})).SerializeToString()
-for name, inputs in (
-    ("serving_default", {{"image_bytes": tf.constant([data])}}),
-    ("images", {{"images": tf.zeros((2, {SIDE}, {SIDE}, 3), tf.uint8)}}),
-    ("classify", {{"inputs": tf.constant([example])}}),
-):
-    answer = loaded.signatures[name](**inputs)
-    print(answer["classes"][0, 1].numpy().decode(), *answer["scores"][0].numpy())
-"""
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-2000:]
-    lines = result.stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["cat"] * 3
-    expected = evaluation.scores(model, read_square(files[1], SIDE, 3)[None])[0]
-    for line in (lines[0], lines[2]):
-        np.testing.assert_allclose([float(word) for word in line.split()[1:]], expected, atol=1e-5)

@@ -1,9 +1,5 @@
 """Exported language models: every signature against the Python pipeline, and against a process without Keras."""
 
-import json
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -116,22 +112,6 @@ def test_an_embedding_is_the_mean_of_the_features_alone_and_in_company(exported)
         expected = np.array(encoder_of(model)(inputs_for(row_of(text)))).mean(1)[0]
         np.testing.assert_allclose(row, expected, atol=1e-5)
         np.testing.assert_allclose(embed(text=tf.constant([text]))["embedding"][0], row, atol=1e-5)
-
-
-def test_it_answers_in_a_process_that_imports_tensorflow_alone(exported):
-    folder, _ = exported
-    program = (
-        "import json, sys, tensorflow as tf\n"
-        "loaded = tf.saved_model.load(sys.argv[1])\n"
-        "answer = loaded.signatures['serving_default'](text=tf.constant(json.loads(sys.argv[2])))\n"
-        "assert not any(name.startswith(('karpa_tf', 'tensorflow_text', 'tokenizers')) for name in sys.modules)\n"
-        "print(json.dumps(answer['positions'].numpy().tolist()))\n"
-    )
-    words = [sys.executable, "-c", program, str(folder), json.dumps(TEXTS)]
-    done = subprocess.run(words, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-1000:]
-    here = tf.saved_model.load(folder).signatures["serving_default"](text=tf.constant(TEXTS))
-    assert json.loads(done.stdout) == here["positions"].numpy().tolist()
 
 
 CLASSES = ("bad", "good", "日本")
