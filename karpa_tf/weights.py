@@ -50,9 +50,9 @@ class Weights:
         return {key: value for key, value in values.items() if value is not None} | {"description": str(self)}
 
     def __str__(self):
-        place = "the best epoch" if self.kind == "best" else "the newest checkpoint"
         when = f"epoch {self.epoch}" if self.epoch else f"step {self.step}"
-        return f"{place}, {when}" + (", as a moving average" if self.averaged else "")
+        place = "the best" if self.kind == "best" else "the newest"
+        return f"{when}, {place}" + (", as a moving average" if self.averaged else "")
 
 
 def exported_weights(run, kind=None):

@@ -10,13 +10,14 @@ from karpa_tf.models.dcgan import make_generator
 from karpa_tf.models.sampling import interpolate, noise_from_seeds, to_pixels
 
 
-@pytest.fixture
-def exported(tmp_path):
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """(generator, folder of its version)."""
     generator = make_generator(TINY)
     # Untrained batch statistics would make all pictures the same grey.
     for _ in range(50):
         generator(np.random.default_rng(0).normal(size=(32, 8)).astype(np.float32), training=True)
-    return generator, write(tmp_path / "models" / "tiny", make_generator_export(generator))
+    return generator, write(tmp_path_factory.mktemp("models") / "tiny", make_generator_export(generator))
 
 
 def test_signatures_name_their_inputs_and_outputs(exported):

@@ -74,17 +74,23 @@ def test_there_are_no_more_records_than_a_server_takes(tmp_path):
     assert sum(1 for _ in tf.data.TFRecordDataset(str(tmp_path / "file"))) == 1000
 
 
-def test_examples_are_the_real_ones_and_the_made_up_ones_are_edge_cases():
-    pictures = np.random.default_rng(1).integers(0, 256, (3, exported_models.SIDE, exported_models.SIDE, 3), np.uint8)
-    made = exported_models.tiny_classifier()
-    np.testing.assert_array_equal(made.examples["images"][0]["images"], pictures)
-    decoded = [tf.io.decode_png(file).numpy() for file in made.examples["serving_default"][0]["image_bytes"]]
-    np.testing.assert_array_equal(decoded, pictures)
-    assert made.real_examples and not np.array_equal(made.edge_cases["images"][0]["images"], pictures)
-    texts = exported_models.tiny_masked_lm()
-    assert texts.examples["embed"][0]["text"].tolist() == list(exported_models.TEXTS)
-    assert all("[MASK]" in text for text in texts.examples["serving_default"][0]["text"])
-    assert "" in texts.edge_cases["serving_default"][0]["text"].tolist()
+def test_examples_are_real_and_edge_cases_are_made_up(export):
+    assert export.real_examples
+    if export.task == "image_classification":
+        shape = (3, exported_models.SIDE, exported_models.SIDE, 3)
+        pictures = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+        np.testing.assert_array_equal(export.examples["images"][0]["images"], pictures)
+        decoded = [tf.io.decode_png(file).numpy() for file in export.examples["serving_default"][0]["image_bytes"]]
+        np.testing.assert_array_equal(decoded, pictures)
+        assert not np.array_equal(export.edge_cases["images"][0]["images"], pictures)
+    if export.task == "masked_lm":
+        assert export.examples["embed"][0]["text"].tolist() == list(exported_models.TEXTS)
+        blanks = export.examples["serving_default"][0]["text"]
+        assert [text.count("[MASK]") for text in blanks] == [1] * len(exported_models.TEXTS)
+    if export.task == "text_classification":
+        assert export.examples["serving_default"][0]["text"].tolist() == list(exported_models.TEXTS)
+    if "text" in export.examples["serving_default"][0]:
+        assert "" in export.edge_cases["serving_default"][0]["text"].tolist()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +131,7 @@ def version(tmp_path_factory):
         "seed": 7,
         "app": "train_gan",
         "run": {"name": "a_run", "id": "1f"},
-        "weights": {"kind": "last", "description": "the newest checkpoint, epoch 3"},
+        "weights": {"kind": "last", "description": "epoch 3, the newest"},
     }
     base = tmp_path_factory.mktemp("models") / "my_gan"
     return write(base, exported_models.tiny_generator(), facts)
@@ -157,7 +163,7 @@ def test_the_page_says_the_same_in_words(version):
         "- name: digits",
         "- skipped: 2",
         "- g loss: 0.123457",
-        "- weights: those of the newest checkpoint, epoch 3",
+        "- weights: those of epoch 3, the newest",
         '"learning_rate": 0.5',
         "- in: `noise`, float32 (any, 8)",
         "http://localhost:8501/v1/models/my_gan:predict",

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ import tensorflow as tf
 import yaml
 from programs import refusal, run_program
 
-from apps import fill_mask, finetune_text, train_mlm
+from apps import export, fill_mask, finetune_text, train_mlm
 from karpa_tf import cli
 from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.masked_lm import MaskedLMConfig
+from karpa_tf.data.token_cache import is_held_out
+from karpa_tf.export.examples import load_texts
 
 DATA = ("smoke", "--data", "text.txt", "--vocabulary-size", "85", "--batch-size", "8")
 SMALL = (*DATA, "--length", "16", "--width", "16", "--depth", "1", "--heads", "2", "--feed-forward", "32")
@@ -96,6 +99,29 @@ def test_blanks_are_filled_with_what_was_learned_from_the_run_and_from_the_expor
     with open("out.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 9 and rows[0] == rows[0] | {"text": texts[0], "blank": "1", "rank": "1", "word": "blue"}
+
+
+def answers_alike(one, other, text):
+    """Raises `AssertionError` unless two versions answer the same to a text."""
+    first, second = (tf.saved_model.load(str(folder)).signatures["serving_default"] for folder in (one, other))
+    expected, answer = first(text=tf.constant([text])), second(text=tf.constant([text]))
+    np.testing.assert_allclose(answer["scores"], expected["scores"], atol=1e-6)
+
+
+def test_a_run_is_exported_again_without_its_text_and_keeps_sentences_that_were_held_out(learned):
+    run, folder = learned
+    kept = load_texts(run)
+    assert len(kept) == 8 and all(sentence in (folder / "text.txt").read_text() for sentence in kept)
+    documents = [
+        document for document in (folder / "text.txt").read_text().split("\n\n") if is_held_out(document, 0.05)
+    ]
+    assert all(any(document.startswith(sentence) for document in documents) for sentence in kept)
+    moved = Path(shutil.copytree(run.path, "moved"))
+    again = export.run(export.Config(run=str(moved), last=True))
+    answers_alike(run.facts()["saved_model"], again, "the sky is [MASK].")
+    card = json.loads((again / "assets.extra" / "card.json").read_text())
+    assert card["details"]["example"].count("[MASK]") == 1 and card["real_examples"]
+    assert card["metrics"]["perplexity"] == json.loads((run.eval / "report.json").read_text())["perplexity"]
 
 
 def test_texts_come_from_a_file_and_from_standard_input(learned, monkeypatch, capsys):
@@ -262,6 +288,11 @@ def test_tuning_leaves_a_report_and_a_served_classifier(learned):
     assert answer["scores"].numpy().argmax(1).tolist() == [1, 0]
     config = yaml.safe_load(tuned.config_file.read_text())
     assert config["model"]["width"] == 16 and (tuned.path / "vocabulary.txt").exists()
+    Path("texts.tsv").rename("gone.tsv")
+    answers_alike(tuned.facts()["saved_model"], export.run(export.Config(run="tuned", name="again")), "the snow is a")
+    Path("gone.tsv").rename("texts.tsv")
+    kept = load_texts(tuned)
+    assert len(kept) == 8 and all(f"{text}\t" in Path("texts.tsv").read_text() for text in kept)
     before = tuned.read_metrics()
     again = tune("--config", str(tuned.config_file), "--run", "tuned")
     assert again.read_metrics() == before

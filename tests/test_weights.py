@@ -68,11 +68,11 @@ def test_the_trained_weights_and_their_average_are_told_apart(kind):
 def test_weights_say_when_they_were_saved():
     weights = exported_weights(saved(dcgan_trainer()), "last")
     assert (weights.kind, weights.step, weights.epoch) == ("last", 7, None)
-    assert str(weights) == "the newest checkpoint, step 7"
+    assert str(weights) == "step 7, the newest"
     checkpoints.save(dcgan_trainer(), run_of(), checkpoints.Place(10), 5)
     weights = exported_weights(run_of())
     assert (weights.kind, weights.step, weights.epoch) == ("ema", 10, 2)
-    assert str(weights) == "the newest checkpoint, epoch 2, as a moving average"
+    assert str(weights) == "epoch 2, the newest, as a moving average"
 
 
 def keep_best(trainer, run):
@@ -90,7 +90,7 @@ def test_the_best_epoch_is_taken_where_it_is_asked_for_or_the_run_stops_early():
     assert exported_weights(run).kind == "ema"
     assert exported_weights(run, "best").file.name == "best.weights.h5"
     run.config_file.write_text(run.config_file.read_text().replace("early_stopping: 0", "early_stopping: 2"))
-    assert str(exported_weights(run)) == "the best epoch, epoch 3, as a moving average"
+    assert str(exported_weights(run)) == "epoch 3, the best, as a moving average"
     assert exported_weights(run, "last").file.name == "trainer.weights.h5"
 
 
