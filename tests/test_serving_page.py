@@ -104,7 +104,10 @@ def test_the_models_are_told_with_their_forms_and_signatures(server):
 def test_a_signature_of_other_inputs_has_no_form():
     text = {"text": {"dtype": "string", "shape": [None]}}
     outputs = {"classes": {}, "scores": {}, "more": {}}
-    assert page.form_of({"a": {"inputs": text, "outputs": outputs}}) == {"task": "text_classification", "signature": "a"}
+    assert page.form_of({"a": {"inputs": text, "outputs": outputs}}) == {
+        "task": "text_classification",
+        "signature": "a",
+    }
     assert page.form_of({"a": {"inputs": text | {"other": {}}, "outputs": outputs}}) is None
     assert page.form_of({"a": {"inputs": {"text": {"dtype": "string", "shape": []}}, "outputs": outputs}}) is None
     assert page.form_of({"a": {"inputs": {}, "outputs": {}}}) is None
