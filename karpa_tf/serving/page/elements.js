@@ -40,8 +40,9 @@ export function bars(names, scores, limit = 5) {
     );
   });
   const left = scores.length - rows.length;
-  const note = left > 0 ? [element("p", { className: "note" }, `and ${left} more ${left === 1 ? "class" : "classes"}`)] : [];
-  return [element("ol", { className: "bars" }, ...rows), ...note];
+  const list = element("ol", { className: "bars" }, ...rows);
+  if (left <= 0) return [list];
+  return [list, element("p", { className: "note" }, `and ${left} more ${left === 1 ? "class" : "classes"}`)];
 }
 
 /** Returns a command that can be copied; `show(text)` changes it. */

@@ -8,7 +8,8 @@ const LONGEST_ANSWER = 20000;
 
 /** Returns a value that an input takes: zeros, "text", or for files an empty `b64`. */
 function example(name, { dtype, shape }) {
-  const value = { bool: false, string: name.endsWith("_bytes") || name === "inputs" ? { b64: "" } : "text" }[dtype] ?? 0;
+  const isFile = name.endsWith("_bytes") || name === "inputs";
+  const value = { bool: false, string: isFile ? { b64: "" } : "text" }[dtype] ?? 0;
   const sizes = (shape ?? []).map((size) => size ?? 1);
   if (sizes.reduce((product, size) => product * size, 1) > LONGEST_EXAMPLE) return [];
   return sizes.reduceRight((inner, size) => Array(size).fill(inner), value);
@@ -31,7 +32,8 @@ function pretty(value, margin = "") {
   if (typeof value !== "object") return JSON.stringify(value);
   const inner = `${margin}  `;
   if (Array.isArray(value)) {
-    if (value.every((item) => typeof item !== "object")) return `[${value.map((item) => JSON.stringify(item)).join(", ")}]`;
+    const flat = value.every((item) => typeof item !== "object");
+    if (flat) return `[${value.map((item) => JSON.stringify(item)).join(", ")}]`;
     return `[\n${value.map((item) => inner + pretty(item, inner)).join(",\n")}\n${margin}]`;
   }
   const fields = Object.entries(value).map(([key, item]) => `${inner}${JSON.stringify(key)}: ${pretty(item, inner)}`);

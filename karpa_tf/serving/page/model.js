@@ -73,7 +73,8 @@ export function modelPanel(name) {
     const version = chosenVersion(now, select.value);
     refill(facts, ...factsOf(now, version));
     none.hidden = Boolean(version);
-    chooser.hidden = form.hidden = json.hidden = !version;
+    chooser.hidden = !newestOf(now);
+    form.hidden = json.hidden = !version;
     if (!version) return;
     const { signatures, form: wanted } = version;
     const make = FORMS[wanted?.task];

@@ -20,7 +20,8 @@ function requestBody(signature, b64) {
 function pictureCommand(url, signature, name) {
   const format = requestBody(signature, "\0").replaceAll("\\", String.raw`\\`).replaceAll("%", "%%");
   const filled = quoted(format.replace(String.raw`\\u0000`, "%s"));
-  return `printf ${filled} \\\n  "$(base64 < ${quoted(name)} | tr -d '\\n')" |\n  curl -d @- ${quoted(new URL(url, location).href)}`;
+  const address = quoted(new URL(url, location).href);
+  return `printf ${filled} \\\n  "$(base64 < ${quoted(name)} | tr -d '\\n')" |\n  curl -d @- ${address}`;
 }
 
 export function pictureForm(url, { signature }) {

@@ -1,0 +1,424 @@
+"""The page of the development server in headless Chromium: what people click and see, against the signatures."""
+
+import base64
+import contextlib
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from served import picture_files, strings, tiny_models
+from served_models import digits, publish, serving, until
+
+selenium = pytest.importorskip("selenium")
+
+from selenium import webdriver  # noqa: E402
+from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+
+CHROMIUM, DRIVER = shutil.which("chromium"), "/usr/bin/chromedriver"
+pytestmark = pytest.mark.skipif(not (CHROMIUM and shutil.which(DRIVER)), reason="chromium or chromedriver is missing")
+
+PICTURE = picture_files(1)[0]
+NASTY = ("<script>document.title = 'taken'</script>", "<img src=x onerror=\"document.title='taken'\">", 'it\'s "&amp;"')
+"""Names of classes of the model `nasty`."""
+
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+
+
+def export_odd_models(base):
+    """Writes `nasty`, a classifier of texts with `NASTY` classes, and `sums`, which no form but JSON fits."""
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "text")])
+    def nasty(text):
+        classes = tf.tile(tf.constant(NASTY)[None], [tf.size(text), 1])
+        return {"classes": classes, "scores": tf.tile([[0.25, 0.5, 0.125]], [tf.size(text), 1])}
+
+    @tf.function(
+        input_signature=[tf.TensorSpec((None, 3), tf.float32, "numbers"), tf.TensorSpec((), tf.int32, "times")]
+    )
+    def sums(numbers, times):
+        return {"sums": tf.reduce_sum(numbers, axis=1) * tf.cast(times, tf.float32)}
+
+    tf.saved_model.save(tf.Module(), str(base / "nasty" / "1"), signatures={"serving_default": nasty})
+    tf.saved_model.save(tf.Module(), str(base / "sums" / "1"), signatures={'it\'s "odd" & 100%': sums})
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    base = tmp_path_factory.mktemp("page") / "models"
+    shutil.copytree(tiny_models(tmp_path_factory), base)
+    export_odd_models(base)
+    return base
+
+
+@pytest.fixture(scope="module")
+def server(models):
+    model = 'config {{ name: "{0}" base_path: "{1}" model_platform: "tensorflow" {2} }}'
+    labelled = "model_version_policy { all {} } version_labels { key: 'steady ☂' value: 1 }"
+    entries = [model.format(path.name, path, labelled * (path.name == "drawings")) for path in models.iterdir()]
+    config = models.parent / "models.config"
+    config.write_text(f"model_config_list {{ {' '.join(entries)} }}")
+    with serving(model_config_file=str(config), allow_version_labels_for_unavailable_models=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in FLAGS.split():
+        options.add_argument(flag)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=Service(executable_path=DRIVER))
+    yield browser
+    browser.quit()
+
+
+class Page:
+    """The page of a server as a user sees it: only what is displayed is found.
+
+    Attributes:
+        expected: parts of lines that the browser's console may hold.
+    """
+
+    def __init__(self, browser, server):
+        self.browser, self.expected = browser, []
+        self.origin = f"http://127.0.0.1:{server.rest_port}"
+
+    def open(self, model=""):
+        self.browser.get("about:blank")
+        self.browser.get(f"{self.origin}/#{model}")
+        if model:
+            until(lambda: self.all("h2")[:1] and self.one("h2").text == model)
+
+    def all(self, css):
+        return [found for found in self.browser.find_elements(By.CSS_SELECTOR, css) if found.is_displayed()]
+
+    def one(self, css):
+        return until(lambda: self.all(css))[0]
+
+    def texts(self, css):
+        """Returns the texts of what is found, read at one moment."""
+        return self.run(
+            """return [...document.querySelectorAll(arguments[0])].filter((found) => found.checkVisibility())
+              .map((found) => found.innerText)""",
+            css,
+        )
+
+    def wait(self, condition):
+        """Waits for a condition; what has been replaced while it was looked at is looked for again."""
+
+        def holds():
+            try:
+                return condition()
+            except StaleElementReferenceException:
+                return False
+
+        return until(holds)
+
+    def run(self, script, *arguments):
+        return self.browser.execute_script(script, *arguments)
+
+    def status(self):
+        """Waits until nothing is being asked and returns what the page says of the answer."""
+        return until(lambda: not self.all("form.busy") and self.one(".status").text)
+
+    def write(self, css, text):
+        field = self.one(css)
+        field.clear()
+        field.send_keys(text)
+
+
+@pytest.fixture
+def page(browser, server):
+    browser.get_log("browser")
+    page = Page(browser, server)
+    yield page
+    found = [line["message"] for line in browser.get_log("browser")]
+    assert [line for line in found if not any(part in line for part in page.expected)] == []
+
+
+def signature(server, model, inputs, name="", version=None):
+    """Returns what a signature gives, by name, as lists; texts as str."""
+    with server.manager.use(model, version) as servable:
+        answer = servable.run(name, inputs)
+    as_text = np.vectorize(lambda value: value.decode(errors="replace"), otypes=[object])
+    return {key: as_text(value) if value.dtype == object else value for key, value in answer.items()}
+
+
+def drawn(server, seed, version=None):
+    """Returns the PNG file of a seed as the address that the page gives it."""
+    with server.manager.use("drawings", version) as servable:
+        file = servable.run("image_bytes", {"seed": np.array([seed])})["image_bytes"][0]
+    return f"data:image/png;base64,{base64.b64encode(file).decode()}"
+
+
+def shown_bars(page):
+    return [tuple(bar.text.splitlines()) for bar in page.all(".bars li")]
+
+
+def bars_of(answer):
+    """Returns names and percentages as the page should show them, the best first."""
+    pairs = sorted(zip(answer["scores"][0], answer["classes"][0], strict=True), reverse=True)
+    return [(name, f"{100 * score:.1f} %") for score, name in pairs]
+
+
+def file_in_page(page, event, target):
+    """Lets a file come as a drop or a paste does."""
+    page.run(
+        """const [b64, type, target] = arguments;
+        const transfer = new DataTransfer();
+        const bytes = Uint8Array.from(atob(b64), (letter) => letter.charCodeAt(0));
+        transfer.items.add(new File([bytes], "dropped.png", { type: "image/png" }));
+        const options = { bubbles: true, cancelable: true };
+        target.dispatchEvent(type === "drop" ? new DragEvent(type, { ...options, dataTransfer: transfer })
+          : new ClipboardEvent(type, { ...options, clipboardData: transfer }));""",
+        base64.b64encode(PICTURE).decode(),
+        event,
+        target,
+    )
+
+
+def test_a_chosen_picture_gets_the_classes_and_scores_of_the_signature(page, server, tmp_path):
+    (tmp_path / "it's.png").write_bytes(PICTURE)
+    page.open("pictures")
+    page.run("return document.querySelector('.panel:not([hidden]) input[type=file]')").send_keys(
+        str(tmp_path / "it's.png")
+    )
+    assert "Answered in" in page.status() and page.status().endswith(" ms.")
+    assert shown_bars(page) == bars_of(signature(server, "pictures", {"image_bytes": strings([PICTURE])}))
+    thumbnail = page.one(".thumbnail")
+    page.wait(lambda: page.run("return arguments[0].naturalWidth", thumbnail) == 12)
+    assert page.one(".file").text == "it's.png"
+
+
+@pytest.mark.parametrize("event", ["drop", "paste"])
+def test_a_picture_can_be_dropped_and_pasted(page, server, event):
+    page.open("pictures")
+    file_in_page(page, event, page.one(".drop" if event == "drop" else "body"))
+    page.status()
+    assert shown_bars(page) == bars_of(signature(server, "pictures", {"image_bytes": strings([PICTURE])}))
+    assert page.one(".file").text == "dropped.png"
+
+
+def test_a_blank_gets_the_tokens_of_the_signature_and_a_click_fills_it(page, server):
+    page.open("words")
+    page.write("textarea", "the [MASK] list [MASK]." + Keys.ENTER)
+    page.status()
+    answer = signature(server, "words", {"text": strings([b"the [MASK] list [MASK]."])})
+    blanks = [[choice.text.splitlines() for choice in blank.find_elements(By.CSS_SELECTOR, ".choice")]
+              for blank in page.all(".blank")]  # fmt: skip
+    expected = [
+        [[token, f"{100 * score:.1f} %"] for token, score in zip(tokens[:8], scores[:8], strict=True)]
+        for tokens, scores in zip(answer["tokens"][0], answer["scores"][0], strict=True)
+    ]
+    assert blanks == expected
+    assert page.one(".sentence").text == "the 1 list 2."
+    choice = page.all(".blank")[1].find_elements(By.CSS_SELECTOR, ".choice")[2]
+    choice.click()
+    token = expected[1][2][0]
+    filled = f" {token}" if not token.startswith("##") else token[2:]
+    assert page.one(".sentence").text == f"the 1 list{filled}."
+    assert choice.get_attribute("aria-pressed") == "true"
+    page.one(".blanks + button").click()
+    page.wait(lambda: len(page.all(".blank")) == 1)
+    assert page.one("textarea").get_attribute("value") == f"the [MASK] list{filled}."
+
+
+def test_pieces_of_words_go_on_with_the_word_before(page):
+    page.open("words")
+    text = page.browser.execute_async_script(
+        """const [done] = arguments;
+        import("/page/text_forms.js").then(({ filledText }) =>
+          done(filledText(["walk ", " and ", "!"], ["##ing", "[MASK]"])));"""
+    )
+    assert text == "walking and [MASK]!"
+
+
+def test_a_text_gets_the_classes_of_the_signature(page, server):
+    page.open("opinions")
+    page.write("textarea", "the 中 list" + Keys.ENTER)
+    page.status()
+    assert shown_bars(page) == bars_of(signature(server, "opinions", {"text": strings(["the 中 list".encode()])}))
+
+
+def test_the_slider_draws_the_picture_of_its_seed(page, server):
+    page.open("drawings")
+    page.wait(lambda: page.one(".drawn").get_attribute("src") == drawn(server, 0))
+    page.one("input[type=range]").send_keys(Keys.ARROW_RIGHT * 7)
+    page.wait(lambda: page.one(".drawn").get_attribute("src") == drawn(server, 7))
+    assert page.one("input[type=number]").get_attribute("value") == "7"
+    link = page.one("a[download]")
+    assert (link.get_attribute("download"), link.get_attribute("href")) == ("drawings_seed_7.png", drawn(server, 7))
+    page.write("input[type=number]", "-12345678901")
+    page.wait(lambda: page.one(".drawn").get_attribute("src") == drawn(server, -12345678901))
+
+
+def test_a_sheet_has_sixteen_seeds_and_a_click_chooses_one(page, server):
+    page.open("drawings")
+    page.one(".one .drawn")
+    page.one(".actions .quiet").click()
+    page.wait(lambda: len(page.all(".sheet .drawn")) == 16)
+    assert [found.get_attribute("src") for found in page.all(".sheet .drawn")] == [drawn(server, n) for n in range(16)]
+    page.all(".sheet button")[5].click()
+    page.wait(lambda: page.one(".one .drawn").get_attribute("src") == drawn(server, 5))
+
+
+def test_of_many_calls_the_last_one_counts_and_no_two_run_at_once(page):
+    page.open()
+    runs = page.browser.execute_async_script(
+        """const [done] = arguments;
+        import("/page/form.js").then(async ({ latestOnly }) => {
+          const seen = [];
+          let now = 0, finish;
+          const run = latestOnly(() => { seen.push(now); return new Promise((resolve) => (finish = resolve)); });
+          const all = [1, 2, 3].map((value) => { now = value; return run(); });
+          const before = [...seen];
+          finish();
+          await new Promise((resolve) => setTimeout(resolve));
+          finish();
+          await Promise.all(all);
+          done([before, seen]);
+        });"""
+    )
+    assert runs == [[1], [1, 3]]
+
+
+def test_names_of_classes_do_not_become_markup(page):
+    page.open("nasty")
+    page.write("textarea", "x" + Keys.ENTER)
+    page.status()
+    assert shown_bars(page) == [(NASTY[1], "50.0 %"), (NASTY[0], "25.0 %"), (NASTY[2], "12.5 %")]
+    assert page.browser.title == "karpa_tf development server"
+    assert page.run("return document.querySelectorAll('main img[onerror], main script').length") == 0
+
+
+def test_a_model_of_another_kind_gets_a_form_of_json(page, server):
+    page.open("sums")
+    area = page.one("textarea")
+    body = json.loads(area.get_attribute("value"))
+    assert body == {"signature_name": 'it\'s "odd" & 100%', "inputs": {"numbers": [[0, 0, 0]], "times": 0}}
+    body["inputs"] = {"numbers": [[1, 2, 3], [4, 5, 6]], "times": 2}
+    page.write("textarea", json.dumps(body))
+    page.one("button[type=submit]").click()
+    page.status()
+    assert json.loads(page.one(".reply").text) == {"outputs": [12.0, 30.0]}
+
+
+@pytest.mark.parametrize("model", ["sums", "words", "pictures"])
+def test_the_command_of_curl_gives_the_same_answer(page, server, tmp_path, model):
+    page.open(model)
+    if model == "pictures":
+        (tmp_path / "it's 5%.png").write_bytes(PICTURE)
+        page.run("return document.querySelector('.panel:not([hidden]) input[type=file]')").send_keys(
+            str(tmp_path / "it's 5%.png")
+        )
+    if model == "words":
+        page.write("textarea", "it's [MASK] \\ 中 %s")
+    page.one(".shell summary").click()
+    command = page.one(".command code").text
+    answer = json.loads(subprocess.run(["sh", "-c", command], capture_output=True, cwd=tmp_path, timeout=60).stdout)
+    if model == "sums":
+        assert answer == {"outputs": [0.0]}
+    elif model == "words":
+        expected = signature(server, model, {"text": strings(["it's [MASK] \\ 中 %s".encode()])})
+        assert answer["predictions"][0]["tokens"] == expected["tokens"][0].tolist()
+    else:
+        expected = signature(server, model, {"image_bytes": strings([PICTURE])})
+        np.testing.assert_allclose(answer["predictions"][0]["scores"], expected["scores"][0], rtol=1e-5)
+
+
+def test_what_the_server_refuses_is_said_in_a_sentence(page):
+    page.expected = ["status of 400"]
+    page.open("sums")
+    page.write("textarea", '{"signature_name": "none", "instances": [1]}')
+    page.one("button[type=submit]").click()
+    assert page.status() == ('The server refused (400): Serving signature name: "none" not found in signature def.')
+    page.write("textarea", "{")
+    page.one("button[type=submit]").click()
+    page.wait(lambda: "is not JSON" in page.one(".status").text)
+
+
+def test_a_form_without_its_content_says_what_is_missing(page):
+    page.open("pictures")
+    page.one("button[type=submit]").click()
+    assert "There is no picture yet" in page.status()
+    page.open("words")
+    page.write("textarea", "no blank" + Keys.ENTER)
+    assert "write [MASK]" in page.status()
+
+
+def test_a_new_version_appears_and_what_was_typed_stays(page, server, models):
+    page.open("drawings")
+    page.write("input[type=number]", "41")
+    page.wait(lambda: page.one(".drawn").get_attribute("src") == drawn(server, 41, 1))
+    page.one(".shell summary").click()
+    publish(digits(2), models / "drawings", 2)
+    page.wait(lambda: page.one(".chooser option:checked").text == "the newest (2)")
+    page.wait(lambda: page.one(".drawn").get_attribute("src") == drawn(server, 41, 2))
+    assert drawn(server, 41, 1) != drawn(server, 41, 2)
+    assert page.one("input[type=number]").get_attribute("value") == "41"
+    assert page.one(".shell[open]")
+    page.one(".chooser option[value*=labels]").click()
+    page.wait(lambda: page.one(".drawn").get_attribute("src") == drawn(server, 41, 1))
+    assert "/labels/steady" in page.one(".command code").text
+    assert page.texts(".versions .chip, .versions .tag") == ["available", "available", "steady ☂"]
+
+
+def test_a_refused_version_is_shown_with_its_error(page, server, models):
+    page.open("opinions")
+    page.write("textarea", "unsent")
+    (models / "opinions" / "7").mkdir()
+    (models / "opinions" / "7" / "saved_model.pb").write_text("no protobuf")
+    page.wait(lambda: page.texts(".versions .chip") == ["refused", "available"])
+    assert "saved_model.pb" in page.one(".versions .error").text
+    assert page.one("textarea").get_attribute("value") == "unsent"
+    shutil.rmtree(models / "opinions" / "7")
+
+
+def test_nothing_is_asked_of_another_host(page, server):
+    for model in server.manager.models():
+        page.open(model)
+        names = page.run("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+        assert f"{page.origin}/page/models" in names
+        assert [name for name in names if not name.startswith((page.origin, "data:", "blob:"))] == []
+
+
+def test_every_control_has_a_label_and_nothing_is_wider_than_a_telephone(page, server):
+    page.open("words")
+    size = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        for model in server.manager.models():
+            page.open(model)
+            page.run("for (const closed of document.querySelectorAll('details')) closed.open = true")
+            assert page.run("return document.documentElement.scrollWidth") <= 400, model
+            unnamed = "return [...document.querySelectorAll('input, select, textarea')].filter((x) => !x.labels.length)"
+            assert page.run(unnamed) == []
+            assert page.run("return document.querySelectorAll('button:empty').length") == 0
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_page_says_when_the_server_has_gone_and_when_it_is_back(browser, tmp_path):
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(contextlib.ExitStack())
+        server = first.enter_context(serving(model_base_path=str(tmp_path)))
+        page = Page(browser, server)
+        page.open()
+        page.wait(lambda: "no models yet" in page.one("#summary").text)
+        assert page.all("#gone") == []
+        first.close()
+        assert "is gone: it does not answer" in page.one("#gone").text
+        stack.enter_context(serving(model_base_path=str(tmp_path), rest_api_port=server.rest_port))
+        page.wait(lambda: page.all("#gone") == [])
+        browser.get("about:blank")
