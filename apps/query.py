@@ -8,7 +8,6 @@ $ python -m apps.query --model digits_cnn picture.png --load 30 --clients 8
 
 import dataclasses
 import sys
-import typing
 from pathlib import Path
 
 from karpa_tf import cli
@@ -19,9 +18,6 @@ from karpa_tf.configs.run import require_positive
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Flags of this program."""
-
-    # No flag: `cli.parse` would import TensorFlow to silence it, and asking a server needs none.
-    verbose: typing.ClassVar[bool] = True
 
     model: str | None = None
     """Name of the model on the server; not needed where a development server has only one."""

@@ -19,7 +19,7 @@ MARKERS = (tyro.conf.OmitArgPrefixes,)
 
 
 def parse(presets, doc, implied=None, args=None, words=None):
-    """Returns the config that the command line asks for, and hides TensorFlow's messages unless --verbose is given.
+    """Returns the config that the command line asks for; hides TensorFlow's messages unless --verbose asks for them.
 
     The first word may name a preset; else the first of `presets` is taken, or the one that --data implies. A help
     screen ends the program with code 0.
@@ -56,7 +56,7 @@ def parse(presets, doc, implied=None, args=None, words=None):
     config = _from_flags(config, _long(rest), doc, presets)
     if not cluster.is_chief():
         sys.stdout = open(os.devnull, "w")  # the chief says it
-    if not getattr(config, "verbose", False):
+    if not getattr(config, "verbose", True):  # a program without the flag need not use TensorFlow
         quiet.hide_tensorflow_messages()
     return config
 
