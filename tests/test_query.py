@@ -64,11 +64,10 @@ def same_every_way(key, value):
 
 
 def test_pictures_are_classified(ask, picture, capsys):
-    (outputs,) = ask("pictures", pictures=(picture,), top=2)
+    ask("pictures", pictures=(picture,), top=2)
     said = capsys.readouterr().out
     label, *rest = said.rstrip("\n").split("  ")
     assert label == picture and len(rest) == 2 and all(part.endswith("%") for part in rest)
-    assert outputs["scores"].shape == (1, 3)
     same_every_way("pictures", said.replace(picture, ""))
 
 
@@ -86,7 +85,7 @@ def test_a_folder_is_asked_about_picture_by_picture_and_a_bad_one_is_named(ask, 
     Image.open(tmp_path / "2.png").save(tmp_path / "3.webp", lossless=True)
     (outputs,) = ask("pictures", pictures=(str(tmp_path),))
     said = capsys.readouterr()
-    assert re.findall(r"\d\.\w+", said.out) == ["0.png", "1.png", "2.png", "3.webp"]
+    assert re.findall(r"/(\d\.\w+) ", said.out) == ["0.png", "1.png", "2.png", "3.webp"]
     assert said.err == f"warning: {tmp_path / '1.jpg'} is no picture, or of an unknown kind.\n"
     np.testing.assert_allclose(outputs["scores"][3], outputs["scores"][2], atol=1e-5)
 
