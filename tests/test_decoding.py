@@ -84,10 +84,15 @@ def test_a_smooth_picture_made_smaller_is_close_to_pillows():
     assert np.abs(square(pixels, 12, 3).numpy().astype(int) - np.asarray(expected)).max() <= 2
 
 
-def test_what_is_no_picture_is_an_error():
-    for data in (b"", b"text", encoded(Image.fromarray(gradient()), "PNG")[:60]):
-        with pytest.raises(tf.errors.InvalidArgumentError):
-            decode_square(tf.constant(data), 8, 3)
+def test_a_picture_that_is_cut_off_is_an_error():
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode_square(tf.constant(encoded(Image.fromarray(gradient()), "PNG")[:60]), 8, 3)
+
+
+@pytest.mark.parametrize("data", [b"", b"a", b"no picture", 20 * b"no picture"])
+def test_what_is_no_picture_is_an_error_that_says_so(data):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Unknown image file format|Input is empty"):
+        decode(tf.constant(data))
 
 
 def test_decoding_works_inside_a_graph_for_any_number_of_pictures():

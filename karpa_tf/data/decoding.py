@@ -53,7 +53,7 @@ def _jpeg(data):
 def _on_white(data):
     """Returns any other kind of picture on white, uint8 (height, width, 3)."""
     is_png = tf.strings.substr(data, 0, 4) == b"\x89PNG"
-    is_webp = tf.strings.substr(data, 8, 4) == b"WEBP"
+    is_webp = tf.strings.substr(data + 12 * b"\0", 8, 4) == b"WEBP"  # A file may be shorter.
 
     def decode_image(channels):
         return tf.io.decode_image(data, channels=channels, expand_animations=False)
