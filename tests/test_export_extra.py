@@ -127,6 +127,7 @@ def version(tmp_path_factory):
     facts = {
         "config": {"learning_rate": 0.5, "data_dir": None},
         "metrics": {"g_loss": 0.123456789},
+        "measured": "Measured on something.",
         "data": {"name": "digits", "count": 1797, "skipped": 2},
         "seed": 7,
         "app": "train_gan",
@@ -162,7 +163,7 @@ def test_the_page_says_the_same_in_words(version):
     for part in (
         "- name: digits",
         "- skipped: 2",
-        "- g loss: 0.123457",
+        "Measured on something.\n\n- g loss: 0.123457",
         "- weights: those of epoch 3, the newest",
         '"learning_rate": 0.5',
         "- in: `noise`, float32 (any, 8)",

@@ -51,7 +51,7 @@ def page(card, export):
         *[_signature(name, signature, card["signatures"][signature], call) for signature, call in export.calls.items()],
     ]
     if card["formats"]:
-        parts.append("## Other formats\n\n" + "\n".join(f"- {_inline(entry)}" for entry in card["formats"]))
+        parts.append("## Other formats\n\n" + "\n".join(map(_format, card["formats"])))
     if card.get("custom_ops"):
         parts.append(f"## Custom ops\n\nPrograms need more than TensorFlow for it: {', '.join(card['custom_ops'])}.")
     if export.limits:
@@ -63,7 +63,11 @@ def page(card, export):
 def _metrics(card):
     if not card["metrics"]:
         return "Nothing was measured with these weights."
-    return _list(card["metrics"])
+    return "\n\n".join(filter(None, [card.get("measured"), _list(card["metrics"])]))
+
+
+def _format(entry):
+    return f"- `{entry['file']}`: {_inline({key: value for key, value in entry.items() if key != 'file'})}"
 
 
 def _training(card):
