@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import exported_models
@@ -121,6 +122,17 @@ def test_people_can_call_every_signature_as_the_page_says(export, tmp_path):
             assert all(set(row) == ({"image_bytes"} if call.verb == "classify" else inputs) for row in rows)
 
 
+@pytest.mark.parametrize("sentence", ['it\'s "so" 😀 \\ 日本 $HOME `ls`', "a\nb"])
+def test_an_example_with_any_characters_can_be_copied_into_python_and_a_shell(sentence):
+    made = exported_models.tiny_masked_lm(texts=(sentence,))
+    for name in ("serving_default", "embed"):
+        call = made.calls[name]
+        text = eval(f"dict({call.python})", {"tf": tf})["text"].numpy()[0].decode()
+        assert text == with_blank(sentence) == made.details["example"]
+        said = subprocess.run(["sh", "-c", f"printf %s '{{{call.rest}}}'"], capture_output=True, text=True).stdout
+        assert json.loads(said)["instances"] == [{"text": text}]
+
+
 @pytest.fixture(scope="module")
 def version(tmp_path_factory):
     """Folder of an exported generator whose card has facts."""
@@ -155,6 +167,15 @@ def test_the_card_says_what_it_is_where_it_comes_from_and_how_it_is_called(versi
         },
     }
     assert found["weight_count"] == make_generator(TINY).count_params()  # once each, though Keras would save them twice
+
+
+def test_a_card_is_json_that_every_reader_takes(tmp_path):
+    made = dataclasses.replace(exported_models.tiny_generator(), calls={})
+    facts = {"weight_count": 1, "signatures": {}, "metrics": {"perplexity": float("inf"), "list": [float("nan"), 1.5]}}
+    card.save(tmp_path, card.make("model", made, facts), made)
+    found = json.loads((tmp_path / card.FILE).read_text(), parse_constant=pytest.fail)
+    assert found["metrics"] == {"perplexity": "inf", "list": ["nan", 1.5]}
+    assert "- perplexity: inf" in (tmp_path / card.PAGE).read_text()
 
 
 def test_the_page_says_the_same_in_words(version):

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 
 from karpa_tf import runs
 from karpa_tf.files import write_text
@@ -33,8 +34,17 @@ def make(name, export, facts):
 
 def save(folder, card, export):
     """Writes a card to `card.json` and, for people, to `MODEL_CARD.md`."""
-    write_text(folder / FILE, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / FILE, json.dumps(_finite(card), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     write_text(folder / PAGE, page(card, export))
+
+
+def _finite(value):
+    """Returns a value in which numbers that JSON does not know (inf, nan) are words."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def page(card, export):
