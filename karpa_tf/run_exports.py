@@ -34,25 +34,30 @@ def facts(run, weights):
     """
     config, known = run.read_config(), run.facts()
     found = {key: known[key] for key in ("app", "device", "started") if key in known}
+    metrics, measured = _metrics(run, weights, known.get("app"))
     return found | {
         "run": {"name": run.path.absolute().name, "id": known.get("id")},
         "weights": weights.record(),
         "config": config,
         "seed": config.get("seed"),
-        "data": _without_skipped(known.get("data", {})),
-        "metrics": _metrics(run, weights),
+        "data": {"name": config.get("data")} | _without_skipped(known.get("data", {})),
+        "metrics": metrics,
+        "measured": measured,
     }
 
 
-def _metrics(run, weights):
+def _metrics(run, weights, app):
+    """Returns what was measured of these weights, and a sentence on what."""
     report = run.eval / "report.json"
     # The report is made at the end, of the weights that are used by default.
     if weights == exported_weights(run) and report.exists() and report.stat().st_mtime >= weights.file.stat().st_mtime:
-        return {key: value for key, value in json.loads(report.read_text()).items() if key != "classes"}
+        what = "training pictures, with new noise" if app == "train_gan" else "examples that it has not learned from"
+        values = {key: value for key, value in json.loads(report.read_text()).items() if key != "classes"}
+        return values, f"Measured after training on {what}."
     if weights.kind == "best":
         best = json.loads((run.checkpoints / "best.json").read_text())
-        return {key: best[key] for key in ("epoch", "val_loss")}
-    return {}
+        return {"val_loss": best["val_loss"]}, f"Measured after epoch {best['epoch']} on the validation part."
+    return {}, None
 
 
 def _without_skipped(values):

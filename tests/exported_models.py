@@ -52,11 +52,11 @@ def tiny_generator(seed=0):
     return make_generator_export(generator)
 
 
-def tiny_masked_lm(seed=0):
+def tiny_masked_lm(seed=0, texts=TEXTS):
     """Returns an `Export`."""
     keras.utils.set_random_seed(seed)
     model = _shaken(make_masked_lm(BERT, make_encoder(BERT, len(VOCABULARY))))
-    return make_masked_lm_export(model, VOCABULARY, BERT.length, TEXTS)
+    return make_masked_lm_export(model, VOCABULARY, BERT.length, texts)
 
 
 def tiny_text_classifier(seed=0):

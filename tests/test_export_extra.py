@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import exported_models
@@ -121,12 +122,24 @@ def test_people_can_call_every_signature_as_the_page_says(export, tmp_path):
             assert all(set(row) == ({"image_bytes"} if call.verb == "classify" else inputs) for row in rows)
 
 
+@pytest.mark.parametrize("sentence", ['it\'s "so" 😀 \\ 日本 $HOME `ls`', "a\nb"])
+def test_an_example_with_any_characters_can_be_copied_into_python_and_a_shell(sentence):
+    made = exported_models.tiny_masked_lm(texts=(sentence,))
+    for name in ("serving_default", "embed"):
+        call = made.calls[name]
+        text = eval(f"dict({call.python})", {"tf": tf})["text"].numpy()[0].decode()
+        assert text == with_blank(sentence) == made.details["example"]
+        said = subprocess.run(["sh", "-c", f"printf %s '{{{call.rest}}}'"], capture_output=True, text=True).stdout
+        assert json.loads(said)["instances"] == [{"text": text}]
+
+
 @pytest.fixture(scope="module")
 def version(tmp_path_factory):
     """Folder of an exported generator whose card has facts."""
     facts = {
         "config": {"learning_rate": 0.5, "data_dir": None},
         "metrics": {"g_loss": 0.123456789},
+        "measured": "Measured on something.",
         "data": {"name": "digits", "count": 1797, "skipped": 2},
         "seed": 7,
         "app": "train_gan",
@@ -156,13 +169,22 @@ def test_the_card_says_what_it_is_where_it_comes_from_and_how_it_is_called(versi
     assert found["weight_count"] == make_generator(TINY).count_params()  # once each, though Keras would save them twice
 
 
+def test_a_card_is_json_that_every_reader_takes(tmp_path):
+    made = dataclasses.replace(exported_models.tiny_generator(), calls={})
+    facts = {"weight_count": 1, "signatures": {}, "metrics": {"perplexity": float("inf"), "list": [float("nan"), 1.5]}}
+    card.save(tmp_path, card.make("model", made, facts), made)
+    found = json.loads((tmp_path / card.FILE).read_text(), parse_constant=pytest.fail)
+    assert found["metrics"] == {"perplexity": "inf", "list": ["nan", 1.5]}
+    assert "- perplexity: inf" in (tmp_path / card.PAGE).read_text()
+
+
 def test_the_page_says_the_same_in_words(version):
     page = (version / "assets.extra" / card.PAGE).read_text()
     assert page.startswith("# my_gan, version 1\n\nIt draws pictures of 16x16x1")
     for part in (
         "- name: digits",
         "- skipped: 2",
-        "- g loss: 0.123457",
+        "Measured on something.\n\n- g loss: 0.123457",
         "- weights: those of epoch 3, the newest",
         '"learning_rate": 0.5',
         "- in: `noise`, float32 (any, 8)",

@@ -58,15 +58,20 @@ def export(number, before, seconds):
     print(json.dumps({"seen": len(seen)}), flush=True)
 
 
-for line in sys.stdin:
+def start(job):
     child = os.fork()
     if child == 0:
         try:
-            export(*json.loads(line))
+            export(*job)
         except BaseException as error:
             print(json.dumps({"error": repr(error)}), flush=True)
         os._exit(0)
-    print(json.dumps({"killed": os.WIFSIGNALED(os.waitpid(child, 0)[1])}), flush=True)
+    return child
+
+
+for line in sys.stdin:
+    children = [start(job) for job in json.loads(line)]
+    print(json.dumps({"killed": [os.WIFSIGNALED(os.waitpid(child, 0)[1]) for child in children]}), flush=True)
 """
 
 
@@ -88,13 +93,22 @@ class Exporter:
             Whether it was killed, and how many things it did if it was not.
         """
         self.exports += 1
-        self.process.stdin.write(json.dumps([self.exports, before, seconds]) + "\n")
+        said = self._run([[self.exports, before, seconds]])
+        return said["killed"][0], said.get("seen")
+
+    def export_at_once(self, count):
+        """Runs so many exports at the same time."""
+        self.exports += count
+        self._run([[self.exports - place, -1, None] for place in range(count)])
+
+    def _run(self, jobs):
+        self.process.stdin.write(json.dumps(jobs) + "\n")
         self.process.stdin.flush()
         said = {}
         while "killed" not in said:
             said |= json.loads(self.process.stdout.readline())
         assert "error" not in said, said
-        return said["killed"], said.get("seen")
+        return said
 
     def look(self):
         """Checks that every version that is to be seen is whole, answers, and is what it was; returns their numbers."""
@@ -106,7 +120,6 @@ class Exporter:
             loaded = tf.saved_model.load(str(folder))
             answer = int(loaded.signatures["serving_default"](any=tf.zeros(1))["number"])
             assert self.answers.setdefault(number, answer) == answer
-        assert sorted(self.answers.values()) == [self.answers[number] for number in sorted(self.answers)]
         return numbers
 
 
@@ -154,6 +167,16 @@ def kill_and_go_on(exporter, moments, times):
 
 def test_a_killed_exporter_leaves_no_half_version_in_sight_and_the_next_cleans_up(exporter):
     assert kill_and_go_on(exporter, [*(n / 6 for n in range(6)), *(1 - n / 50 for n in range(8))], [0.1]) >= 14
+
+
+def test_exporters_at_work_at_once_each_publish_a_version_and_retire_what_is_old(exporter):
+    exporter.export()
+    exporter.export_at_once(4)
+    numbers = exporter.look()
+    assert numbers[-1] == 5 and 1 not in numbers and len(set(exporter.answers.values())) == len(numbers) >= 2
+    exporter.export()
+    assert exporter.look() == [5, 6]
+    assert sorted(path.name for path in exporter.base.iterdir()) == ["5", "6"]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import math
 
 from karpa_tf import runs
 from karpa_tf.files import write_text
@@ -33,8 +34,17 @@ def make(name, export, facts):
 
 def save(folder, card, export):
     """Writes a card to `card.json` and, for people, to `MODEL_CARD.md`."""
-    write_text(folder / FILE, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / FILE, json.dumps(_finite(card), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     write_text(folder / PAGE, page(card, export))
+
+
+def _finite(value):
+    """Returns a value in which numbers that JSON does not know (inf, nan) are words."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def page(card, export):
@@ -51,7 +61,7 @@ def page(card, export):
         *[_signature(name, signature, card["signatures"][signature], call) for signature, call in export.calls.items()],
     ]
     if card["formats"]:
-        parts.append("## Other formats\n\n" + "\n".join(f"- {_inline(entry)}" for entry in card["formats"]))
+        parts.append("## Other formats\n\n" + "\n".join(map(_format, card["formats"])))
     if card.get("custom_ops"):
         parts.append(f"## Custom ops\n\nPrograms need more than TensorFlow for it: {', '.join(card['custom_ops'])}.")
     if export.limits:
@@ -63,7 +73,11 @@ def page(card, export):
 def _metrics(card):
     if not card["metrics"]:
         return "Nothing was measured with these weights."
-    return _list(card["metrics"])
+    return "\n\n".join(filter(None, [card.get("measured"), _list(card["metrics"])]))
+
+
+def _format(entry):
+    return f"- `{entry['file']}`: {_inline({key: value for key, value in entry.items() if key != 'file'})}"
 
 
 def _training(card):

@@ -95,7 +95,7 @@ def _ids(functions, tokenizer, texts, length):
 
 
 def _calls(example):
-    text = json.dumps(example)
+    text = json.dumps(example, ensure_ascii=False)
     return {
         "serving_default": Call(
             f"`text` has [MASK] for every blank. `tokens` are the {TOP} likeliest of each blank, the best first, "

@@ -12,6 +12,9 @@ from karpa_tf.text.vocabulary import PAD
 MADE_UP = ("A good text.", "", "bad [MASK] " * 50)
 """Texts on which an export is compared with its model, whatever it has learned from."""
 
+SHOWN = 100
+"""Characters of an example that people are shown."""
+
 
 def make_text_classifier_export(model, vocabulary, length, classes, texts=None):
     """Returns the `Export` of a text classifier.
@@ -30,7 +33,8 @@ def make_text_classifier_export(model, vocabulary, length, classes, texts=None):
     functions, from_ids, tokenizer = text_classifier_functions(model, vocabulary, length, classes)
     real, texts = bool(texts), np.array(list(texts or MADE_UP[:1]), object)
     ids = tokenizer.packed(tf.constant(texts), length)[0].numpy()
-    text = json.dumps(str(texts[0]))
+    example = str(texts[0])[:SHOWN]
+    text = json.dumps(example, ensure_ascii=False)
     return Export(
         task="text_classification",
         functions=functions,
@@ -50,7 +54,7 @@ def make_text_classifier_export(model, vocabulary, length, classes, texts=None):
             "vocabulary_size": len(vocabulary),
             "lowercase": vocabulary.lowercase,
             "strip_accents": vocabulary.strip_accents,
-            "example": str(texts[0]),
+            "example": example,
         },
         about=f"It says to which of {len(classes)} classes a text belongs, with a probability for each.",
         limits=(

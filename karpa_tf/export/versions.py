@@ -122,32 +122,33 @@ def write(base, export, facts=None, keep=0, allow_custom_ops=False, converters=(
 
 def _fill(folder, name, export, facts, allow_custom_ops, converters):
     """Writes and checks all of a version but its card, and returns what is to stand there."""
-    custom = _write_graph(export, folder, allow_custom_ops)
     extra = folder / EXTRA
-    extra.mkdir()
+    try:
+        _write_graph(export, folder)
+        extra.mkdir()
+        warm_up.save(extra / warm_up.FILE, name, export.examples)
+    except tf.errors.OpError as error:  # The disk is full, say.
+        raise OSError(0, first_line(error)) from error
     for file, text in export.files.items():
         (extra / file).write_text(text, encoding="utf-8")
-    warm_up.save(extra / warm_up.FILE, name, export.examples)
-    compare(export, load_version(folder))
+    meta_graph = read_meta_graph(folder)
+    custom = operations.require_core(meta_graph, allow_custom_ops)
+    with tf.device("CPU:0"):  # A GPU rounds products to fewer bits, and differently from one call to the next.
+        compare(export, load_version(folder))
     formats = [
         entry for convert in converters for entry in convert(export.convertible, export.convertible_examples, extra)
     ]
-    made = {"signatures": signatures_of(read_meta_graph(folder)), "formats": formats, "custom_ops": custom}
+    made = {"signatures": signatures_of(meta_graph), "formats": formats, "custom_ops": custom}
     return card.make(name, export, facts | {"weight_count": count_weights(folder)} | made)
 
 
-def _write_graph(export, folder, allow_custom_ops):
-    """Writes the SavedModel itself and returns the names of its custom ops."""
+def _write_graph(export, folder):
     archive = keras.export.ExportArchive()
     for used in export.tracked:
         archive.track(used)
     for name, function in export.functions.items():
         archive.add_endpoint(name, function)
-    try:
-        archive.write_out(folder, verbose=False)
-    except tf.errors.OpError as error:  # The disk is full, say.
-        raise OSError(0, first_line(error)) from error
-    return operations.require_core(read_meta_graph(folder), allow_custom_ops)
+    archive.write_out(folder, verbose=False)
 
 
 def load_version(directory):
