@@ -163,12 +163,15 @@ def test_tf_servings_spelling_of_switches_is_understood():
     ]
 
 
-def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch):
-    for module in [name for name in sys.modules if name.startswith("karpa_tf.serving")]:
-        monkeypatch.delitem(sys.modules, module)
-    monkeypatch.setitem(sys.modules, "aiohttp", None)
-    with pytest.raises(UserError, match=r"aiohttp is not installed; pip install 'karpa_tf\[serve\]' brings it."):
-        serve.start(ServingConfig(model_base_path="x"))
+def test_a_missing_package_is_named_with_the_extra_that_brings_it():
+    program = (
+        "import sys; sys.modules['aiohttp'] = None\n"
+        "from apps import serve; from karpa_tf import cli; from karpa_tf.configs.serving import ServingConfig\n"
+        "with cli.errors(): serve.start(ServingConfig(model_base_path='x'))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr == "error: aiohttp is not installed; pip install 'karpa_tf[serve]' brings it.\n"
 
 
 def test_a_new_config_takes_the_place_of_a_folder(tmp_path):

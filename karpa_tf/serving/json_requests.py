@@ -3,7 +3,7 @@
 import json
 
 from karpa_tf.serving.errors import ServingError, invalid
-from karpa_tf.serving.json_tensors import array, is_base64, show
+from karpa_tf.serving.json_tensors import array, is_base64, show, utf8
 
 SYNTAX = {
     "Expecting value": "Invalid value.",
@@ -45,13 +45,14 @@ def signature_name(document, default="serving_default"):
     """Returns the request's signature_name, or the default.
 
     Raises:
-        ServingError: INVALID_ARGUMENT; it is no string.
+        ServingError: INVALID_ARGUMENT; it is no string, or no text.
     """
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         raise invalid(
             f"JSON Value: {show(document)} not formatted correctly. 'signature_name' key must be a string value."
         )
+    utf8(name)
     return name or default
 
 

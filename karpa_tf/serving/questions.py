@@ -78,7 +78,7 @@ def _takes(signature):
 
 def _described(signature):
     takes = _takes(signature)
-    inputs = ", ".join(f"{name} {_kind(info)}" for name, info in signature.inputs.items())
+    inputs = ", ".join(f"{name} {_kind(info)}" for name, info in sorted(signature.inputs.items()))
     return f"{inputs} ({takes[0]})" if takes else inputs
 
 

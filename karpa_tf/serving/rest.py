@@ -11,6 +11,7 @@ from aiohttp import web
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
+from karpa_tf.configs.errors import first_line
 from karpa_tf.serving import inference, json_answers, json_examples, json_requests
 from karpa_tf.serving.errors import ServingError, invalid
 from karpa_tf.serving.web_guard import error_response
@@ -117,8 +118,8 @@ class Rest:
         except ServingError as error:
             code = error.code
             raise
-        except web.HTTPException:  # of a body that is too large or too slow
-            code = grpc.StatusCode.RESOURCE_EXHAUSTED
+        except web.HTTPException as error:  # of a body that is too large, too slow or damaged
+            code = grpc.StatusCode.INVALID_ARGUMENT if error.status == 400 else grpc.StatusCode.RESOURCE_EXHAUSTED
             raise
         finally:
             self._on_request(name, method.capitalize(), "REST", code, time.perf_counter() - started)
@@ -133,6 +134,8 @@ class Rest:
                 return await request.read()
         except TimeoutError:
             raise web.HTTPRequestTimeout from None
+        except web.RequestPayloadError as error:  # chunks or a compression that are none
+            raise web.HTTPBadRequest(text=f"The body cannot be read: {first_line(error.__cause__ or error)}") from None
 
     def _classify(self, name, version, label, body):
         request = json_examples.classification_request(json_requests.parse(body))
