@@ -8,47 +8,15 @@ import subprocess
 
 import numpy as np
 import pytest
-import tensorflow as tf
+from page_in_browser import MISSING, NASTY, Page, chromium, export_odd_models
 from served import picture_files, strings, tiny_models
-from served_models import digits, publish, serving, until
+from served_models import digits, publish, serving
 
-selenium = pytest.importorskip("selenium")
-
-from selenium import webdriver  # noqa: E402
-from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402
-from selenium.webdriver.chrome.service import Service  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-
-CHROMIUM, DRIVER = shutil.which("chromium"), "/usr/bin/chromedriver"
-pytestmark = pytest.mark.skipif(not (CHROMIUM and shutil.which(DRIVER)), reason="chromium or chromedriver is missing")
+pytestmark = pytest.mark.skipif(MISSING, reason="selenium, chromium or chromedriver is not installed")
 
 PICTURE = picture_files(1)[0]
-NASTY = ("<script>document.title = 'taken'</script>", "<img src=x onerror=\"document.title='taken'\">", 'it\'s "&amp;"')
-"""Names of classes of the model `nasty`."""
-
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
-
-
-def export_odd_models(base):
-    """Writes `nasty`, a classifier of texts with `NASTY` classes, and `sums`, which no form but JSON fits."""
-
-    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "text")])
-    def nasty(text):
-        classes = tf.tile(tf.constant(NASTY)[None], [tf.size(text), 1])
-        return {"classes": classes, "scores": tf.tile([[0.25, 0.5, 0.125]], [tf.size(text), 1])}
-
-    @tf.function(
-        input_signature=[tf.TensorSpec((None, 3), tf.float32, "numbers"), tf.TensorSpec((), tf.int32, "times")]
-    )
-    def sums(numbers, times):
-        return {"sums": tf.reduce_sum(numbers, axis=1) * tf.cast(times, tf.float32)}
-
-    tf.saved_model.save(tf.Module(), str(base / "nasty" / "1"), signatures={"serving_default": nasty})
-    tf.saved_model.save(tf.Module(), str(base / "sums" / "1"), signatures={'it\'s "odd" & 100%': sums})
+ENTER, ARROW_RIGHT = "\ue007", "\ue014"
+"""Keys, as WebDriver names them."""
 
 
 @pytest.fixture(scope="module")
@@ -72,70 +40,8 @@ def server(models):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in FLAGS.split():
-        options.add_argument(flag)
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(executable_path=DRIVER))
-    yield browser
-    browser.quit()
-
-
-class Page:
-    """The page of a server as a user sees it: only what is displayed is found.
-
-    Attributes:
-        expected: parts of lines that the browser's console may hold.
-    """
-
-    def __init__(self, browser, server):
-        self.browser, self.expected = browser, []
-        self.origin = f"http://127.0.0.1:{server.rest_port}"
-
-    def open(self, model=""):
-        self.browser.get("about:blank")
-        self.browser.get(f"{self.origin}/#{model}")
-        if model:
-            until(lambda: self.all("h2")[:1] and self.one("h2").text == model)
-
-    def all(self, css):
-        return [found for found in self.browser.find_elements(By.CSS_SELECTOR, css) if found.is_displayed()]
-
-    def one(self, css):
-        return until(lambda: self.all(css))[0]
-
-    def texts(self, css):
-        """Returns the texts of what is found, read at one moment."""
-        return self.run(
-            """return [...document.querySelectorAll(arguments[0])].filter((found) => found.checkVisibility())
-              .map((found) => found.innerText)""",
-            css,
-        )
-
-    def wait(self, condition):
-        """Waits for a condition; what has been replaced while it was looked at is looked for again."""
-
-        def holds():
-            try:
-                return condition()
-            except StaleElementReferenceException:
-                return False
-
-        return until(holds)
-
-    def run(self, script, *arguments):
-        return self.browser.execute_script(script, *arguments)
-
-    def status(self):
-        """Waits until nothing is being asked and returns what the page says of the answer."""
-        return until(lambda: not self.all("form.busy") and self.one(".status").text)
-
-    def write(self, css, text):
-        field = self.one(css)
-        field.clear()
-        field.send_keys(text)
+    with chromium(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -148,7 +54,7 @@ def page(browser, server):
 
 
 def signature(server, model, inputs, name="", version=None):
-    """Returns what a signature gives, by name, as lists; texts as str."""
+    """Returns what a signature gives, by name: arrays, of str where there are texts."""
     with server.manager.use(model, version) as servable:
         answer = servable.run(name, inputs)
     as_text = np.vectorize(lambda value: value.decode(errors="replace"), otypes=[object])
@@ -172,6 +78,12 @@ def bars_of(answer):
     return [(name, f"{100 * score:.1f} %") for score, name in pairs]
 
 
+def choose_file(page, path):
+    path.write_bytes(PICTURE)
+    field = page.run("return document.querySelector('.panel:not([hidden]) input[type=file]')")
+    field.send_keys(str(path))
+
+
 def file_in_page(page, event, target):
     """Lets a file come as a drop or a paste does."""
     page.run(
@@ -189,11 +101,8 @@ def file_in_page(page, event, target):
 
 
 def test_a_chosen_picture_gets_the_classes_and_scores_of_the_signature(page, server, tmp_path):
-    (tmp_path / "it's.png").write_bytes(PICTURE)
     page.open("pictures")
-    page.run("return document.querySelector('.panel:not([hidden]) input[type=file]')").send_keys(
-        str(tmp_path / "it's.png")
-    )
+    choose_file(page, tmp_path / "it's.png")
     assert "Answered in" in page.status() and page.status().endswith(" ms.")
     assert shown_bars(page) == bars_of(signature(server, "pictures", {"image_bytes": strings([PICTURE])}))
     thumbnail = page.one(".thumbnail")
@@ -212,18 +121,20 @@ def test_a_picture_can_be_dropped_and_pasted(page, server, event):
 
 def test_a_blank_gets_the_tokens_of_the_signature_and_a_click_fills_it(page, server):
     page.open("words")
-    page.write("textarea", "the [MASK] list [MASK]." + Keys.ENTER)
+    page.write("textarea", "the [MASK] list [MASK]." + ENTER)
     page.status()
     answer = signature(server, "words", {"text": strings([b"the [MASK] list [MASK]."])})
-    blanks = [[choice.text.splitlines() for choice in blank.find_elements(By.CSS_SELECTOR, ".choice")]
-              for blank in page.all(".blank")]  # fmt: skip
+    blanks = [
+        [text.splitlines() for text in page.texts(f".blank:nth-child({place}) .choice")]
+        for place in range(1, len(page.all(".blank")) + 1)
+    ]
     expected = [
         [[token, f"{100 * score:.1f} %"] for token, score in zip(tokens[:8], scores[:8], strict=True)]
         for tokens, scores in zip(answer["tokens"][0], answer["scores"][0], strict=True)
     ]
     assert blanks == expected
     assert page.one(".sentence").text == "the 1 list 2."
-    choice = page.all(".blank")[1].find_elements(By.CSS_SELECTOR, ".choice")[2]
+    choice = page.all(".blank:nth-child(2) .choice")[2]
     choice.click()
     token = expected[1][2][0]
     filled = f" {token}" if not token.startswith("##") else token[2:]
@@ -246,7 +157,7 @@ def test_pieces_of_words_go_on_with_the_word_before(page):
 
 def test_a_text_gets_the_classes_of_the_signature(page, server):
     page.open("opinions")
-    page.write("textarea", "the 中 list" + Keys.ENTER)
+    page.write("textarea", "the 中 list" + ENTER)
     page.status()
     assert shown_bars(page) == bars_of(signature(server, "opinions", {"text": strings(["the 中 list".encode()])}))
 
@@ -254,7 +165,7 @@ def test_a_text_gets_the_classes_of_the_signature(page, server):
 def test_the_slider_draws_the_picture_of_its_seed(page, server):
     page.open("drawings")
     page.wait(lambda: page.one(".drawn").get_attribute("src") == drawn(server, 0))
-    page.one("input[type=range]").send_keys(Keys.ARROW_RIGHT * 7)
+    page.one("input[type=range]").send_keys(ARROW_RIGHT * 7)
     page.wait(lambda: page.one(".drawn").get_attribute("src") == drawn(server, 7))
     assert page.one("input[type=number]").get_attribute("value") == "7"
     link = page.one("a[download]")
@@ -295,7 +206,7 @@ def test_of_many_calls_the_last_one_counts_and_no_two_run_at_once(page):
 
 def test_names_of_classes_do_not_become_markup(page):
     page.open("nasty")
-    page.write("textarea", "x" + Keys.ENTER)
+    page.write("textarea", "x" + ENTER)
     page.status()
     assert shown_bars(page) == [(NASTY[1], "50.0 %"), (NASTY[0], "25.0 %"), (NASTY[2], "12.5 %")]
     assert page.browser.title == "karpa_tf development server"
@@ -314,27 +225,24 @@ def test_a_model_of_another_kind_gets_a_form_of_json(page, server):
     assert json.loads(page.one(".reply").text) == {"outputs": [12.0, 30.0]}
 
 
-@pytest.mark.parametrize("model", ["sums", "words", "pictures"])
-def test_the_command_of_curl_gives_the_same_answer(page, server, tmp_path, model):
-    page.open(model)
-    if model == "pictures":
-        (tmp_path / "it's 5%.png").write_bytes(PICTURE)
-        page.run("return document.querySelector('.panel:not([hidden]) input[type=file]')").send_keys(
-            str(tmp_path / "it's 5%.png")
-        )
-    if model == "words":
-        page.write("textarea", "it's [MASK] \\ 中 %s")
+def answer_of_command(page, folder):
     page.one(".shell summary").click()
     command = page.one(".command code").text
-    answer = json.loads(subprocess.run(["sh", "-c", command], capture_output=True, cwd=tmp_path, timeout=60).stdout)
-    if model == "sums":
-        assert answer == {"outputs": [0.0]}
-    elif model == "words":
-        expected = signature(server, model, {"text": strings(["it's [MASK] \\ 中 %s".encode()])})
-        assert answer["predictions"][0]["tokens"] == expected["tokens"][0].tolist()
-    else:
-        expected = signature(server, model, {"image_bytes": strings([PICTURE])})
-        np.testing.assert_allclose(answer["predictions"][0]["scores"], expected["scores"][0], rtol=1e-5)
+    return json.loads(subprocess.run(["sh", "-c", command], capture_output=True, cwd=folder, timeout=60).stdout)
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is missing")
+def test_the_command_of_curl_asks_the_same(page, server, tmp_path):
+    page.open("words")
+    page.write("textarea", "it's [MASK] \\ 中 %s")
+    expected = signature(server, "words", {"text": strings(["it's [MASK] \\ 中 %s".encode()])})
+    assert answer_of_command(page, tmp_path)["predictions"][0]["tokens"] == expected["tokens"][0].tolist()
+    page.open("sums")
+    assert answer_of_command(page, tmp_path) == {"outputs": [0.0]}
+    page.open("sizes")
+    choose_file(page, tmp_path / "it's 5%.png")
+    answer = answer_of_command(page, tmp_path)
+    assert answer == {"predictions": [{"classes": ["size"], "scores": [len(PICTURE)]}]}
 
 
 def test_what_the_server_refuses_is_said_in_a_sentence(page):
@@ -353,7 +261,7 @@ def test_a_form_without_its_content_says_what_is_missing(page):
     page.one("button[type=submit]").click()
     assert "There is no picture yet" in page.status()
     page.open("words")
-    page.write("textarea", "no blank" + Keys.ENTER)
+    page.write("textarea", "no blank" + ENTER)
     assert "write [MASK]" in page.status()
 
 
