@@ -106,6 +106,7 @@ def test_a_run_without_examples_is_exported_with_made_up_ones_and_a_warning(clas
     assert json.loads((folder / "assets.extra" / "card.json").read_text())["real_examples"] is False
 
 
+@pytest.mark.slow
 def test_training_keeps_as_many_versions_as_it_is_told(classifier):
     config = yaml.safe_load((classifier / "config.yaml").read_text())
     assert config["keep_versions"] == 1

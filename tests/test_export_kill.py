@@ -169,6 +169,7 @@ def test_a_killed_exporter_leaves_no_half_version_in_sight_and_the_next_cleans_u
     assert kill_and_go_on(exporter, [*(n / 6 for n in range(6)), *(1 - n / 50 for n in range(8))], [0.1]) >= 14
 
 
+@pytest.mark.slow
 def test_exporters_at_work_at_once_each_publish_a_version_and_retire_what_is_old(exporter):
     exporter.export()
     exporter.export_at_once(4)

@@ -18,6 +18,8 @@ import tensorflow as tf
 from karpa_tf.export.meta_graph import read_meta_graph
 from karpa_tf.export.versions import write
 
+pytestmark = pytest.mark.slow
+
 TASKS = {
     "classifier": exported_models.tiny_classifier,
     "generator": exported_models.tiny_generator,

@@ -212,7 +212,10 @@ def test_links_out_of_the_models_folder_are_refused_in_a_sentence(models, tmp_pa
 
 
 def relink(path, target):
-    path.unlink()
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
     path.symlink_to(target)
 
 
