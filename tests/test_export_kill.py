@@ -165,6 +165,7 @@ def kill_and_go_on(exporter, moments, times):
     return kills
 
 
+@pytest.mark.slow
 def test_a_killed_exporter_leaves_no_half_version_in_sight_and_the_next_cleans_up(exporter):
     assert kill_and_go_on(exporter, [*(n / 6 for n in range(6)), *(1 - n / 50 for n in range(8))], [0.1]) >= 14
 

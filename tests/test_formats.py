@@ -21,6 +21,8 @@ from karpa_tf.models.classifiers import make_classifier
 from karpa_tf.models.dcgan import make_generator
 from karpa_tf.text.vocabulary import SPECIAL, Vocabulary
 
+pytestmark = pytest.mark.slow
+
 TASKS = ("classifier", "generator", "masked_lm", "text_classifier")
 RESNET = resnet.ResNetConfig(widths=(4, 8), blocks=(1, 1))
 

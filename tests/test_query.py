@@ -157,6 +157,7 @@ def test_load_counts_what_the_server_refuses(server):
     assert list(measured.errors) == ["INVALID_ARGUMENT: Missing ModelSpec"]
 
 
+@pytest.mark.slow
 def test_a_server_is_asked_without_tensorflow(server, picture):
     code = """
 import sys

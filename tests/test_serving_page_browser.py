@@ -12,7 +12,10 @@ from page_in_browser import MISSING, NASTY, Page, chromium, export_odd_models
 from served import picture_files, strings, tiny_models
 from served_models import digits, publish, serving
 
-pytestmark = pytest.mark.skipif(MISSING, reason="selenium, chromium or chromedriver is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(MISSING, reason="selenium, chromium or chromedriver is not installed"),
+]
 
 PICTURE = picture_files(1)[0]
 ENTER, ARROW_RIGHT = "\ue007", "\ue014"

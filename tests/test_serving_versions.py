@@ -197,7 +197,7 @@ def test_names_that_are_no_number_are_no_versions(models):
     "link",
     [
         lambda outside, folder: (folder / "2").symlink_to(outside),
-        lambda outside, folder: (publish(outside, folder, 2) / "assets.extra").symlink_to(outside / "assets.extra"),
+        lambda outside, folder: relink(publish(outside, folder, 2) / "assets.extra", outside / "assets.extra"),
         lambda outside, folder: relink(publish(outside, folder, 2) / "saved_model.pb", outside / "saved_model.pb"),
     ],
     ids=["version", "assets.extra", "file"],

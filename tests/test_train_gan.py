@@ -214,6 +214,7 @@ def weights_and_lines(folder):
     return found
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_to_the_bit_in_silence_and_without_a_network():
     one, other = weights_and_lines("one"), weights_and_lines("other")
     assert len(one) > 20 and one.keys() == other.keys()
@@ -221,6 +222,7 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit_in_silence_and_without_
         assert value.tobytes() == other[name].tobytes(), name
 
 
+@pytest.mark.slow
 def test_verbose_lets_tensorflow_speak():
     result = programs.run_program("apps.train_gan", "smoke", "--dry-run", "--verbose")
     assert result.returncode == 0 and "oneDNN" in result.stderr

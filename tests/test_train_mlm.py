@@ -108,6 +108,7 @@ def answers_alike(one, other, text):
     np.testing.assert_allclose(answer["scores"], expected["scores"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_is_exported_again_without_its_text_and_keeps_sentences_that_were_held_out(learned):
     run, folder = learned
     kept = load_texts(run)
