@@ -2,10 +2,10 @@
 
 $ python -m benchmarks.serving
 
-Exports a classifier of 32x32 colour pictures (ResNet-20, not trained, whose answers take as long)
-and a masked language model of the preset tiny's shape, serves both in a process of its own, and sends the same request,
-one picture as a PNG file or one sentence, from 8 clients at a time for 20 s in each way, in turn, over and over. Prints
-the medians over the rounds of requests per second and of the latencies' percentiles, and every request that was lost.
+Exports a classifier of 32x32 colour pictures (ResNet-20) and a masked language model of the preset tiny's shape, both
+not trained, whose answers take as long; serves both in a process of its own; and sends the same request, one picture as
+a PNG file or one sentence, from 8 clients at a time for 20 s in each way, in turn. Prints the medians over the rounds
+of requests per second and of the latencies' percentiles, and how many requests were lost.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from karpa_tf import quiet
 
-ROUNDS = 3
+ROUNDS = 2
 SECONDS = 20
 CLIENTS = 8
 ROOT = Path(__file__).parents[1]
