@@ -22,10 +22,11 @@ test-slow: .venv/installed-test
 test-reference: .venv/installed-reference
 	$(BIN)/python -m pytest -m '' tests/test_bert_reference.py tests/test_tokenizer.py
 
-bench: .venv/installed
+bench: .venv/installed-test
 	$(BIN)/python -m benchmarks.gan_step
 	$(BIN)/python -m benchmarks.checkpoints
 	$(BIN)/python -m benchmarks.workers
+	$(BIN)/python -m benchmarks.serving
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
