@@ -111,7 +111,11 @@ def versions():
 
 def take_part(program, asked, answers):
     """Runs a `Program` for as many steps as are asked for, and says at the end what memory it took."""
-    facts = {"parameters": program.parameters, "loss": program.loss, "threads": cores()}
+    facts = {
+        "parameters": program.parameters,
+        "loss": program.loss,
+        "threads": int(os.environ.get("OMP_NUM_THREADS", cores())),
+    }
     turns = Turns(facts, asked, answers)
     try:
         program.run(turns.step_made)

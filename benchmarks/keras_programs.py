@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.contender import Program, cores
+from benchmarks.contender import Program
 
 STEPS = 10**9
 """Of an epoch that does not end."""
@@ -14,8 +14,6 @@ def set_up(precision):
     """Seeds everything and sets the dtype policy; to be called before anything is made."""
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
-    tf.config.threading.set_intra_op_parallelism_threads(cores())
-    tf.config.threading.set_inter_op_parallelism_threads(cores())
 
 
 class _Turns(keras.callbacks.Callback):

@@ -19,6 +19,9 @@ from karpa_tf.configs.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 
+THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+"""Variables by which PyTorch and TensorFlow are given as many threads as there are cores."""
+
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}
 """Relative difference up to which two losses are the same."""
 
@@ -37,7 +40,7 @@ def compare(name, work, rounds, seconds_factor=1.0, quick=False, say=print):
     Raises:
         UserError: a contender stopped, or does other work than the first.
     """
-    chosen = _chosen(work, quick, say)
+    chosen = choose(work, quick, say)
     seconds = work.seconds * seconds_factor
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         running = {}
@@ -110,7 +113,8 @@ def show(rate, unit):
     return f"{rate:,.0f} {unit}/s"
 
 
-def _chosen(work, quick, say):
+def choose(work, quick, say):
+    """Returns the names of the contenders that can take part here, and are for a quick run if this is one."""
     chosen = []
     for name, contender in work.contenders.items():
         missing = [module for module in contender.needs if importlib.util.find_spec(module) is None]
@@ -125,20 +129,24 @@ def _in_groups(names, size):
     return [names[start : start + size] for start in range(0, len(names), size)]
 
 
+def command(work, name, folder):
+    """Returns the words that start a contender's process."""
+    return [sys.executable, "-m", "benchmarks.contender", work, name, str(folder)]
+
+
 class _Running:
     """A contender's process, in which it sleeps until it is told to go on; a context that ends it."""
 
     def __init__(self, work, name, folder):
         self.work, self.name, self.facts, self.rates = work, name, None, []
         self.errors = tempfile.TemporaryFile("w+")
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(cores())}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.contender", work, name, str(folder)],
+            command(work, name, folder),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
             text=True,
-            env=environment | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+            env=os.environ | {name: str(cores()) for name in THREADS} | {"PYTHONPATH": str(ROOT)},
         )
 
     def __enter__(self):

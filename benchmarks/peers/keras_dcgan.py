@@ -32,7 +32,8 @@ def program(folder, precision, config, batch_size):
     fake = trainer.discriminator(trainer.generator(batch["noise"], training=False), training=False)
     loss = tf.reduce_mean(tf.nn.softplus(-real) + tf.nn.softplus(fake) + tf.nn.softplus(-fake))
     weights = trainer.generator.trainable_variables + trainer.discriminator.trainable_variables
-    return fitted(trainer, *endless(images), float(loss), weights)
+    batches, size = endless(images)
+    return fitted(trainer, batches, float(loss), weights, size)
 
 
 class DCGAN(keras.Model):

@@ -39,7 +39,8 @@ def program(folder, precision, config, batch_size, words):
     weights = np.ones(batch["mask_ids"].shape, np.float32)
     logits = model(inputs, training=False)
     loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(batch["mask_ids"], logits, from_logits=True))
-    return fitted(model, *endless((inputs, batch["mask_ids"], weights)), float(loss), model.trainable_variables)
+    batches, size = endless((inputs, batch["mask_ids"], weights))
+    return fitted(model, batches, float(loss), model.trainable_variables, size)
 
 
 def make_network(config, words):

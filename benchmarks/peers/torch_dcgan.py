@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks import same_work
-from benchmarks.peers.torch_programs import Weights, autocast, mirrored, set_up, trained
+from benchmarks.peers.torch_programs import Weights, autocast, mirrored, trained
 
 EPSILON, MOMENTUM = 1e-3, 0.01
 """Of batch normalisation, as in Keras."""
@@ -28,7 +28,6 @@ def program(folder, precision, config, batch_size, channels_last=False):
         batch_size: pictures in a step.
         channels_last: lay pictures and kernels out so.
     """
-    set_up()
     arrays, batch = same_work.read(folder)
     generator, discriminator = Generator(config), Discriminator(config)
     generator.take(Weights(arrays, "generator/"))

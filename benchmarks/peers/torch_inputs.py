@@ -5,7 +5,6 @@ import torch
 from torch.nn import functional
 
 from benchmarks.contender import Program, cores
-from benchmarks.peers.torch_programs import set_up
 
 EXAMPLES, SIDE, CLASSES, LATENT_DIM, LENGTH, WORDS, PADDING, PREDICTIONS = 2048, 32, 10, 100, 128, 8000, 4, 20
 MASK = 4
@@ -74,7 +73,6 @@ def hide(rows):
 
 
 def _consumed(dataset, batch_size, collate=None):
-    set_up()
     loader = torch.utils.data.DataLoader(
         dataset,
         batch_size,

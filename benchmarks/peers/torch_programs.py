@@ -5,13 +5,7 @@ import contextlib
 import numpy as np
 import torch
 
-from benchmarks.contender import Program, cores, repeat
-
-
-def set_up():
-    """Seeds PyTorch and gives it all cores."""
-    torch.manual_seed(0)
-    torch.set_num_threads(cores())
+from benchmarks.contender import Program, repeat
 
 
 def autocast(precision):

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from benchmarks import same_work
 from benchmarks.contender import Program, repeat
-from benchmarks.peers.torch_programs import Weights, autocast, mirrored, set_up, trained
+from benchmarks.peers.torch_programs import Weights, autocast, mirrored, trained
 
 
 def program(folder, precision, config, batch_size, channels_last=False, classes=10):
@@ -21,7 +21,6 @@ def program(folder, precision, config, batch_size, channels_last=False, classes=
         channels_last: lay pictures and kernels out so.
         classes: of the logits.
     """
-    set_up()
     network, batch = start(folder, config, classes)
     images, labels = mirrored(batch["images"]), torch.from_numpy(batch["labels"]).long()
     with torch.no_grad(), autocast(precision):
@@ -118,7 +117,6 @@ def _convolution(before, width, stride=1):
 
 def inference(folder, config, batch_size, classes=10):
     """Returns the `Program` of inference on pictures, uint8 (batch, height, width, 3), to probabilities in NumPy."""
-    set_up()
     network, batch = start(folder, config, classes)
     pixels = np.ascontiguousarray(batch["pixels"][:, ::-1, ::-1])  # mirrored
 

@@ -6,7 +6,7 @@ import transformers
 from torch.nn import functional
 
 from benchmarks import same_work
-from benchmarks.peers.torch_programs import autocast, copy, set_up, trained
+from benchmarks.peers.torch_programs import autocast, copy, trained
 
 
 def program(folder, precision, config, batch_size, words, gathered=False, attention_dropout=True):
@@ -21,7 +21,6 @@ def program(folder, precision, config, batch_size, words, gathered=False, attent
         gathered: take the head of the hidden places alone, which `BertForMaskedLM` does not do.
         attention_dropout: drop weights of the attention, as BERT does and karpa_tf does not.
     """
-    set_up()
     arrays, batch = same_work.read(folder)
     network = make_network(config, words, attention_dropout)
     take(network, arrays, config.depth)
