@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import ours, same_work
+from benchmarks import made_up, same_work
 from benchmarks.contender import Program, repeat
 from benchmarks.keras_programs import set_up
 from karpa_tf.export.classifier import export_classifier
@@ -42,7 +42,7 @@ def predict(folder, config, batch_size):
 def _start(folder, config, batch_size):
     set_up("float32")
     model = make_classifier(config, (32, 32, 3), len(CLASSES))
-    image_set = ours.random_image_set(32, len(CLASSES))
+    image_set = made_up.image_set(32, len(CLASSES))
     batch = {"pixels": image_set.images[:batch_size], "labels": image_set.labels[:batch_size]}
     batch = same_work.start(folder, same_work.named_weights(model), batch)
     return model, batch["pixels"], batch["labels"]

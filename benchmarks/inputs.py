@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import ours
+from benchmarks import made_up
 from benchmarks.contender import Program
 from karpa_tf.configs.classifier_presets import CIFAR_AUGMENTATION
 from karpa_tf.data.augmentation import make_augmentation
@@ -24,23 +24,23 @@ def _consumed(dataset, data_bytes):
 
 
 def _labelled(batch_size):
-    image_set = ours.random_image_set(SIDE, CLASSES)
+    image_set = made_up.image_set(SIDE, CLASSES)
     augment = make_augmentation(CIFAR_AUGMENTATION, (SIDE, SIDE, 3))
     return _consumed(labelled_batches(image_set, batch_size, 0, augment), image_set.images.nbytes)
 
 
 def _noise(batch_size):
-    pictures = ours.random_pictures(64, 3)
+    pictures = made_up.pictures(64, 3)
     return _consumed(noise_batches(pictures, batch_size, LATENT_DIM, seed=0), pictures.nbytes)
 
 
 def _masked(tokens_in_batch):
-    tokens, masking = ours.random_tokens(LENGTH, WORDS), ours.random_masking(LENGTH, WORDS)
+    tokens, masking = made_up.tokens(LENGTH, WORDS), made_up.masking(LENGTH, WORDS)
     return _consumed(masked_batches(tokens, LENGTH, masking, tokens_in_batch // LENGTH, seed=0), tokens.ids.nbytes)
 
 
 def _labelled_per_example(batch_size):
-    image_set = ours.random_image_set(SIDE, CLASSES)
+    image_set = made_up.image_set(SIDE, CLASSES)
 
     def change(image, label):
         image = tf.image.resize_with_crop_or_pad(image, SIDE + 2 * PADDING, SIDE + 2 * PADDING)
@@ -51,7 +51,7 @@ def _labelled_per_example(batch_size):
 
 
 def _noise_per_example(batch_size):
-    pictures = ours.random_pictures(64, 3)
+    pictures = made_up.pictures(64, 3)
 
     def change(image):
         return tf.cast(image, tf.float32) / 127.5 - 1, tf.random.normal((LATENT_DIM,))
@@ -60,7 +60,7 @@ def _noise_per_example(batch_size):
 
 
 def _masked_per_example(tokens_in_batch):
-    tokens, masking = ours.random_tokens(LENGTH, WORDS), ours.random_masking(LENGTH, WORDS)
+    tokens, masking = made_up.tokens(LENGTH, WORDS), made_up.masking(LENGTH, WORDS)
     rows = tokens.ids.reshape(-1, LENGTH - 2).astype(np.int32)
 
     def hide(row):
@@ -83,7 +83,7 @@ def _masked_per_example(tokens_in_batch):
 
 
 def _per_example(arrays, change, batch_size, data_bytes):
-    dataset = tf.data.Dataset.from_tensor_slices(arrays).shuffle(ours.PICTURES).repeat()
+    dataset = tf.data.Dataset.from_tensor_slices(arrays).shuffle(made_up.COUNT).repeat()
     dataset = dataset.map(change, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
     return _consumed(dataset.prefetch(tf.data.AUTOTUNE), data_bytes)
 

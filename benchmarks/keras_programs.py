@@ -16,6 +16,29 @@ def set_up(precision):
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
 
 
+def cross_entropy(model, inputs, labels):
+    """Returns the mean cross-entropy of a model's logits in inference mode, a number."""
+    return _number(
+        lambda inputs: tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(inputs, training=False)), inputs
+    )
+
+
+def gan_loss(generator, discriminator, batch):
+    """Returns the three losses of both players together, in inference mode, on a batch of `images` and `noise`."""
+
+    def loss(images, noise):
+        real = discriminator(images, training=False)
+        fake = discriminator(generator(noise, training=False), training=False)
+        return tf.nn.softplus(-real) + tf.nn.softplus(fake) + tf.nn.softplus(-fake)
+
+    return _number(loss, batch["images"], batch["noise"])
+
+
+def _number(function, *arguments):
+    # Outside of a graph Keras would hold every layer's output until the end, and the peak of memory would be that.
+    return float(tf.function(lambda *tensors: tf.reduce_mean(function(*tensors)))(*arguments))
+
+
 class _Turns(keras.callbacks.Callback):
     def __init__(self, after_step):
         super().__init__()

@@ -57,7 +57,7 @@ def compare(name, work, rounds, seconds_factor=1.0, quick=False, say=print):
             start = number % len(chosen)
             for contender in (*chosen[start:], *chosen[:start]):
                 running[contender].measure(seconds, work.per_step)
-            rates = ", ".join(f"{each} {show(running[each].rates[-1], work.unit)}" for each in chosen)
+            rates = "; ".join(f"{each} {show(running[each].rates[-1], work.unit)}" for each in chosen)
             say(f"{name}, round {number + 1} of {rounds}: {rates}")
         return {
             "title": work.title,

@@ -19,12 +19,16 @@ KINDS = {
 """Layers whose weights are named by kind and order of creation, and what Keras calls the first of them."""
 
 
-def named_weights(model):
-    """Returns a Keras model's variables by name, as in "Conv2D/3/kernel".
+def named_weights(*models):
+    """Returns the variables of Keras models by name, as in "Conv2D/3/kernel"; of two, as in "1/Conv2D/3/kernel".
 
     Keras numbers the names of the layers of a kind as they are made, in the order in which the network's code stands,
     and not as they are connected. One that has a name of its own comes last.
     """
+    if len(models) > 1:
+        named = [named_weights(model) for model in models]
+        return {f"{place}/{name}": weight for place, some in enumerate(named) for name, weight in some.items()}
+    (model,) = models
     found = {}
     for kind, name in KINDS.items():
         numbers = {}

@@ -58,9 +58,9 @@ class Work:
 
 def _dcgan(title, config, batch_size):
     def ours(folder, precision):
-        from benchmarks.ours import gan
+        from benchmarks.ours.gan import program
 
-        return gan(folder, precision, config, batch_size)
+        return program(folder, precision, config, batch_size)
 
     def pytorch(folder, precision, channels_last=False):
         from benchmarks.peers.torch_dcgan import program
@@ -84,9 +84,9 @@ def _dcgan(title, config, batch_size):
 
 def _resnet(title, config, batch_size=128):
     def ours(folder, precision):
-        from benchmarks.ours import classifier
+        from benchmarks.ours.classifier import program
 
-        return classifier(folder, precision, config, batch_size)
+        return program(folder, precision, config, batch_size)
 
     def pytorch(folder, precision, channels_last=False):
         from benchmarks.peers.torch_resnet import program
@@ -112,9 +112,9 @@ def _masked_lm(title, words, batch_size=32):
     config = dataclasses.replace(bert.SMALL, segments=2)
 
     def ours(folder, precision):
-        from benchmarks.ours import masked_lm
+        from benchmarks.ours.masked_lm import program
 
-        return masked_lm(folder, precision, config, batch_size, words)
+        return program(folder, precision, config, batch_size, words)
 
     def hugging_face(folder, precision, **changes):
         from benchmarks.peers.transformers_bert import program

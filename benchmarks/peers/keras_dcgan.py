@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 from benchmarks import same_work
-from benchmarks.keras_programs import endless, fitted, set_up
+from benchmarks.keras_programs import endless, fitted, gan_loss, set_up
 
 
 def program(folder, precision, config, batch_size):
@@ -19,21 +19,16 @@ def program(folder, precision, config, batch_size):
         folder: that of `same_work`.
         precision: "float32" or "bfloat16".
         config: a `DCGANConfig`.
-        batch_size: pictures in a step.
+        batch_size: pictures in a step, those of `same_work`.
     """
     set_up(precision)
     trainer = DCGAN(make_generator(config), make_discriminator(config), config.latent_dim)
     trainer.compile(keras.optimizers.Adam(2e-4, 0.5), keras.optimizers.Adam(2e-4, 0.5), jit_compile=False)
-    variables = {f"generator/{name}": v for name, v in same_work.named_weights(trainer.generator).items()}
-    variables |= {f"discriminator/{name}": v for name, v in same_work.named_weights(trainer.discriminator).items()}
-    batch = same_work.start(folder, variables)
-    images = batch["images"][:batch_size]
-    real = trainer.discriminator(images, training=False)
-    fake = trainer.discriminator(trainer.generator(batch["noise"], training=False), training=False)
-    loss = tf.reduce_mean(tf.nn.softplus(-real) + tf.nn.softplus(fake) + tf.nn.softplus(-fake))
+    batch = same_work.start(folder, same_work.named_weights(trainer.generator, trainer.discriminator))
+    loss = gan_loss(trainer.generator, trainer.discriminator, batch)
     weights = trainer.generator.trainable_variables + trainer.discriminator.trainable_variables
-    batches, size = endless(images)
-    return fitted(trainer, batches, float(loss), weights, size)
+    batches, size = endless(batch["images"])
+    return fitted(trainer, batches, loss, weights, size)
 
 
 class DCGAN(keras.Model):

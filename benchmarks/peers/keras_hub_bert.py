@@ -3,10 +3,9 @@
 import keras
 import keras_hub
 import numpy as np
-import tensorflow as tf
 
 from benchmarks import same_work
-from benchmarks.keras_programs import endless, fitted, set_up
+from benchmarks.keras_programs import cross_entropy, endless, fitted, set_up
 
 
 def program(folder, precision, config, batch_size, words):
@@ -37,10 +36,9 @@ def program(folder, precision, config, batch_size, words):
     batch["padding_mask"] = batch["padding_mask"].astype(np.int32)
     inputs = {tensor.name: batch[tensor.name] for tensor in model.inputs}
     weights = np.ones(batch["mask_ids"].shape, np.float32)
-    logits = model(inputs, training=False)
-    loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(batch["mask_ids"], logits, from_logits=True))
+    loss = cross_entropy(model, inputs, batch["mask_ids"])
     batches, size = endless((inputs, batch["mask_ids"], weights))
-    return fitted(model, batches, float(loss), model.trainable_variables, size)
+    return fitted(model, batches, loss, model.trainable_variables, size)
 
 
 def make_network(config, words):

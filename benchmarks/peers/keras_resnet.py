@@ -1,11 +1,10 @@
 """ResNets of basic blocks of plain Keras layers (He et al. 2015), trained by `compile` and `fit`."""
 
 import keras
-import tensorflow as tf
 from keras import layers, ops
 
 from benchmarks import same_work
-from benchmarks.keras_programs import endless, fitted, set_up
+from benchmarks.keras_programs import cross_entropy, endless, fitted, set_up
 
 
 def program(folder, precision, config, batch_size, classes=10):
@@ -27,10 +26,9 @@ def program(folder, precision, config, batch_size, classes=10):
         jit_compile=False,
     )
     batch = same_work.start(folder, same_work.named_weights(model))
-    logits = model(batch["images"], training=False)
-    loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(batch["labels"], logits, from_logits=True))
+    loss = cross_entropy(model, batch["images"], batch["labels"])
     batches, size = endless((batch["images"], batch["labels"]))
-    return fitted(model, batches, float(loss), model.trainable_variables, size)
+    return fitted(model, batches, loss, model.trainable_variables, size)
 
 
 def make_resnet(config, classes):

@@ -30,8 +30,8 @@ def program(folder, precision, config, batch_size, channels_last=False):
     """
     arrays, batch = same_work.read(folder)
     generator, discriminator = Generator(config), Discriminator(config)
-    generator.take(Weights(arrays, "generator/"))
-    discriminator.take(Weights(arrays, "discriminator/"))
+    generator.take(Weights(arrays, "0/"))
+    discriminator.take(Weights(arrays, "1/"))
     images = mirrored(batch["images"])
     loss = _loss(generator, discriminator, images, torch.from_numpy(batch["noise"]), precision)
     if channels_last:
