@@ -20,12 +20,16 @@ test-slow: .venv/installed-test
 	KARPA_TEST_REPLICAS=4 $(BIN)/python -m pytest -n 2 --dist loadfile $(ON_FOUR_REPLICAS)
 
 test-reference: .venv/installed-reference
-	$(BIN)/python -m pytest -m '' tests/test_bert_reference.py tests/test_tokenizer.py
+	$(BIN)/python -m pytest -m '' tests/test_bert_reference.py tests/test_tokenizer.py tests/test_benchmark_peers.py
 
-bench: .venv/installed
-	$(BIN)/python -m benchmarks.gan_step
-	$(BIN)/python -m benchmarks.checkpoints
-	$(BIN)/python -m benchmarks.workers
+# QUICK=1 measures less, in less than 10 minutes, and leaves the README as it is.
+bench: .venv/installed-bench
+ifdef QUICK
+	$(BIN)/python -m benchmarks --quick
+else
+	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.table
+endif
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
@@ -44,6 +48,10 @@ clean:
 
 .venv/installed-test: .venv/installed
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+.venv/installed-bench: .venv/installed
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@touch $@
 
 .venv/installed-reference: .venv/installed-test

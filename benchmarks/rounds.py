@@ -163,14 +163,15 @@ class _Running:
         self.facts = self._answer()
 
     def warm_up(self, seconds):
-        """Makes a step and then as many as fill the time, and remembers how long one takes."""
+        """Makes a step, and as many more as fit into the time, and remembers how long one takes."""
         self.step_seconds = self.run(1)
-        steps = self._steps(seconds)
-        self.step_seconds = self.run(steps) / steps
+        steps = round(seconds / self.step_seconds)
+        if steps:
+            self.step_seconds = self.run(steps) / steps
 
     def measure(self, seconds, per_step):
         """Runs for about so long, and adds the rate."""
-        steps = self._steps(seconds)
+        steps = max(1, round(seconds / self.step_seconds))
         self.step_seconds = self.run(steps) / steps
         self.rates.append(per_step / self.step_seconds)
 
@@ -183,9 +184,6 @@ class _Running:
         """Returns the most memory that it took, in bytes, its data left out."""
         self.process.stdin.close()
         return self._answer()
-
-    def _steps(self, seconds):
-        return max(1, round(seconds / self.step_seconds))
 
     def _answer(self):
         line = self.process.stdout.readline()
