@@ -2,7 +2,7 @@
 
 $ python -m benchmarks                        everything
 $ python -m benchmarks resnet20 inference     one work, and all whose names begin so
-$ python -m benchmarks --quick                fewer contenders and rounds, less time each
+$ python -m benchmarks --quick                fewer works, contenders and rounds, less time each
 
 The results go to benchmarks/results/<machine>.json, those of a quick run to another file; `python -m benchmarks.table`
 makes the table of the README. Nothing else should run on the machine; the largest work needs 16 GB of memory.
@@ -17,7 +17,7 @@ from benchmarks.rounds import compare
 from benchmarks.works import WORKS
 from karpa_tf.configs.errors import UserError, nearest
 
-ROUNDS, QUICK_ROUNDS, QUICK_FACTOR = 7, 3, 0.4
+ROUNDS, QUICK_ROUNDS, QUICK_FACTOR = 7, 3, 0.3
 
 
 def main():
@@ -39,7 +39,7 @@ def run(words, quick, rounds):
     path = results.path_of(found, quick)
     print(f"{found['cpu']}, {found['cores']} cores, {found['memory_gb']} GB; {rounds} rounds")
     begun = time.monotonic()
-    for name in chosen(words):
+    for name in chosen(words, quick):
         start = time.monotonic()
         record = compare(name, WORKS[name], rounds, QUICK_FACTOR if quick else 1.0, quick)
         results.write(path, found, {name: record})
@@ -48,12 +48,14 @@ def run(words, quick, rounds):
     print(path)
 
 
-def chosen(words):
-    """Returns the names of works that begin with one of `words`; of all where there are none."""
+def chosen(words, quick=False):
+    """Returns the names of works that begin with one of `words`; where there are none, of all, or all quick ones."""
     for word in words:
         if not any(name.startswith(word) for name in WORKS):
             raise UserError(f"There is no work {word!r}{nearest(word, WORKS)} Works are {', '.join(WORKS)}.")
-    return [name for name in WORKS if not words or name.startswith(tuple(words))]
+    if words:
+        return [name for name in WORKS if name.startswith(tuple(words))]
+    return [name for name in WORKS if WORKS[name].quick or not quick]
 
 
 if __name__ == "__main__":

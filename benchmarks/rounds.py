@@ -70,7 +70,7 @@ def compare(name, work, rounds, seconds_factor=1.0, quick=False, say=print):
                 each: {
                     "kind": work.contenders[each].kind,
                     "precision": work.contenders[each].precision,
-                    "rates": [round(rate, 4) for rate in running[each].rates],
+                    "rates": [float(f"{rate:.6g}") for rate in running[each].rates],
                     "peak_gb": round(running[each].end() / 1e9, 3),
                     **running[each].facts,
                 }
@@ -155,7 +155,8 @@ class _Running:
     def __exit__(self, *error):
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.stdout.close()
         self.errors.close()
 
@@ -177,7 +178,8 @@ class _Running:
 
     def run(self, steps):
         """Returns the seconds that so many steps take."""
-        print(steps, file=self.process.stdin, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # of one that has stopped, whose answer then says so
+            print(steps, file=self.process.stdin, flush=True)
         return self._answer()
 
     def end(self):

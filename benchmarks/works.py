@@ -55,6 +55,9 @@ class Work:
     seconds: float = 5.0
     """About how long each runs in a round."""
 
+    quick: bool = True
+    """Whether it is done, unless asked for by name, where there is little time."""
+
 
 def _dcgan(title, config, batch_size):
     def ours(folder, precision):
@@ -132,8 +135,10 @@ def _masked_lm(title, words, batch_size=32):
         "Transformers": Contender(hugging_face, "published", needs=TRANSFORMERS),
         "Transformers bfloat16": Contender(hugging_face, "precision", "bfloat16", TRANSFORMERS),
         "Transformers bfloat16, gathered": Contender(gathered, "altered", "bfloat16", TRANSFORMERS, quick=False),
-        "Transformers bfloat16, gathered, no attention dropout": Contender(same, "altered", "bfloat16", TRANSFORMERS),
-        "KerasHub": Contender(keras_hub, "keras"),
+        "Transformers bfloat16, gathered, no attention dropout": Contender(
+            same, "altered", "bfloat16", TRANSFORMERS, quick=False
+        ),
+        "KerasHub": Contender(keras_hub, "keras", quick=False),
         "KerasHub bfloat16": Contender(keras_hub, "keras", "bfloat16", quick=False),
     }
     return Work(title, "tokens", batch_size * config.length, contenders)
@@ -143,7 +148,7 @@ def _both(ours):
     return {f"karpa_tf {precision}": Contender(ours, "ours", precision) for precision in ("float32", "bfloat16")}
 
 
-def _inputs(title, name, unit, per_step):
+def _inputs(title, name, unit, per_step, quick=True):
     def ours(folder, precision):
         from benchmarks.inputs import OURS
 
@@ -164,10 +169,10 @@ def _inputs(title, name, unit, per_step):
         "PyTorch DataLoader": Contender(pytorch, "published", needs=TORCH),
         "tf.data by example": Contender(per_example, "keras"),
     }
-    return Work(title, unit, per_step, contenders, seconds=2.0)
+    return Work(title, unit, per_step, contenders, seconds=2.0, quick=quick)
 
 
-def _inference(title, batch_size):
+def _inference(title, batch_size, quick=True):
     config = resnet.cifar(20)
 
     def ours(folder, precision):
@@ -196,20 +201,25 @@ def _inference(title, batch_size):
         "Keras model(x)": Contender(called, "keras"),
         "Keras model.predict": Contender(predict, "keras"),
     }
-    return Work(title, "batches", 1, contenders, seconds=2.0)
+    return Work(title, "batches", 1, contenders, seconds=2.0, quick=quick)
 
 
-def _starts(title, commands):
+def _starts():
     def make(folder, precision, command):
         from benchmarks.start_up import program
 
         return program(command)
 
-    def contender(kind, command, needs=()):
-        return Contender(functools.partial(make, command=command), kind, needs=needs)
+    def contender(kind, command, **options):
+        return Contender(functools.partial(make, command=command), kind, **options)
 
-    contenders = {name: contender(*what) for name, what in commands.items()}
-    return Work(title, "starts", 1, contenders, seconds=1.0)
+    contenders = {
+        "karpa_tf --help": contender("ours", ["-m", "apps.train_classifier", "--help"]),
+        "karpa_tf to the first step": contender("ours", ["-m", "benchmarks.start_up"]),
+        "import keras": contender("keras", ["-c", "import keras"], quick=False),
+        "import torch, transformers": contender("published", ["-c", IMPORT_TRANSFORMERS], needs=TRANSFORMERS),
+    }
+    return Work("Start of a process", "starts", 1, contenders, seconds=1.0)
 
 
 WORKS = {
@@ -222,17 +232,9 @@ WORKS = {
     "bert_small_8k": _masked_lm("BERT-small MLM, vocabulary 8,000, batch 32 x 128", 8_000),
     "bert_small_30k": _masked_lm("BERT-small MLM, vocabulary 30,522, batch 32 x 128", 30_522),
     "inputs_labelled": _inputs("Pictures 32x32 flipped and shifted, batch 128", "labelled", "images", 128),
-    "inputs_noise": _inputs("Pictures 64x64 with noise, batch 64", "noise", "images", 64),
-    "inputs_masked": _inputs("Masked rows of 128, batch 32", "masked", "tokens", 32 * 128),
+    "inputs_noise": _inputs("Pictures 64x64 with noise, batch 64", "noise", "images", 64, quick=False),
+    "inputs_masked": _inputs("Masked rows of 128, batch 32", "masked", "tokens", 32 * 128, quick=False),
     "inference_1": _inference("ResNet-20's answer to 1 picture", 1),
-    "inference_64": _inference("ResNet-20's answer to 64 pictures", 64),
-    "start_up": _starts(
-        "Start of a process",
-        {
-            "karpa_tf --help": ("ours", ["-m", "apps.train_classifier", "--help"]),
-            "karpa_tf to the first step": ("ours", ["-m", "benchmarks.start_up"]),
-            "import keras": ("keras", ["-c", "import keras"]),
-            "import torch, transformers": ("published", ["-c", IMPORT_TRANSFORMERS], TRANSFORMERS),
-        },
-    ),
+    "inference_64": _inference("ResNet-20's answer to 64 pictures", 64, quick=False),
+    "start_up": _starts(),
 }

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from test_gan import dcgan_trainer, fit, weights_of
+from test_imports import FILES, imports_of
 
 from benchmarks import results, rounds, table
 from benchmarks.__main__ import chosen
@@ -23,11 +24,15 @@ needs_transformers = pytest.mark.skipif(
 )
 
 FAKE = """
+import io
 import sys
 from benchmarks.contender import Program, repeat, take_part
 
 name, loss = sys.argv[1:]
 if name == "broken":
+    sys.exit("There is no more room.")
+if name == "fragile":
+    take_part(Program(lambda after_step: after_step(), 7, 1.0), io.StringIO("1"), sys.stdout)
     sys.exit("There is no more room.")
 count = 400_000 if name == "slow" else 40_000
 take_part(Program(repeat(lambda: sum(range(count))), 7, float(loss)), sys.stdin, sys.stdout)
@@ -85,9 +90,15 @@ def test_bfloat16_may_round_the_loss():
         rounds.require_same_work("sums", work, facts | {"b": {"parameters": 8, "loss": 1.0}})
 
 
-def test_a_contender_that_stops_is_named_with_its_last_words(losses):
-    with pytest.raises(UserError, match="broken stopped with code 1; its last words:\nThere is no more room."):
-        rounds.compare("sums", fake_work("slow", "broken"), 1)
+@pytest.mark.parametrize("name", ["broken", "fragile"])
+def test_a_contender_that_stops_is_named_with_its_last_words(losses, name):
+    with pytest.raises(UserError, match=f"{name} stopped with code 1; its last words:\nThere is no more room."):
+        rounds.compare("sums", fake_work("slow", name), 1)
+
+
+def test_the_package_imports_nothing_of_what_it_is_measured_against():
+    imported = {module.split(".")[0] for file in FILES for module in imports_of(file)}
+    assert "keras" in imported and imported.isdisjoint({"torch", "transformers", "benchmarks"})
 
 
 def test_what_is_not_installed_is_left_out_and_said():
@@ -99,6 +110,7 @@ def test_what_is_not_installed_is_left_out_and_said():
 
 def test_a_work_is_named_by_how_it_begins():
     assert chosen(["resnet"]) == ["resnet20", "resnet18"] and chosen([]) == list(WORKS)
+    assert "inputs_noise" not in chosen([], quick=True) and chosen(["inputs_noise"], quick=True) == ["inputs_noise"]
     with pytest.raises(UserError, match="did you mean resnet20"):
         chosen(["resnt20"])
 
