@@ -97,7 +97,8 @@ def require_same_work(name, work, facts):
         expected, precision = facts[first]["loss"], work.contenders[other].precision
         if expected is None:
             continue
-        if abs(found["loss"] - expected) > TOLERANCE[precision] * abs(expected):
+        # Turned round, for a loss that is no number differs by nothing.
+        if not abs(found["loss"] - expected) <= TOLERANCE[precision] * abs(expected):
             raise UserError(
                 f"{name}: the loss of {other} is {found['loss']:.6f} and that of {first} {expected:.6f}, with the same "
                 f"weights on the same batch; expected the same to {TOLERANCE[precision]:g} ({precision})."

@@ -76,9 +76,10 @@ def test_contenders_take_turns_in_processes_of_their_own(losses):
     assert "3 of 3" in said[-1]
 
 
-def test_another_loss_on_the_same_batch_stops_the_benchmark(losses):
-    losses["fast"] = 1.002
-    with pytest.raises(UserError, match="loss of fast is 1.002000 and that of slow 1.000000"):
+@pytest.mark.parametrize(("loss", "shown"), [(1.002, "1.002000"), (float("nan"), "nan")])
+def test_another_loss_on_the_same_batch_stops_the_benchmark(losses, loss, shown):
+    losses["fast"] = loss
+    with pytest.raises(UserError, match=f"loss of fast is {shown} and that of slow 1.000000"):
         rounds.compare("sums", fake_work("slow", "fast"), 1)
 
 
