@@ -6,7 +6,7 @@ BIN := .venv/bin
 ON_FOUR_REPLICAS := -k "replica or synchron or evaluation" $(addprefix tests/test_,$(addsuffix .py,\
 	gan classifier masked_lm checkpoints batch_norm keras_compat))
 
-.PHONY: demo test test-slow test-reference bench lint clean
+.PHONY: demo test test-slow test-reference bench bench-alone lint clean
 
 demo: .venv/installed
 	$(BIN)/python -m apps.train_gan digits
@@ -20,9 +20,19 @@ test-slow: .venv/installed-test
 	KARPA_TEST_REPLICAS=4 $(BIN)/python -m pytest -n 2 --dist loadfile $(ON_FOUR_REPLICAS)
 
 test-reference: .venv/installed-reference
-	$(BIN)/python -m pytest -m '' tests/test_bert_reference.py tests/test_tokenizer.py
+	$(BIN)/python -m pytest -m '' tests/test_bert_reference.py tests/test_tokenizer.py tests/test_benchmark_peers.py
 
-bench: .venv/installed-test
+# QUICK=1 measures less, in less than 10 minutes, and leaves the README as it is.
+bench: .venv/installed-bench
+ifdef QUICK
+	$(BIN)/python -m benchmarks --quick
+else
+	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.table
+endif
+
+# What is measured of karpa_tf alone.
+bench-alone: .venv/installed-test
 	$(BIN)/python -m benchmarks.gan_step
 	$(BIN)/python -m benchmarks.checkpoints
 	$(BIN)/python -m benchmarks.workers
@@ -45,6 +55,10 @@ clean:
 
 .venv/installed-test: .venv/installed
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+.venv/installed-bench: .venv/installed
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@touch $@
 
 .venv/installed-reference: .venv/installed-test
