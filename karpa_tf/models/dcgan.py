@@ -3,6 +3,8 @@
 import keras
 from keras import layers
 
+from karpa_tf.models.batch_norm import BatchNormalization
+
 
 def make_generator(config):
     """Maps `noise`, float32 (batch, latent_dim), to `images`, float32 (batch, side, side, channels) in [-1, 1].
@@ -79,9 +81,9 @@ def _normalise_and_activate(x, config, slope):
 
 def _batch_norm(config):
     if config.init_stddev is None:
-        return layers.BatchNormalization()
+        return BatchNormalization()
     # The authors' released code draws the scale around one with the same deviation as the weights.
-    return layers.BatchNormalization(gamma_initializer=keras.initializers.RandomNormal(1.0, config.init_stddev))
+    return BatchNormalization(gamma_initializer=keras.initializers.RandomNormal(1.0, config.init_stddev))
 
 
 def _initializer(config):
