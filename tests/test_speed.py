@@ -169,6 +169,26 @@ def test_a_head_over_the_hidden_tokens_is_faster_than_one_over_all(masked_lm):
     assert times_as_fast(forms, enough=2.0) > 2.0  # about 3.8
 
 
+def test_no_step_holds_the_slow_kernels_that_keras_layers_bring():
+    padded = ResNetConfig(blocks=(1, 1), widths=(4, 8), shortcut="padding")
+    resnet = count_ops(classifier(make_classifier(padded, (32, 32, 3), 10)), images_and_targets(2))
+    assert resnet["AvgPool"] == 1
+    assert resnet["StridedSliceGrad"] == 0
+    config = BERTConfig(length=8, width=8, depth=1, heads=2, feed_forward=8, dropout=0.5)
+    model = make_masked_lm(config, make_encoder(config, WORDS))
+    graph = tf.function(lambda: model(model_inputs(), training=True)).get_concrete_function().graph
+    ops = graph.get_operations()
+    assert not [op for op in ops if op.type == "Erfc"]
+    words = [tuple(op.outputs[0].shape) for op in ops if op.type == "StatelessRandomUniformFullIntV2"]
+    assert words.count((2, 8, 2)) == 3  # for 2 x 8 x 8 elements each
+    assert not [op for op in ops if op.type == "StatelessRandomUniformV2"]
+
+
+def model_inputs():
+    ids = tf.ones((2, 8), tf.int32)
+    return {"token_ids": ids, "padding_mask": tf.ones((2, 8), tf.bool), "mask_positions": ids[:, :2]}
+
+
 @pytest.mark.parametrize("make", [small_resnet, lambda: make_discriminator(LARGE_GENERATOR)])
 def test_under_mixed_precision_all_convolutions_and_their_gradients_are_of_the_half_type(make):
     keras.config.set_dtype_policy("mixed_bfloat16")

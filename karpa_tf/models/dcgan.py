@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from karpa_tf.models.batch_norm import BatchNormalization
+from karpa_tf.models.dropout import Dropout
 
 
 def make_generator(config):
@@ -56,7 +57,7 @@ def make_discriminator(config):
             x = _batch_norm(config)(x)
         x = layers.LeakyReLU(config.discriminator_slope)(x)
         if config.dropout:
-            x = layers.Dropout(config.dropout)(x)
+            x = Dropout(config.dropout)(x)
     x = layers.Flatten()(x)
     logits = layers.Dense(1, kernel_initializer=_initializer(config), dtype="float32", name="logits")(x)
     return keras.Model(images, logits, name="discriminator")
