@@ -39,12 +39,10 @@ def run(config):
         text_classifier_runs,
         workers,
     )
-    from karpa_tf.callbacks.input_watch import InputWatch
     from karpa_tf.callbacks.thaw import Thaw
     from karpa_tf.callbacks.watch import warn
     from karpa_tf.data import labelled_text_batches as text_batches
     from karpa_tf.data.labelled_texts import Columns, load_text_splits
-    from karpa_tf.data.steps import InputMeter
     from karpa_tf.export.text_classifier import export_text_classifier
     from karpa_tf.models.classifiers import split_by_depth
     from karpa_tf.trainers.classifier import Classifier
@@ -108,11 +106,9 @@ def run(config):
     run.record(data={"classes": list(classes), "splits": record}, device=strategy.describe(devices))
     place = checkpoints.restore_latest(trainer, run, warn)
     runs.announce(run, "finetune_text", place.step, steps_per_epoch)
-    meter = InputMeter()
-    watch = InputWatch(meter)
     arguments = (len(classes), config.batch_size)
     make_batches = functools.partial(
-        text_batches.labelled_text_batches, rows["train"], train.labels, *arguments, config.seed, meter=meter
+        text_batches.labelled_text_batches, rows["train"], train.labels, *arguments, config.seed
     )
     validation = None
     if watched:
@@ -124,12 +120,11 @@ def run(config):
         config,
         place,
         steps_per_epoch,
-        [Thaw(steps_per_epoch), watch],
+        [Thaw(steps_per_epoch)],
         validation,
         config.early_stopping,
         unit="texts",
     )
-    watch.report(run)
     if not run.writes:
         workers.wait_for_all()
         return run

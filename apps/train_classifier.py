@@ -24,14 +24,12 @@ def run(config):
     import numpy as np
 
     from karpa_tf import checkpoints, classifier_runs, files, fitting, optimizers, plots, runs, strategy, workers
-    from karpa_tf.callbacks.input_watch import InputWatch
     from karpa_tf.callbacks.thaw import Thaw
     from karpa_tf.callbacks.watch import warn
     from karpa_tf.data.augmentation import make_augmentation
     from karpa_tf.data.batches import evaluation_batches, labelled_batches
     from karpa_tf.data.pictures import Preparation
     from karpa_tf.data.splits import load_splits
-    from karpa_tf.data.steps import InputMeter
     from karpa_tf.evaluation import save_picture_report, scores
     from karpa_tf.export.classifier import export_classifier
     from karpa_tf.models import classifiers
@@ -109,21 +107,18 @@ def run(config):
     run.record(data=splits.record(), device=strategy.describe(devices))
     place = checkpoints.restore_latest(trainer, run, warn)
     runs.announce(run, "train_classifier", place.step, steps_per_epoch)
-    meter = InputMeter()
-    watch = InputWatch(meter)
     augment = make_augmentation(config.augmentation, shape) if config.augmentation.changes() else None
     fitting.fit(
         trainer,
-        functools.partial(labelled_batches, splits.train, config.batch_size, config.seed, augment, meter=meter),
+        functools.partial(labelled_batches, splits.train, config.batch_size, config.seed, augment),
         run,
         config,
         place,
         steps_per_epoch,
-        [Thaw(steps_per_epoch), watch],
+        [Thaw(steps_per_epoch)],
         evaluation_batches(watched, config.batch_size) if watched else None,
         config.early_stopping,
     )
-    watch.report(run)
     if not run.writes:
         workers.wait_for_all()
         return run
