@@ -62,6 +62,7 @@ def fit(
             [
                 _RestoreMetrics(place),
                 watch,
+                *_profiles(run, config),
                 StopIfNotFinite(lambda: checkpoints.latest(run), place.step),
                 *callbacks,
                 log,
@@ -89,6 +90,17 @@ def fit(
             _fit(trainer, whole, epoch, config.epochs, steps_per_epoch, validation, everything)
         everything.end()
     watch.report(run)
+
+
+def _profiles(run, config):
+    """Returns the callbacks that `--profile` asks for."""
+    if not (config.profile and run.writes):
+        return []
+    # Not before it is asked for: what it reads the profile with has no public name.
+    from karpa_tf.callbacks.profile import Profile
+
+    facts = run.facts()
+    return [Profile(run, f"{facts['app']} on {facts['device']} in {config.precision}")]
 
 
 def _fit(trainer, batches, first_epoch, epochs, steps, validation, callbacks):

@@ -46,6 +46,7 @@ class Run:
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
         self.eval = self.path / "eval"
+        self.profile = self.path / "profile"
 
     def record(self, **facts):
         """Adds facts to `run.json`."""

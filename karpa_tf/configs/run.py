@@ -5,7 +5,7 @@ from typing import Literal
 
 from karpa_tf.configs.errors import UserError
 
-NOT_REPEATED = ("run", "resume", "dry_run", "verbose")
+NOT_REPEATED = ("run", "resume", "profile", "dry_run", "verbose")
 """Fields that say where and how loudly, not what: left out of `config.yaml`, so that it repeats the run."""
 
 MAY_CHANGE = ("cache_dir", "strategy", "jit", "save_steps", "save_minutes", "keep")
@@ -73,6 +73,9 @@ class RunConfig:
 
     deterministic: bool = False
     """Same seed, same weights, to the bit; somewhat slower."""
+
+    profile: bool = False
+    """Trace a few steps of the first epoch for TensorBoard, and write profile/summary.md: where their time went."""
 
     dry_run: bool = False
     """Load the data, build the models, say what would be done, and write nothing."""
