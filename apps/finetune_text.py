@@ -34,6 +34,7 @@ def run(config):
         masked_lm_runs,
         optimizers,
         plots,
+        precision,
         runs,
         strategy,
         text_classifier_runs,
@@ -51,6 +52,7 @@ def run(config):
     config = text_classifier_runs.with_network_of_init(config)
     strategy.set_up(config)
     devices = strategy.choose(config.strategy)
+    config = precision.settle(config, "finetune_text")
     strategy.require_divisible(config.batch_size, devices, config.optimization.accumulate)
     columns = Columns(config.text_field, config.label_field, config.encoding)
     validation_share = config.validation_share if config.validate_on == "validation" else 0

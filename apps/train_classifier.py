@@ -23,7 +23,18 @@ def run(config):
     """Trains, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
     import numpy as np
 
-    from karpa_tf import checkpoints, classifier_runs, files, fitting, optimizers, plots, runs, strategy, workers
+    from karpa_tf import (
+        checkpoints,
+        classifier_runs,
+        files,
+        fitting,
+        optimizers,
+        plots,
+        precision,
+        runs,
+        strategy,
+        workers,
+    )
     from karpa_tf.callbacks.thaw import Thaw
     from karpa_tf.callbacks.watch import warn
     from karpa_tf.data.augmentation import make_augmentation
@@ -40,6 +51,7 @@ def run(config):
     config = classifier_runs.with_network_of_init(config)
     strategy.set_up(config)
     devices = strategy.choose(config.strategy)
+    config = precision.settle(config, "train_classifier")
     strategy.require_divisible(config.batch_size, devices, config.optimization.accumulate)
     preparation = Preparation(
         side=config.side,

@@ -68,6 +68,7 @@ def run(config):
         masked_lm_runs,
         optimizers,
         plots,
+        precision,
         runs,
         strategy,
         workers,
@@ -82,6 +83,7 @@ def run(config):
     # Data
     strategy.set_up(config)
     devices = strategy.choose(config.strategy)
+    config = precision.settle(config, "train_mlm")
     strategy.require_divisible(config.batch_size, devices, config.optimization.accumulate)
     text = masked_lm_runs.load_text(config)
     print(text.summary())

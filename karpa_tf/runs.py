@@ -114,7 +114,7 @@ def open_run(config, app):
         ) from error
     started = datetime.datetime.now().isoformat(timespec="seconds")
     run_id = run.facts().get("id", secrets.token_hex(8))
-    run.record(id=run_id, app=app, argv=sys.argv, started=started, **environment())
+    run.record(id=run_id, app=app, argv=sys.argv, started=started, precision=config.precision, **environment())
     return run
 
 

@@ -13,7 +13,7 @@ FLOORS = (
     ("files", "signals", "quiet", "cluster"),
     ("strategy", "keras_compat", "text", "runs", "cli", "launch", "traces"),
     ("data", "models", "losses", "metrics", "optimizers", "plots", "workers"),
-    ("trainers", "callbacks", "checkpoints", "export", "evaluation", "language_report", "serving"),
+    ("trainers", "callbacks", "checkpoints", "export", "evaluation", "language_report", "serving", "precision"),
     ("classifier_runs", "masked_lm_runs", "fitting"),
     ("text_classifier_runs",),
     ("apps",),

@@ -61,8 +61,9 @@ class RunConfig:
     export_dir: str = "saved_models"
     """The SavedModel is written to <export-dir>/<name>/<version>."""
 
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """Keras' dtype policy."""
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """Keras' dtype policy; auto takes mixed_bfloat16 where the hardware has it and results were measured to be as good,
+    or else float32, and a run that is gone on with keeps its own."""
 
     strategy: Literal["auto", "none", "mirrored", "multiworker", "tpu"] = "auto"
     """Devices to train on: auto takes all workers that TF_CONFIG or Slurm names, or else every GPU of this machine;
