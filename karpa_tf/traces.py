@@ -8,10 +8,14 @@ import re
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
 WAITING = "waiting for input"
-IDLE = "no operation ran (Python, callbacks, scheduling)"
+QUICK = "scheduling, and operations too quick to be traced"
+IDLE = "nothing ran but Python (callbacks, the next call)"
 OPTIMIZER = "optimizer updates and moving averages"
 NORMALISATION = "normalisation"
 OTHER = "other"
+
+BACKGROUND = (QUICK, WAITING, IDLE)
+"""What counts while no operation is known to run, in this order."""
 
 KINDS = (
     ("matrix products and convolutions", r"(Batch)?MatMul|Einsum|(Depthwise)?Conv\d?D?|Conv[23]D"),
@@ -64,7 +68,7 @@ class Breakdown:
     """From the beginning of the first to the end of the last."""
 
     kinds: dict
-    """Seconds by kind, WAITING and IDLE included; they add up to `seconds`."""
+    """Seconds by kind, WAITING, QUICK and IDLE included; they add up to `seconds`."""
 
     operations: dict
     """(seconds, calls) by `Operation`."""
@@ -83,8 +87,8 @@ def read(path):
 def breakdown(space, step_name, optimizers=()):
     """Returns the `Breakdown` of the steps in a trace.
 
-    Where several operations run at once, each gets an equal part of that time. On a GPU or TPU its own lines count, and
-    not the threads that feed it.
+    Where several operations run at once, each gets an equal part of that time. Of those that have proved quick, of some
+    microseconds, TensorFlow 2.21 keeps no trace. On a GPU or TPU its own lines count, not the threads that feed it.
 
     Args:
         space: what `read` returned.
@@ -103,13 +107,19 @@ def breakdown(space, step_name, optimizers=()):
     start, end = steps[0][0], max(last for _, last in steps)
     pipeline = [line for line in host if line.name.startswith("tf_data")]
     computing = [line for line in devices or host if line not in pipeline]
-    waits = [(a, b, WAITING) for line in host for a, b, name in line.events if "IteratorGetNext" in name]
     pieces = [piece for line in computing for piece in line.innermost_operations()]
-    clock, calls = _share_out([*pieces, *waits], start, end), collections.Counter()
+    pieces += [(a, b, WAITING) for line in host for a, b, name in line.events if "IteratorGetNext" in name]
+    if not devices:
+        pieces += [
+            (a, b, QUICK) for line in computing for a, b, name in line.events if name == "ExecutorState::Process"
+        ]
+    clock, calls = _share_out(pieces, start, end), collections.Counter()
     calls.update(name for line in computing for a, _, name in line.operations() if start <= a < end)
-    kinds, operations = collections.Counter({WAITING: clock.pop(WAITING, 0.0)}), {}
-    kinds[IDLE] = clock.pop(IDLE)
+    kinds, operations = collections.Counter(), {}
     for name, seconds in clock.items():
+        if name in BACKGROUND:
+            kinds[name] = seconds
+            continue
         operation = describe(name, optimizers)
         kinds[operation.kind] += seconds
         known = operations.get(operation, (0.0, 0))
@@ -122,7 +132,8 @@ def describe(name, optimizers=()):
     """Returns the `Operation` of an event's name, "path/of/the/operation:Type"."""
     path, _, kernel = name.rpartition(":")
     kernel = _PREFIX.sub("", kernel)
-    parts = [re.sub(r"_\d+$", "", part) for part in path.split("/")]
+    parts = [_unnumbered(part) for part in path.split("/")]
+    optimizers = {_unnumbered(optimizer) for optimizer in optimizers}
     fitting = (kind for kind, types in KINDS if re.match(rf"({types})", kernel))
     kind = next(fitting, OTHER)
     if any(part in optimizers or part in ("global_norm", "clip_by_norm") for part in parts):
@@ -132,6 +143,11 @@ def describe(name, optimizers=()):
     path = re.sub(r"(StatefulPartitionedCall|PartitionedCall|while|body)(_\d+)?/", "", path)
     path = re.sub(r"^(replica_\d+/)?(.*?)gradient_tape/", r"gradient of ", path)
     return Operation(path or kernel, kernel, kind)
+
+
+def _unnumbered(name):
+    """Returns a name without what keeps it apart from others of its kind: adam_1_2 is adam."""
+    return re.sub(r"(_\d+)+$", "", name)
 
 
 class _Line:
@@ -144,10 +160,13 @@ class _Line:
         for event in line.events:
             start = line.timestamp_ns * 1e-9 + event.offset_ps * 1e-12
             name = plane.event_metadata[event.metadata_id].name
-            # A kernel of a device is named in its own words, and its operation in a note.
+            # A kernel of a device is named in its own words, and its operation in a note; so is what XLA has compiled.
             for stat in event.stats:
                 if kinds[stat.metadata_id] == "tf_op":
                     name = stat.str_value or plane.stat_metadata[stat.ref_value].name or name
+                elif kinds[stat.metadata_id] == "hlo_op" and ":" not in name:
+                    is_product = re.match(r"conv|dot|Conv|MatMul", name)
+                    name += ":Convolution" if is_product else ":XlaFusion"
             self.events.append((start, start + event.duration_ps * 1e-12, name))
 
     def operations(self):
@@ -177,23 +196,22 @@ class _Line:
 
 
 def _share_out(pieces, start, end):
-    """Returns the seconds between two times by name, shared equally by the pieces that overlap; IDLE is the rest.
+    """Returns the seconds between two times by name, shared equally by the pieces that overlap.
 
-    Waiting counts only while nothing else runs.
+    While no operation runs, the time is that of the first of `BACKGROUND` that fits.
     """
     borders = []
     for a, b, name in pieces:
         a, b = max(a, start), min(b, end)
         if a < b:
             borders += [(a, 1, name), (b, -1, name)]
-    clock, running, now = collections.Counter({IDLE: 0.0}), collections.Counter(), start
+    clock, running, now = collections.Counter(), collections.Counter(), start
     for time, change, name in [*sorted(borders), (end, 0, IDLE)]:
-        busy = [other for other in running if other != WAITING]
-        count = sum(running[other] for other in busy)
-        for other in busy:
-            clock[other] += (time - now) * running[other] / count
+        busy = {other: count for other, count in running.items() if other not in BACKGROUND}
         if not busy:
-            clock[WAITING if running[WAITING] else IDLE] += time - now
+            busy = {next((other for other in BACKGROUND if other in running), IDLE): 1}
+        for other, count in busy.items():
+            clock[other] += (time - now) * count / sum(busy.values())
         running[name] += change
         if not running[name]:
             del running[name]
