@@ -34,18 +34,17 @@ def run(config):
         masked_lm_runs,
         optimizers,
         plots,
+        precision,
         run_exports,
         runs,
         strategy,
         text_classifier_runs,
         workers,
     )
-    from karpa_tf.callbacks.input_watch import InputWatch
     from karpa_tf.callbacks.thaw import Thaw
     from karpa_tf.callbacks.watch import warn
     from karpa_tf.data import labelled_text_batches as text_batches
     from karpa_tf.data.labelled_texts import Columns, load_text_splits
-    from karpa_tf.data.steps import InputMeter
     from karpa_tf.export import examples
     from karpa_tf.models.classifiers import split_by_depth
     from karpa_tf.trainers.classifier import Classifier
@@ -54,6 +53,7 @@ def run(config):
     config = text_classifier_runs.with_network_of_init(config)
     strategy.set_up(config)
     devices = strategy.choose(config.strategy)
+    config = precision.settle(config, "finetune_text")
     strategy.require_divisible(config.batch_size, devices, config.optimization.accumulate)
     columns = Columns(config.text_field, config.label_field, config.encoding)
     validation_share = config.validation_share if config.validate_on == "validation" else 0
@@ -111,11 +111,9 @@ def run(config):
     run.record(data={"classes": list(classes), "splits": record}, device=strategy.describe(devices))
     place = checkpoints.restore_latest(trainer, run, warn)
     runs.announce(run, "finetune_text", place.step, steps_per_epoch)
-    meter = InputMeter()
-    watch = InputWatch(meter)
     arguments = (len(classes), config.batch_size)
     make_batches = functools.partial(
-        text_batches.labelled_text_batches, rows["train"], train.labels, *arguments, config.seed, meter=meter
+        text_batches.labelled_text_batches, rows["train"], train.labels, *arguments, config.seed
     )
     validation = None
     if watched:
@@ -127,12 +125,11 @@ def run(config):
         config,
         place,
         steps_per_epoch,
-        [Thaw(steps_per_epoch), watch],
+        [Thaw(steps_per_epoch)],
         validation,
         config.early_stopping,
         unit="texts",
     )
-    watch.report(run)
     if not run.writes:
         workers.wait_for_all()
         return run

@@ -30,19 +30,18 @@ def run(config):
         fitting,
         optimizers,
         plots,
+        precision,
         run_exports,
         runs,
         strategy,
         workers,
     )
-    from karpa_tf.callbacks.input_watch import InputWatch
     from karpa_tf.callbacks.thaw import Thaw
     from karpa_tf.callbacks.watch import warn
     from karpa_tf.data.augmentation import make_augmentation
     from karpa_tf.data.batches import evaluation_batches, labelled_batches
     from karpa_tf.data.pictures import Preparation
     from karpa_tf.data.splits import load_splits
-    from karpa_tf.data.steps import InputMeter
     from karpa_tf.evaluation import save_picture_report, scores
     from karpa_tf.export import examples
     from karpa_tf.models import classifiers
@@ -53,6 +52,7 @@ def run(config):
     config = classifier_runs.with_network_of_init(config)
     strategy.set_up(config)
     devices = strategy.choose(config.strategy)
+    config = precision.settle(config, "train_classifier")
     strategy.require_divisible(config.batch_size, devices, config.optimization.accumulate)
     preparation = Preparation(
         side=config.side,
@@ -121,21 +121,18 @@ def run(config):
     examples.save_pictures(run, (splits.test or splits.validation or splits.train).images)
     place = checkpoints.restore_latest(trainer, run, warn)
     runs.announce(run, "train_classifier", place.step, steps_per_epoch)
-    meter = InputMeter()
-    watch = InputWatch(meter)
     augment = make_augmentation(config.augmentation, shape) if config.augmentation.changes() else None
     fitting.fit(
         trainer,
-        functools.partial(labelled_batches, splits.train, config.batch_size, config.seed, augment, meter=meter),
+        functools.partial(labelled_batches, splits.train, config.batch_size, config.seed, augment),
         run,
         config,
         place,
         steps_per_epoch,
-        [Thaw(steps_per_epoch), watch],
+        [Thaw(steps_per_epoch)],
         evaluation_batches(watched, config.batch_size) if watched else None,
         config.early_stopping,
     )
-    watch.report(run)
     if not run.writes:
         workers.wait_for_all()
         return run

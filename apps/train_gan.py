@@ -83,7 +83,7 @@ def run(config):
     import keras
     import tensorflow as tf
 
-    from karpa_tf import checkpoints, files, fitting, gan_runs, plots, run_exports, runs, strategy, workers
+    from karpa_tf import checkpoints, files, fitting, gan_runs, plots, precision, run_exports, runs, strategy, workers
     from karpa_tf.callbacks.sample_sheets import SampleSheets, diversity
     from karpa_tf.callbacks.watch import DiscriminatorWatch, warn
     from karpa_tf.data.batches import noise_batches
@@ -97,6 +97,7 @@ def run(config):
     # Data
     strategy.set_up(config)
     devices = strategy.choose(config.strategy)
+    config = precision.settle(config, "train_gan")
     strategy.require_divisible(config.batch_size, devices)
     model = config.model
     preparation = Preparation(

@@ -68,16 +68,15 @@ def run(config):
         masked_lm_runs,
         optimizers,
         plots,
+        precision,
         run_exports,
         runs,
         strategy,
         workers,
     )
-    from karpa_tf.callbacks.input_watch import InputWatch
     from karpa_tf.callbacks.perplexity import Perplexity
     from karpa_tf.callbacks.watch import warn
     from karpa_tf.data import text_batches
-    from karpa_tf.data.steps import InputMeter
     from karpa_tf.export import examples
     from karpa_tf.text.masking import make_masking
     from karpa_tf.trainers.masked_lm import MaskedLM, Pretraining
@@ -85,6 +84,7 @@ def run(config):
     # Data
     strategy.set_up(config)
     devices = strategy.choose(config.strategy)
+    config = precision.settle(config, "train_mlm")
     strategy.require_divisible(config.batch_size, devices, config.optimization.accumulate)
     text = masked_lm_runs.load_text(config)
     print(text.summary())
@@ -136,21 +136,18 @@ def run(config):
     run.record(data=text.record(), device=strategy.describe(devices))
     place = checkpoints.restore_latest(trainer, run, warn)
     runs.announce(run, "train_mlm", place.step, steps_per_epoch)
-    meter = InputMeter()
-    watch = InputWatch(meter)
     fitting.fit(
         trainer,
-        functools.partial(make_batches, text.train, length, masking, config.batch_size, config.seed, meter=meter),
+        functools.partial(make_batches, text.train, length, masking, config.batch_size, config.seed),
         run,
         config,
         place,
         steps_per_epoch,
-        [watch, *([Perplexity()] if held_out else [])],
+        [Perplexity()] if held_out else [],
         held_out,
         units=config.batch_size * length,
         unit="tokens",
     )
-    watch.report(run)
     if not run.writes:
         workers.wait_for_all()
         return run

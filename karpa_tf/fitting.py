@@ -4,9 +4,11 @@ import keras
 
 from karpa_tf import checkpoints, workers
 from karpa_tf.callbacks.best_epoch import BestEpoch
+from karpa_tf.callbacks.input_watch import InputWatch
 from karpa_tf.callbacks.metrics_log import MetricsLog
 from karpa_tf.callbacks.progress import Progress
 from karpa_tf.callbacks.watch import StopIfNotFinite
+from karpa_tf.data.steps import InputMeter
 from karpa_tf.signals import StopSignals
 
 
@@ -23,14 +25,15 @@ def fit(
     units=None,
     unit="images",
 ):
-    """Trains a trainer to the end of a run, with its logs, checkpoints and progress.
+    """Trains a trainer to the end of a run, with its logs, checkpoints and progress; says how much it waited for data.
 
     What is trained does not depend on how often the run was stopped, nor where. Of several workers all do the same, but
     only the chief writes.
 
     Args:
         trainer: a compiled trainer, which stands at `place`.
-        batches: function of the number of a step; returns an endless dataset that begins with that step's batch.
+        batches: function of the number of a step, `first_step`, and of an `InputMeter`, `meter`; returns an endless
+            dataset that begins with that step's batch, and tells the meter how long each is waited for.
         run: a `Run`.
         config: a `RunConfig`.
         place: the `checkpoints.Place` from which to go on.
@@ -52,11 +55,14 @@ def fit(
     log = MetricsLog(run, units, config.log_every, place.step, validated, unit)
     log.set_state(place.callbacks.get("MetricsLog"))
     best = BestEpoch(run, patience) if validation is not None else None
-    progress = Progress(units, unit, place.step)
+    watch = InputWatch(InputMeter())
+    progress = Progress(units, unit, place.step, watch)
     with StopSignals() as stop, progress, workers.lost_workers_named():
         everything = _OneFit(
             [
                 _RestoreMetrics(place),
+                watch,
+                *_profiles(run, config),
                 StopIfNotFinite(lambda: checkpoints.latest(run), place.step),
                 *callbacks,
                 log,
@@ -75,13 +81,26 @@ def fit(
             everything.close_epoch(epoch - 1, validation)
         elif made:
             everything.made = made
-            _fit(trainer, batches(place.step), epoch, epoch + 1, steps_per_epoch - made, validation, everything)
+            rest = batches(first_step=place.step, meter=watch.meter)
+            _fit(trainer, rest, epoch, epoch + 1, steps_per_epoch - made, validation, everything)
             everything.made = 0
             epoch += 1
         if epoch < config.epochs and not (best and best.is_over(epoch)):
-            first_step = epoch * steps_per_epoch
-            _fit(trainer, batches(first_step), epoch, config.epochs, steps_per_epoch, validation, everything)
+            whole = batches(first_step=epoch * steps_per_epoch, meter=watch.meter)
+            _fit(trainer, whole, epoch, config.epochs, steps_per_epoch, validation, everything)
         everything.end()
+    watch.report(run)
+
+
+def _profiles(run, config):
+    """Returns the callbacks that `--profile` asks for."""
+    if not (config.profile and run.writes):
+        return []
+    # Not before it is asked for: what it reads the profile with has no public name.
+    from karpa_tf.callbacks.profile import Profile
+
+    facts = run.facts()
+    return [Profile(run, f"{facts['app']} on {facts['device']} in {config.precision}")]
 
 
 def _fit(trainer, batches, first_epoch, epochs, steps, validation, callbacks):

@@ -46,6 +46,7 @@ class Run:
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
         self.eval = self.path / "eval"
+        self.profile = self.path / "profile"
         self.examples = self.path / "examples"
 
     def record(self, **facts):
@@ -114,7 +115,7 @@ def open_run(config, app):
         ) from error
     started = datetime.datetime.now().isoformat(timespec="seconds")
     run_id = run.facts().get("id", secrets.token_hex(8))
-    run.record(id=run_id, app=app, argv=sys.argv, started=started, **environment())
+    run.record(id=run_id, app=app, argv=sys.argv, started=started, precision=config.precision, **environment())
     return run
 
 

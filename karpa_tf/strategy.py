@@ -103,9 +103,8 @@ def jit_compile(name, strategy):
 
 
 def set_up(config):
-    """Seeds Python, NumPy and Keras, sets the dtype policy, and asks for determinism if `config` does."""
+    """Seeds Python, NumPy and Keras, and asks for determinism if `config` does."""
     keras.utils.set_random_seed(config.seed)
-    keras.config.set_dtype_policy(config.precision)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
 

@@ -3,6 +3,7 @@ import csv
 import dataclasses
 import math
 import time
+import types
 
 import keras
 import numpy as np
@@ -213,6 +214,42 @@ def test_the_bar_says_how_many_units_a_second_the_epoch_so_far_took_in(clock, mo
         make_epoch(progress, clock, [0.5, 1.5])
         (task,) = progress.bar.tasks
     assert task.fields["rate"] == "100 images/s"
+
+
+def test_a_line_says_for_what_part_of_their_time_the_steps_of_this_epoch_waited(clock, capsys):
+    watch = InputWatch(InputMeter())
+    progress = Progress(100, watch=watch)
+    for waited in (0.0, 0.5):
+        for callback in (watch, progress):
+            callback.on_epoch_begin(0)
+        for batch in range(8):
+            watch.on_train_batch_begin(batch)
+            watch.meter.waited += waited
+            clock[0] += 2
+            watch.on_train_batch_end(batch)
+            progress.set_params({"epochs": 1, "steps": 8})
+            progress.set_model(trainer_of_nothing())
+            progress.on_train_batch_end(batch, {})
+        clock[0] += 60  # validation
+        progress.on_epoch_end(0, {})
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        "epoch 1/1  76.0 s  50 images/s, 0% waiting for input",
+        "epoch 1/1  76.0 s  50 images/s, 25% waiting for input",
+    ]
+
+
+def trainer_of_nothing():
+    return types.SimpleNamespace(metrics=[])
+
+
+def test_nothing_is_said_of_the_input_while_a_run_starts(clock):
+    watch = InputWatch(InputMeter())
+    for batch in range(4):
+        watch.on_train_batch_begin(batch)
+        clock[0] += 1
+        watch.on_train_batch_end(batch)
+        assert watch.epoch_share is None
 
 
 def test_the_column_of_the_rate_has_the_name_of_its_unit(run, clock):

@@ -109,11 +109,12 @@ def test_a_residual_block_starts_as_its_shortcut(block):
     np.testing.assert_allclose(last, np.maximum(first, 0), atol=1e-6)
 
 
-def test_a_padding_shortcut_takes_every_second_pixel_and_adds_zero_channels():
+@pytest.mark.parametrize("side", [8, 7])
+def test_a_padding_shortcut_takes_every_second_pixel_and_adds_zero_channels(side):
     config = resnet.ResNetConfig(blocks=(1, 1), widths=(4, 8), shortcut="padding")
-    model = make_resnet(config, (8, 8, 3), 5)
+    model = make_resnet(config, (side, side, 3), 5)
     adds = [layer.output for layer in model.layers if isinstance(layer, keras.layers.Add)]
-    images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
+    images = np.random.default_rng(0).normal(size=(2, side, side, 3)).astype(np.float32)
     first, second = (tensor.numpy() for tensor in keras.Model(model.input, adds)(images))
     expected = np.zeros((2, 4, 4, 8), np.float32)
     expected[..., 2:6] = np.maximum(first, 0)[:, ::2, ::2]

@@ -11,9 +11,9 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("configs",),
     ("files", "signals", "quiet", "cluster"),
-    ("strategy", "keras_compat", "text", "runs", "cli", "launch"),
+    ("strategy", "keras_compat", "text", "runs", "cli", "launch", "traces"),
     ("data", "models", "losses", "metrics", "optimizers", "plots", "workers"),
-    ("trainers", "callbacks", "checkpoints", "export", "evaluation", "language_report", "serving"),
+    ("trainers", "callbacks", "checkpoints", "export", "evaluation", "language_report", "serving", "precision"),
     ("weights",),
     ("classifier_runs", "gan_runs", "masked_lm_runs", "fitting", "run_exports"),
     ("text_classifier_runs",),

@@ -17,11 +17,15 @@ class InputWatch(keras.callbacks.Callback):
 
     def __init__(self, meter):
         super().__init__()
-        self.meter, self.begun = meter, 0
+        self.meter, self.begun, self.seconds, self.starts = meter, 0, 0.0, {}
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.starts.pop("epoch", None)
 
     def on_train_batch_begin(self, batch, logs=None):
-        if self.begun <= STARTING:
-            self.waited_before, self.seconds = self.meter.waited, 0.0
+        for span in ("run", "epoch"):
+            if self.begun <= STARTING or span not in self.starts:
+                self.starts[span] = self.meter.waited, self.seconds
         self.begun += 1
         self.since = time.perf_counter()
 
@@ -31,13 +35,22 @@ class InputWatch(keras.callbacks.Callback):
     @property
     def share(self):
         """Share of the steps' time in which they waited, in [0, 1]."""
-        if self.begun <= STARTING:
-            return 0.0
-        # Several replicas are served by a thread that also waits between the steps.
-        return min((self.meter.waited - self.waited_before) / self.seconds, 1.0)
+        return self._share("run") or 0.0
+
+    @property
+    def epoch_share(self):
+        """The same of this epoch alone so far, or None while there is nothing to go by."""
+        return self._share("epoch")
 
     def report(self, run):
         """Records the share in `run.json` and prints it, unless a finished run was only evaluated again."""
         if self.begun:
             run.record(input_bound_share=self.share)
             print(f"Input-bound: {self.share:.1%} of the steps' time was spent waiting for data")
+
+    def _share(self, span):
+        if self.begun <= STARTING or span not in self.starts:
+            return None
+        waited, seconds = self.starts[span]
+        # Several replicas are served by a thread that also waits between the steps.
+        return min((self.meter.waited - waited) / (self.seconds - seconds), 1.0) if self.seconds > seconds else None

@@ -13,17 +13,19 @@ LINES = 40
 class Progress(keras.callbacks.Callback):
     """One bar for the whole run on a terminal; elsewhere a line after each epoch, or after some of many. Use `with`.
 
-    Both say how many images, or other units, a second the steps of the epoch so far have taken in.
+    Both say how many images, or other units, a second the steps of the epoch so far have taken in, and for what part of
+    their time they waited for input.
 
     Args:
         batch_size: units in a step.
         unit: what is counted, in the plural.
         first_step: steps made before this start.
+        watch: an `InputWatch`, which stands before it in the list of callbacks, or None.
     """
 
-    def __init__(self, batch_size, unit="images", first_step=0):
+    def __init__(self, batch_size, unit="images", first_step=0, watch=None):
         super().__init__()
-        self.batch_size, self.unit, self.first_step = batch_size, unit, first_step
+        self.batch_size, self.unit, self.first_step, self.watch = batch_size, unit, first_step, watch
         self.bar = None
 
     def __enter__(self):
@@ -61,6 +63,9 @@ class Progress(keras.callbacks.Callback):
         seconds = time.perf_counter() - self.since
         self.steps += 1
         self.rate = f"{self.steps * self.batch_size / seconds:,.0f} {self.unit}/s"
+        waiting = self.watch and self.watch.epoch_share
+        if waiting is not None:
+            self.rate += f", {waiting:.0%} waiting for input"
         if self.bar:
             self.bar.update(self.task, advance=1, rate=self.rate, metrics=self._in_words(logs))
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from karpa_tf.configs.errors import UserError
 
-NOT_REPEATED = ("run", "resume", "dry_run", "verbose")
+NOT_REPEATED = ("run", "resume", "profile", "dry_run", "verbose")
 """Fields that say where and how loudly, not what: left out of `config.yaml`, so that it repeats the run."""
 
 MAY_CHANGE = ("cache_dir", "strategy", "jit", "save_steps", "save_minutes", "keep", "keep_versions")
@@ -64,8 +64,9 @@ class RunConfig:
     keep_versions: int = 0
     """Newest versions of the SavedModel to keep there; 0 keeps all."""
 
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """Keras' dtype policy."""
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """Keras' dtype policy; auto takes mixed_bfloat16 where the hardware has it and results were measured to be as good,
+    or else float32, and a run that is gone on with keeps its own."""
 
     strategy: Literal["auto", "none", "mirrored", "multiworker", "tpu"] = "auto"
     """Devices to train on: auto takes all workers that TF_CONFIG or Slurm names, or else every GPU of this machine;
@@ -76,6 +77,9 @@ class RunConfig:
 
     deterministic: bool = False
     """Same seed, same weights, to the bit; somewhat slower."""
+
+    profile: bool = False
+    """Trace a few steps of the first epoch for TensorBoard, and write profile/summary.md: where their time went."""
 
     dry_run: bool = False
     """Load the data, build the models, say what would be done, and write nothing."""

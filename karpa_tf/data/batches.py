@@ -7,7 +7,7 @@ from karpa_tf.data.decoding import normalised
 from karpa_tf.data.steps import endless, shuffled_indices, untuned
 
 
-def noise_batches(images, batch_size, latent_dim, seed, first_step=0):
+def noise_batches(images, batch_size, latent_dim, seed, first_step=0, meter=None):
     """Returns an endless dataset of (images, noise), for `fit` with `steps_per_epoch`.
 
     Batch k of epoch e takes k-th of the `len(images) // batch_size` whole batches of a permutation seeded by (seed,
@@ -20,6 +20,7 @@ def noise_batches(images, batch_size, latent_dim, seed, first_step=0):
         latent_dim: length of the noise vectors.
         seed: int, decides order and noise.
         first_step: number of the first batch, counted from the start of the first epoch.
+        meter: `InputMeter` that is to measure how long batches are waited for, or None.
 
     Returns:
         A `tf.data.Dataset` of float32 images (batch_size, side, side, channels) in [-1, 1] and float32 normal noise
@@ -31,7 +32,7 @@ def noise_batches(images, batch_size, latent_dim, seed, first_step=0):
         noise = tf.random.stateless_normal((batch_size, latent_dim), seed=tf.stack([tf.constant(seed, tf.int64), step]))
         return normalised(_rows(images, indices, batch_size)), noise
 
-    return endless(batch, first_step)
+    return endless(batch, first_step, meter)
 
 
 def labelled_batches(image_set, batch_size, seed, augment=None, first_step=0, meter=None):

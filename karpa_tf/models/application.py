@@ -7,6 +7,8 @@ from keras import layers
 
 from karpa_tf.configs.application import PIXELS
 from karpa_tf.configs.errors import UserError, first_line
+from karpa_tf.models.batch_norm import fused
+from karpa_tf.models.dropout import Dropout
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STDDEV = (0.229, 0.224, 0.225)
@@ -34,8 +36,8 @@ def make_application(config, input_shape, classes):
         raise UserError(f"{config.application} cannot be built for {input_shape}: {error}") from error
     features = layers.Identity(name="features")(base.output)
     x = layers.GlobalAveragePooling2D(name="pooled")(features)
-    x = layers.Dropout(config.dropout)(x)
-    return keras.Model(images, layers.Dense(classes, dtype="float32", name="logits")(x), name="application")
+    x = Dropout(config.dropout)(x)
+    return fused(keras.Model(images, layers.Dense(classes, dtype="float32", name="logits")(x), name="application"))
 
 
 def load_application(model, config, weights):

@@ -8,16 +8,16 @@ import tensorflow as tf
 class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` of the last axis, over float (batch, height, width, channels), by one kernel.
 
-    Same arguments, weights and results (to rounding) as Keras 3.15's, which computes in seven steps and, under a mixed
-    policy, in float32; this one reads and writes the compute dtype and keeps the statistics in float32. Inputs of
-    other ranks, and masks, take Keras' own way.
+    Same arguments, weights, names and results (to rounding) as Keras 3.15's, which computes in seven steps and, under a
+    mixed policy, in float32; this one reads and writes the compute dtype and keeps the statistics in float32. Inputs of
+    other ranks, other axes, masks, float64 and batch renormalisation take Keras' own way.
 
     Every replica normalises with the statistics of its own share of the batch, and moves its own averages; with
     `synchronized`, in Keras' own way, with those of the whole batch.
     """
 
     def call(self, inputs, training=None, mask=None):
-        if self.synchronized or len(inputs.shape) != 4 or mask is not None or self.axis not in (-1, 3):
+        if mask is not None or not self._is_fused(inputs):
             return super().call(inputs, training=training, mask=mask)
         training = bool(training) and self.trainable
         x = tf.cast(inputs, self.compute_dtype)
@@ -43,15 +43,30 @@ class BatchNormalization(keras.layers.BatchNormalization):
             average.assign(average * self.momentum + tf.stop_gradient(value) * (1 - self.momentum))
         return outputs
 
+    def _is_fused(self, inputs):
+        """Returns whether the kernel can do what is asked for."""
+        own_way = self.synchronized or getattr(self, "renorm", False)  # since Keras 3.14
+        return not own_way and len(inputs.shape) == 4 and self.axis in (-1, 3) and self.compute_dtype != "float64"
+
+
+def fused(model):
+    """Returns a functional model of the same weights whose batch normalisation is all by this file's layer."""
+    return _with_batch_norm(model, lambda layer: BatchNormalization.from_config(layer.get_config()))
+
 
 def synchronized(model):
     """Returns a functional model of the same weights whose batch normalisation sees the batches of all replicas."""
+    return _with_batch_norm(model, lambda layer: type(layer).from_config(layer.get_config() | {"synchronized": True}))
+
+
+def _with_batch_norm(model, make):
+    """Returns a functional model of the same weights, with what `make` makes of each layer of batch normalisation."""
 
     def copy(layer):
         if isinstance(layer, keras.layers.BatchNormalization):
-            return type(layer).from_config(layer.get_config() | {"synchronized": True})
+            return make(layer)
         return type(layer).from_config(layer.get_config())
 
-    shared = keras.models.clone_model(model, clone_function=copy)
-    shared.set_weights(model.get_weights())
-    return shared
+    other = keras.models.clone_model(model, clone_function=copy)
+    other.set_weights(model.get_weights())
+    return other

@@ -5,6 +5,9 @@ import keras_hub
 import numpy as np
 from keras import layers, ops
 
+from karpa_tf.models.dropout import Dropout
+from karpa_tf.models.gelu import gelu
+
 EPSILON = 1e-12
 """In every normalisation, as in the published network."""
 
@@ -40,7 +43,7 @@ def make_encoder(config, vocabulary_size):
         x = layers.Add()([x, segments(inputs["segment_ids"])])
     if config.norm == "post":
         x = _norm("embedding_norm")(x)
-    x = layers.Dropout(config.dropout)(x)
+    x = Dropout(config.dropout)(x)
     for number in range(config.depth):
         x = _block(x, padding_mask, config, f"block_{number}")
     if config.norm == "pre":
@@ -61,7 +64,7 @@ def make_masked_lm(config, encoder):
     inputs = {tensor.name: tensor for tensor in encoder.inputs}
     mask_positions = inputs["mask_positions"] = keras.Input((None,), dtype="int32", name="mask_positions")
     chosen = ops.take_along_axis(encoder.output, ops.expand_dims(mask_positions, -1), axis=1)
-    x = layers.Dense(config.width, "gelu", kernel_initializer=_small(config.width), name="head")(chosen)
+    x = layers.Dense(config.width, gelu, kernel_initializer=_small(config.width), name="head")(chosen)
     x = _norm("head_norm")(x)
     x = encoder.get_layer("token_embedding")(x, reverse=True)
     return keras.Model(inputs, Bias(dtype="float32", name="logits")(x), name="masked_lm")
@@ -90,7 +93,7 @@ def make_text_classifier(config, encoder, classes):
     inputs = {tensor.name: tensor for tensor in encoder.inputs}
     mean = layers.GlobalAveragePooling1D(dtype="float32", name="mean")(encoder.output, mask=inputs["padding_mask"])
     x = layers.Dense(config.width, "tanh", kernel_initializer=_small(config.width), name="pooled")(mean)
-    x = layers.Dropout(config.dropout)(x)
+    x = Dropout(config.dropout)(x)
     logits = layers.Dense(classes, kernel_initializer=_small(config.width), dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name="text_classifier")
 
@@ -114,14 +117,14 @@ def _block(x, padding_mask, config, name):
     attention = SelfAttention(config.heads, config.positions == "rotary", name=f"{name}_attention")
     x = _added(x, lambda y: attention(y, padding_mask=padding_mask), config, f"{name}_attention")
     small = _small(config.width)
-    inner = layers.Dense(config.feed_forward, "gelu", kernel_initializer=small, name=f"{name}_feed_forward")
+    inner = layers.Dense(config.feed_forward, gelu, kernel_initializer=small, name=f"{name}_feed_forward")
     outer = layers.Dense(config.width, kernel_initializer=small, name=f"{name}_feed_forward_output")
     return _added(x, lambda y: outer(inner(y)), config, f"{name}_feed_forward")
 
 
 def _added(x, function, config, name):
     """Returns x and what a half of a block makes of it, normalised after the sum or before the function."""
-    dropout = layers.Dropout(config.dropout)
+    dropout = Dropout(config.dropout)
     if config.norm == "post":
         return _norm(f"{name}_norm")(layers.Add()([x, dropout(function(x))]))
     return layers.Add()([x, dropout(function(_norm(f"{name}_norm")(x)))])

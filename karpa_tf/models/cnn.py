@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from karpa_tf.models.batch_norm import BatchNormalization
+from karpa_tf.models.dropout import Dropout
 
 
 def make_cnn(config, input_shape, classes):
@@ -29,5 +30,5 @@ def make_cnn(config, input_shape, classes):
     for width in config.dense_widths:
         x = layers.Dense(width, activation="relu")(x)
         if config.dropout:
-            x = layers.Dropout(config.dropout)(x)
+            x = Dropout(config.dropout)(x)
     return keras.Model(images, layers.Dense(classes, dtype="float32", name="logits")(x), name="cnn")

@@ -3,6 +3,9 @@
 import keras
 from keras import layers
 
+from karpa_tf.models.batch_norm import BatchNormalization
+from karpa_tf.models.dropout import Dropout
+
 
 def make_generator(config):
     """Maps `noise`, float32 (batch, latent_dim), to `images`, float32 (batch, side, side, channels) in [-1, 1].
@@ -54,7 +57,7 @@ def make_discriminator(config):
             x = _batch_norm(config)(x)
         x = layers.LeakyReLU(config.discriminator_slope)(x)
         if config.dropout:
-            x = layers.Dropout(config.dropout)(x)
+            x = Dropout(config.dropout)(x)
     x = layers.Flatten()(x)
     logits = layers.Dense(1, kernel_initializer=_initializer(config), dtype="float32", name="logits")(x)
     return keras.Model(images, logits, name="discriminator")
@@ -79,9 +82,9 @@ def _normalise_and_activate(x, config, slope):
 
 def _batch_norm(config):
     if config.init_stddev is None:
-        return layers.BatchNormalization()
+        return BatchNormalization()
     # The authors' released code draws the scale around one with the same deviation as the weights.
-    return layers.BatchNormalization(gamma_initializer=keras.initializers.RandomNormal(1.0, config.init_stddev))
+    return BatchNormalization(gamma_initializer=keras.initializers.RandomNormal(1.0, config.init_stddev))
 
 
 def _initializer(config):

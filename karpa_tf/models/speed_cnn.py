@@ -5,6 +5,7 @@ import numpy as np
 from keras import layers
 
 from karpa_tf.models.batch_norm import BatchNormalization
+from karpa_tf.models.gelu import gelu
 
 
 def make_speed_cnn(config, input_shape, classes):
@@ -23,12 +24,12 @@ def make_speed_cnn(config, input_shape, classes):
     images = keras.Input(input_shape, name="images")
     directions = input_shape[-1] * config.whitening_size**2
     x = layers.Conv2D(2 * directions, config.whitening_size, trainable=False, name="whitening")(images)
-    x = layers.Activation("gelu")(x)
+    x = layers.Activation(gelu)(x)
     for group, width in enumerate(config.widths):
         x = layers.MaxPooling2D()(_convolution(width)(x))
-        x = layers.Activation("gelu")(_batch_norm()(x))
+        x = layers.Activation(gelu)(_batch_norm()(x))
         x = _batch_norm()(_convolution(width)(x))
-        x = layers.Activation("gelu", name="features" if group == len(config.widths) - 1 else None)(x)
+        x = layers.Activation(gelu, name="features" if group == len(config.widths) - 1 else None)(x)
     pooled = layers.GlobalMaxPooling2D(name="pooled")(x)
     small = keras.initializers.RandomNormal(stddev=1 / config.widths[-1])
     logits = layers.Dense(classes, use_bias=False, kernel_initializer=small, dtype="float32", name="logits")(pooled)

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from karpa_tf.models.batch_norm import BatchNormalization
+from karpa_tf.models.dropout import Dropout
 
 
 def make_vgg(config, input_shape, classes):
@@ -31,5 +32,5 @@ def make_vgg(config, input_shape, classes):
     x = layers.Flatten(name="pooled")(x)
     for width in config.dense_widths:
         x = layers.Dense(width, activation="relu", kernel_initializer="he_normal")(x)
-        x = layers.Dropout(config.dropout)(x)
+        x = Dropout(config.dropout)(x)
     return keras.Model(images, layers.Dense(classes, dtype="float32", name="logits")(x), name="vgg")
