@@ -6,8 +6,8 @@ import tensorflow as tf
 from benchmarks import made_up, same_work
 from benchmarks.contender import Program, repeat
 from benchmarks.keras_programs import set_up
-from karpa_tf.export.classifier import export_classifier
-from karpa_tf.export.versions import load_version
+from karpa_tf.export.classifier import make_classifier_export
+from karpa_tf.export.versions import load_version, write
 from karpa_tf.models.classifiers import make_classifier
 
 CLASSES = tuple(f"class {number}" for number in range(10))
@@ -22,8 +22,7 @@ def signature(folder, config, batch_size):
         batch_size: pictures in a request.
     """
     model, pixels, labels = _start(folder, config, batch_size)
-    export_classifier(model, CLASSES, folder / "export")
-    function = load_version(folder / "export")["images"]
+    function = load_version(write(folder / "export", make_classifier_export(model, CLASSES)))["images"]
     return _answering(lambda: function(images=tf.constant(pixels))["scores"].numpy(), model, labels)
 
 

@@ -35,8 +35,6 @@ def first_step():
 
     config = cli.parse(PRESETS, __doc__, args=["smoke"])
 
-    import keras
-
     from apps import train_classifier
     from karpa_tf import checkpoints
 
@@ -45,9 +43,9 @@ def first_step():
             sys.stdout.flush()
             os._exit(0)
 
-    assert issubclass(First, keras.callbacks.Callback)
     checkpoints.Checkpoint = First
     train_classifier.run(config)
+    raise RuntimeError("No step was made.")
 
 
 if __name__ == "__main__":

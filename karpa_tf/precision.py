@@ -11,7 +11,7 @@ import tensorflow as tf
 from karpa_tf import cluster, workers
 from karpa_tf.runs import Run
 
-AS_GOOD_IN_BFLOAT16 = ()
+AS_GOOD_IN_BFLOAT16 = ("train_classifier", "train_gan", "train_mlm", "finetune_text")
 """Programs whose results under mixed_bfloat16 were measured to be as good as in float32: where `auto` may take it."""
 
 CPU_FLAGS = {"avx512_bf16", "amx_bf16"}

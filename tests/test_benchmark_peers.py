@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 
+from benchmarks import inference, start_up
 from benchmarks.contender import Finished
 from benchmarks.ours import classifier, gan, masked_lm
 from benchmarks.peers import keras_dcgan, keras_hub_bert, keras_resnet
@@ -65,17 +66,35 @@ PEERS = [
 ]
 
 
+def make_steps(program, count):
+    made = itertools.count(1)
+
+    def after_step():
+        if next(made) == count:
+            raise Finished
+
+    with pytest.raises(Finished):
+        program.run(after_step)
+
+
 @pytest.mark.parametrize(("ours", "theirs", "settings"), PEERS)
 def test_a_peer_has_our_weights_and_loss_and_makes_steps(ours, theirs, settings, tmp_path):
     first = ours(tmp_path, "float32", *settings)
     other = theirs(tmp_path, "float32", *settings)
     assert other.parameters == first.parameters
     assert other.loss == pytest.approx(first.loss, rel=1e-4)
-    steps = itertools.count(1)
+    make_steps(other, 3)
 
-    def after_step():
-        if next(steps) == 3:
-            raise Finished
 
-    with pytest.raises(Finished):
-        other.run(after_step)
+def test_an_export_and_the_model_give_the_same_answers(tmp_path):
+    programs = [make(tmp_path, PADDED, BATCH) for make in (inference.signature, inference.called, inference.predict)]
+    assert programs[0].loss > 0.1
+    assert [program.loss for program in programs[1:]] == pytest.approx([programs[0].loss] * 2, rel=1e-5)
+    assert len({program.parameters for program in programs}) == 1
+    for program in programs:
+        make_steps(program, 2)
+
+
+@pytest.mark.slow
+def test_a_start_ends_after_the_first_step():
+    make_steps(start_up.program(["-m", "benchmarks.start_up"]), 1)

@@ -87,9 +87,9 @@ def test_examples_show_the_guess_and_the_truth(learned):
 
 def test_blanks_are_filled_with_what_was_learned_from_the_run_and_from_the_export(learned, capsys):
     run, folder = learned
-    texts = ("the sky is [MASK] and the grass is [MASK].", "the coal is [MASK] and the snow is white.")
+    texts = ("the sky is [MASK] and the grass is [MASK].", "the lemon is [MASK] and the snow is white.")
     found = fill_mask.run(fill_mask.Config(run=str(run.path), texts=texts, top=3, out="out.csv"))
-    assert [[words[0][0] for words in blanks] for _, blanks in found] == [["blue", "green"], ["black"]]
+    assert [[words[0][0] for words in blanks] for _, blanks in found] == [["blue", "green"], ["yellow"]]
     assert "the sky is blue and the grass is green." in capsys.readouterr().out
     exported = fill_mask.run(fill_mask.Config(saved_model=str(folder / "models" / "bert_smoke"), texts=texts, top=3))
     for (_, ours), (_, theirs) in zip(found, exported, strict=True):
