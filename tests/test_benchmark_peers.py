@@ -77,6 +77,7 @@ def make_steps(program, count):
         program.run(after_step)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ours", "theirs", "settings"), PEERS)
 def test_a_peer_has_our_weights_and_loss_and_makes_steps(ours, theirs, settings, tmp_path):
     first = ours(tmp_path, "float32", *settings)

@@ -22,6 +22,7 @@ def trainable_count(model):
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
+@pytest.mark.slow
 def test_cifar_resnets_have_the_published_sizes():
     # He et al. 2015, table 6: 0.27, 0.46, 0.66, 0.85 and 1.7 million.
     for depth, millions in ((20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)):
@@ -44,6 +45,7 @@ def test_imagenet_resnets_have_the_published_sizes(blocks, block, count):
     assert trainable_count(make_resnet(resnet.imagenet(blocks, block), (224, 224, 3), 1000)) == count
 
 
+@pytest.mark.slow
 def test_wide_resnets_have_the_published_sizes():
     # Zagoruyko and Komodakis 2016, tables 4 and 5: 8.9, 11.0 and 36.5 million.
     for depth, factor, millions in ((40, 4, 8.9), (16, 8, 11.0), (28, 10, 36.5)):

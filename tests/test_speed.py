@@ -96,6 +96,7 @@ def test_batch_normalisation_is_one_kernel_forward_and_one_back():
     assert plain["SquaredDifference"] == count  # so that is what Keras' way looks like
 
 
+@pytest.mark.slow
 def test_fused_batch_normalisation_is_faster_than_keras():
     model = small_resnet()
     forms = [(classifier(form), images_and_targets()) for form in (model, with_keras_batch_norm(model))]
@@ -124,6 +125,7 @@ def test_both_players_learn_from_one_pass_of_the_generator():
     assert count_ops(gan(two_pass(GAN)), images_and_noise())["Tanh"] == 2
 
 
+@pytest.mark.slow
 def test_one_pass_is_faster_than_two():
     forms = [(gan(kind), images_and_noise()) for kind in (GAN, two_pass(GAN))]
     assert times_as_fast(forms, enough=1.1) > 1.1  # about 1.35
@@ -159,6 +161,7 @@ def test_logits_are_made_for_the_hidden_tokens_alone(masked_lm):
     assert sorted(logits) == [(64, WORDS), (8 * PREDICTIONS, WORDS)]
 
 
+@pytest.mark.slow
 def test_a_head_over_the_hidden_tokens_is_faster_than_one_over_all(masked_lm):
     forms = [(masked_lm, rows(PREDICTIONS)), (masked_lm, rows(LENGTH))]
     losses = []

@@ -338,6 +338,7 @@ def test_a_diverging_run_stops_and_exports_nothing(capsys):
     assert not Path("models").exists()
 
 
+@pytest.mark.slow
 def test_an_early_stop_exports_the_best_epoch_and_stays_stopped(capsys):
     words = ("smoke", "--epochs", "30", "--early-stopping", "1", "--learning-rate", "1.0")
     run = train(*words)
@@ -422,6 +423,7 @@ def test_every_preset_is_a_network_that_can_be_built(name):
     assert sorted(v.path for part in parts for v in part) == sorted(v.path for v in model.trainable_variables)
 
 
+@pytest.mark.slow
 def test_the_program_runs_in_silence_and_without_a_network():
     result = programs.run_program("apps.train_classifier", "smoke")
     assert result.returncode == 0 and result.stderr == ""

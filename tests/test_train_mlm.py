@@ -275,6 +275,7 @@ def write_sentences():
     Path("texts.tsv").write_text("\n".join(rows) + "\n")
 
 
+@pytest.mark.slow
 def test_tuning_leaves_a_report_and_a_served_classifier(learned):
     run, _ = learned
     write_sentences()
