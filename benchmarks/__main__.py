@@ -17,7 +17,7 @@ from benchmarks.rounds import compare
 from benchmarks.works import WORKS
 from karpa_tf.configs.errors import UserError, nearest
 
-ROUNDS, QUICK_ROUNDS, QUICK_FACTOR = 7, 3, 0.3
+ROUNDS, QUICK_ROUNDS, QUICK_FACTOR = 5, 3, 0.3
 
 
 def main():
