@@ -16,7 +16,8 @@ class Adam(keras.optimizers.Optimizer):
     """Adam (Kingma and Ba 2015), whose update is one kernel per weight.
 
     Same variables and results (to the rounding of 1 - beta_2) as Keras 3.15's `Adam`, which takes a dozen operations,
-    each with an array of the weight's size. Their decay, as in AdamW (Loshchilov and Hutter 2019), is that of every Keras optimizer.
+    each with an array of the weight's size. `weight_decay`, as in AdamW (Loshchilov and Hutter 2019), is every Keras
+    optimizer's.
 
     Args:
         learning_rate: number or schedule.
