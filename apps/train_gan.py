@@ -80,6 +80,7 @@ CURVES = {
 
 def run(config):
     """Trains, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
+    import keras
     import tensorflow as tf
 
     from karpa_tf import checkpoints, files, fitting, gan_runs, plots, precision, run_exports, runs, strategy, workers
@@ -91,7 +92,6 @@ def run(config):
     from karpa_tf.models import dcgan as networks
     from karpa_tf.models.batch_norm import synchronized
     from karpa_tf.models.sampling import noise_from_seeds
-    from karpa_tf.optimizers import Adam
     from karpa_tf.trainers.gan import GAN
 
     # Data
@@ -121,8 +121,8 @@ def run(config):
             players = [synchronized(player) for player in players]
         trainer = GAN(*players, config.ema)
         trainer.compile(
-            Adam(config.learning_rate, config.beta_1),
-            Adam(config.discriminator_learning_rate or config.learning_rate, config.beta_1),
+            keras.optimizers.Adam(config.learning_rate, config.beta_1),
+            keras.optimizers.Adam(config.discriminator_learning_rate or config.learning_rate, config.beta_1),
             jit_compile=strategy.jit_compile(config.jit, devices),
         )
     weights = [network.count_params() for network in (trainer.generator, trainer.discriminator)]

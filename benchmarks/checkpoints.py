@@ -64,13 +64,12 @@ def _steps(folder):
     from karpa_tf.configs.run import RunConfig
     from karpa_tf.data.batches import noise_batches
     from karpa_tf.models.dcgan import make_discriminator, make_generator
-    from karpa_tf.optimizers import Adam
     from karpa_tf.trainers.gan import GAN
 
     keras.utils.set_random_seed(0)
     images = np.random.default_rng(0).integers(0, 256, (512, 28, 28, 1), np.uint8)
     trainer = GAN(make_generator(TUTORIAL_28), make_discriminator(TUTORIAL_28))
-    trainer.compile(Adam(2e-4, 0.5), Adam(2e-4, 0.5))
+    trainer.compile(keras.optimizers.Adam(2e-4, 0.5), keras.optimizers.Adam(2e-4, 0.5))
     run = runs.open_run(RunConfig(run=str(folder / "run")), "benchmark")
     fit = functools.partial(
         trainer.fit, noise_batches(images, BATCH_SIZE, TUTORIAL_28.latent_dim, seed=0), shuffle=False, verbose=0

@@ -25,13 +25,12 @@ def main():
     from karpa_tf.configs.dcgan import TUTORIAL_28, TUTORIAL_64
     from karpa_tf.data.batches import noise_batches
     from karpa_tf.models.dcgan import make_discriminator, make_generator
-    from karpa_tf.optimizers import Adam
     from karpa_tf.trainers.gan import GAN
 
     def trainer(step, config, precision):
         keras.config.set_dtype_policy(precision)
         made = step(make_generator(config), make_discriminator(config))
-        made.compile(Adam(2e-4, 0.5), Adam(2e-4, 0.5))
+        made.compile(keras.optimizers.Adam(2e-4, 0.5), keras.optimizers.Adam(2e-4, 0.5))
         return made
 
     print(

@@ -56,7 +56,6 @@ def work(name):
     from karpa_tf.data.image_set import ImageSet
     from karpa_tf.models.classifiers import make_classifier
     from karpa_tf.models.dcgan import make_discriminator, make_generator
-    from karpa_tf.optimizers import Adam
     from karpa_tf.trainers.classifier import Classifier
     from karpa_tf.trainers.gan import GAN
 
@@ -65,7 +64,7 @@ def work(name):
     with devices.scope():
         if name == "dcgan":
             trainer = GAN(make_generator(TUTORIAL_28), make_discriminator(TUTORIAL_28))
-            trainer.compile(Adam(2e-4, 0.5), Adam(2e-4, 0.5))
+            trainer.compile(keras.optimizers.Adam(2e-4, 0.5), keras.optimizers.Adam(2e-4, 0.5))
             images = rng.integers(0, 256, (512, 28, 28, 1), np.uint8)
             batches = noise_batches(images, BATCH_SIZE, TUTORIAL_28.latent_dim, seed=0)
         else:

@@ -1,65 +1,91 @@
-"""Optimizers over groups of weights; what Keras has is taken from Keras, unless it is slow."""
+"""Optimizers over groups of weights, and schedules; what Keras has is taken from Keras."""
 
 import dataclasses
 import functools
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from karpa_tf import keras_compat
-from karpa_tf.schedules import make_schedule
 
 
 @keras.saving.register_keras_serializable("karpa_tf")
-class Adam(keras.optimizers.Optimizer):
-    """Adam (Kingma and Ba 2015), whose update is one kernel per weight.
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A warm-up on a line, then another schedule.
 
-    Same variables and results (to the rounding of 1 - beta_2) as Keras 3.15's `Adam`, which takes a dozen operations,
-    each with an array of the weight's size. `weight_decay`, as in AdamW (Loshchilov and Hutter 2019), is every Keras
-    optimizer's.
+    At step t, counted from 0, and W warm-up steps, the learning rate is `peak` (s + (1 - s) (t + 1) / W) for t < W,
+    and that of `after` at t - W from then on.
 
     Args:
-        learning_rate: number or schedule.
-        beta_1: decay of the mean of the gradients.
-        beta_2: decay of the mean of their squares.
-        epsilon: added to the root of that mean; the paper's epsilon hat (end of section 2), not algorithm 1's.
+        after: a Keras schedule whose first value is `peak`.
+        peak: the largest learning rate.
+        warmup_steps: W.
+        start_share: s, in [0, 1].
+        first_step: added to every step; for weights that join a run that has begun.
     """
 
-    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, name="adam", **kwargs):
-        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
-        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+    def __init__(self, after, peak, warmup_steps=0, start_share=0.0, first_step=0):
+        super().__init__()
+        self.after, self.peak, self.warmup_steps = after, peak, warmup_steps
+        self.start_share, self.first_step = start_share, first_step
 
-    def build(self, variables):
-        """Makes both means for each of `variables`."""
-        if self.built:
-            return
-        super().build(variables)
-        self.momentums, self.velocities = self.add_optimizer_variables(variables, ["momentum", "velocity"])
-
-    def update_step(self, gradient, variable, learning_rate):
-        place, dtype = keras_compat.variable_index(self, variable), variable.dtype
-        step = tf.cast(self.iterations.value + 1, dtype)
-        tf.raw_ops.ResourceApplyAdam(
-            var=_handle(variable),
-            m=_handle(self.momentums[place]),
-            v=_handle(self.velocities[place]),
-            beta1_power=tf.constant(self.beta_1, dtype) ** step,
-            beta2_power=tf.constant(self.beta_2, dtype) ** step,
-            lr=tf.cast(learning_rate, dtype),
-            beta1=tf.constant(self.beta_1, dtype),
-            beta2=tf.constant(self.beta_2, dtype),
-            epsilon=tf.constant(self.epsilon, dtype),
-            grad=tf.cast(gradient, dtype),
-        )
+    def __call__(self, step):
+        step = ops.cast(step, "float32") + self.first_step
+        after = self.after(ops.maximum(step - self.warmup_steps, 0.0))
+        if not self.warmup_steps:
+            return after
+        share = self.start_share + (1 - self.start_share) * (step + 1) / self.warmup_steps
+        return ops.where(step < self.warmup_steps, self.peak * share, after)
 
     def get_config(self):
-        return super().get_config() | {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+        return {
+            "after": keras.optimizers.schedules.serialize(self.after),
+            "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
+            "start_share": self.start_share,
+            "first_step": self.first_step,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(keras.optimizers.schedules.deserialize(config.pop("after")), **config)
 
 
-def _handle(variable):
-    """Returns what a kernel writes to: of a Keras variable, or of this replica's copy of it."""
-    return (variable.value if isinstance(variable, keras.Variable) else variable).handle
+def make_schedule(config, peak, steps, steps_per_epoch, first_step=0):
+    """Returns the `Schedule` of an `OptimizerConfig`.
+
+    Args:
+        config: an `OptimizerConfig`.
+        peak: the largest learning rate.
+        steps: of the whole run.
+        steps_per_epoch: converts the config's epochs.
+        first_step: as for `Schedule`.
+    """
+    warmup = round(config.warmup_epochs * steps_per_epoch + config.warmup_share * steps)
+    after = SCHEDULES[config.schedule](config, peak, max(steps - warmup, 1), steps_per_epoch, warmup)
+    return Schedule(after, peak, warmup, config.start_share, first_step)
+
+
+def _constant(config, peak, steps, steps_per_epoch, warmup):
+    return keras.optimizers.schedules.PolynomialDecay(peak, steps, end_learning_rate=peak)
+
+
+def _step(config, peak, steps, steps_per_epoch, warmup):
+    # Keras keeps a value up to and including its boundary.
+    boundaries = [round(epoch * steps_per_epoch) - warmup - 1 for epoch in config.step_epochs]
+    values = [peak * config.step_factor**fall for fall in range(len(boundaries) + 1)]
+    return keras.optimizers.schedules.PiecewiseConstantDecay([float(boundary) for boundary in boundaries], values)
+
+
+def _cosine(config, peak, steps, steps_per_epoch, warmup):
+    return keras.optimizers.schedules.CosineDecay(peak, steps, alpha=config.end_share)
+
+
+def _one_cycle(config, peak, steps, steps_per_epoch, warmup):
+    return keras.optimizers.schedules.PolynomialDecay(peak, steps, end_learning_rate=config.end_share * peak)
+
+
+SCHEDULES = {"constant": _constant, "step": _step, "cosine": _cosine, "one_cycle": _one_cycle}
 
 
 @keras.saving.register_keras_serializable("karpa_tf")
@@ -197,7 +223,7 @@ def _kinds(config, variables, learning_rate):
         others = [variable for variable in variables if not _is_hidden_matrix(variable)]
         return [
             (hidden, lambda schedule: Muon(schedule, config.momentum), learning_rate),
-            (others, Adam, config.adam_learning_rate or learning_rate),
+            (others, keras.optimizers.Adam, config.adam_learning_rate or learning_rate),
         ]
     decayed = [variable for variable in variables if is_decayed(variable)]
     spared = [variable for variable in variables if not is_decayed(variable)]
@@ -206,8 +232,8 @@ def _kinds(config, variables, learning_rate):
         sgd = functools.partial(keras.optimizers.SGD, momentum=config.momentum, nesterov=True)
         return [(decayed, functools.partial(sgd, weight_decay=decay), learning_rate), (spared, sgd, learning_rate)]
     return [
-        (decayed, functools.partial(Adam, weight_decay=decay), learning_rate),
-        (spared, Adam, learning_rate),
+        (decayed, functools.partial(keras.optimizers.Adam, weight_decay=decay), learning_rate),
+        (spared, keras.optimizers.Adam, learning_rate),
     ]
 
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("configs",),
     ("files", "signals", "quiet", "cluster"),
-    ("strategy", "keras_compat", "text", "runs", "cli", "launch", "traces", "schedules"),
+    ("strategy", "keras_compat", "text", "runs", "cli", "launch", "traces"),
     ("data", "models", "losses", "metrics", "optimizers", "plots", "workers"),
     ("trainers", "callbacks", "checkpoints", "export", "evaluation", "language_report", "serving", "precision"),
     ("weights",),

@@ -1,5 +1,6 @@
 """karpa_tf's GAN, from uint8 pictures on."""
 
+import keras
 import numpy as np
 
 from benchmarks import made_up, same_work
@@ -7,7 +8,6 @@ from benchmarks.keras_programs import fitted, gan_loss, set_up
 from karpa_tf.data.batches import noise_batches
 from karpa_tf.data.decoding import normalised
 from karpa_tf.models.dcgan import make_discriminator, make_generator
-from karpa_tf.optimizers import Adam
 from karpa_tf.trainers.gan import GAN
 
 
@@ -22,7 +22,7 @@ def program(folder, precision, config, batch_size):
     """
     set_up(precision)
     trainer = GAN(make_generator(config), make_discriminator(config), ema=0)
-    trainer.compile(Adam(2e-4, 0.5), Adam(2e-4, 0.5), jit_compile=False)
+    trainer.compile(keras.optimizers.Adam(2e-4, 0.5), keras.optimizers.Adam(2e-4, 0.5), jit_compile=False)
     pictures = made_up.pictures(config.side, config.channels)
     noise = np.random.default_rng(1).normal(size=(batch_size, config.latent_dim)).astype(np.float32)
     batch = {"images": np.asarray(normalised(pictures[:batch_size])), "noise": noise}
