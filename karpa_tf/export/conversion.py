@@ -56,6 +56,9 @@ def numeric(function):
     graph = frozen.graph.as_graph_def()
     widened = _widen(graph)
     kept = [node for node in graph.node if node.op != "Placeholder"]
+    for node in (*kept, *(node for inner in graph.library.function for node in inner.node_def)):
+        # LiteRT's converter would look for the gradient, which is not there, and write a file without a signature.
+        node.attr.pop("_gradient_op_type", None)
     del graph.node[:]
     graph.node.extend(kept)
 
@@ -75,6 +78,9 @@ def _widen(graph):
         for value in (value for node in nodes for value in node.attr.values()):
             if value.type in NARROW:
                 value.type, found = tf.float32.as_datatype_enum, True
+            for place, kind in enumerate(value.list.type):
+                if kind in NARROW:
+                    value.list.type[place], found = tf.float32.as_datatype_enum, True
             if value.tensor.dtype in NARROW:
                 value.tensor.CopyFrom(tf.make_tensor_proto(tf.make_ndarray(value.tensor).astype(np.float32)))
     return found
