@@ -111,7 +111,7 @@ def _resnet(title, config, batch_size=128):
     return Work(title, "images", batch_size, contenders)
 
 
-def _masked_lm(title, words, batch_size=16):
+def _masked_lm(title, words, batch_size=32):
     config = dataclasses.replace(bert.SMALL, segments=2)
 
     def ours(folder, precision):
@@ -229,8 +229,8 @@ WORKS = {
     "dcgan_28": _dcgan("DCGAN 28x28, batch 256", dcgan.TUTORIAL_28, 256),
     "resnet20": _resnet("ResNet-20, 32x32, batch 128", resnet.cifar(20)),
     "resnet18": _resnet("ResNet-18, 32x32, batch 128", resnet.imagenet((2, 2, 2, 2), "basic", stem="3x3")),
-    "bert_small_8k": _masked_lm("BERT-small MLM, vocabulary 8,000, batch 16 x 128", 8_000),
-    "bert_small_30k": _masked_lm("BERT-small MLM, vocabulary 30,522, batch 16 x 128", 30_522),
+    "bert_small_8k": _masked_lm("BERT-small MLM, vocabulary 8,000, batch 32 x 128", 8_000),
+    "bert_small_30k": _masked_lm("BERT-small MLM, vocabulary 30,522, batch 32 x 128", 30_522),
     "inputs_labelled": _inputs("Pictures 32x32 flipped and shifted, batch 128", "labelled", "images", 128),
     "inputs_noise": _inputs("Pictures 64x64 with noise, batch 64", "noise", "images", 64, quick=False),
     "inputs_masked": _inputs("Masked rows of 128, batch 32", "masked", "tokens", 32 * 128, quick=False),
