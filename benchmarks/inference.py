@@ -10,6 +10,9 @@ from karpa_tf.export.classifier import make_classifier_export
 from karpa_tf.export.versions import load_version, write
 from karpa_tf.models.classifiers import make_classifier
 
+LEAST = np.float32(1e-30)
+"""What counts for a probability that is smaller."""
+
 CLASSES = tuple(f"class {number}" for number in range(10))
 
 
@@ -49,7 +52,8 @@ def _start(folder, config, batch_size):
 
 def _answering(answer, model, labels):
     scores = answer()
-    loss = -np.log(scores[np.arange(len(labels)), labels]).mean()
+    # With weights that have learned nothing a probability may be too small for float32.
+    loss = -np.log(np.maximum(scores[np.arange(len(labels)), labels], LEAST)).mean()
     return Program(repeat(answer), sum(int(np.prod(v.shape)) for v in model.trainable_variables), float(loss))
 
 

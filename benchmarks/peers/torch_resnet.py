@@ -125,5 +125,7 @@ def inference(folder, config, batch_size, classes=10):
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
         return functional.softmax(network(images), dim=1).numpy()
 
-    loss = functional.nll_loss(torch.from_numpy(scores()).log(), torch.from_numpy(batch["labels"]).long())
+    # With weights that have learned nothing a probability may be too small for float32.
+    found = torch.from_numpy(scores()).clamp_min(1e-30)
+    loss = functional.nll_loss(found.log(), torch.from_numpy(batch["labels"]).long())
     return Program(repeat(scores), sum(weight.numel() for weight in network.parameters()), loss.item())
