@@ -3,13 +3,18 @@
 import keras
 import keras_hub
 import numpy as np
+import tensorflow as tf
 from keras import layers, ops
 
 from karpa_tf.models.dropout import Dropout
 from karpa_tf.models.gelu import gelu
+from karpa_tf.models.layer_norm import LayerNormalization
 
 EPSILON = 1e-12
 """In every normalisation, as in the published network."""
+
+UNSEEN = -1e9
+"""What is added to the scores of padding before the softmax."""
 
 
 def make_encoder(config, vocabulary_size):
@@ -195,7 +200,14 @@ class SelfAttention(layers.Layer):
         query, key, value = (ops.reshape(part, (-1, length, self.heads, width // self.heads)) for part in parts)
         if self.rotary:
             query, key = self.turn(query), self.turn(key)
-        seen = ops.dot_product_attention(query, key, value, mask=ops.expand_dims(padding_mask, (1, 2)))
+        # Products of matrices that lie together: an einsum over other orders turns them round again for each gradient.
+        query = query * ops.cast((width // self.heads) ** -0.5, query.dtype)
+        query, key, value = (ops.transpose(part, (0, 2, 1, 3)) for part in (query, key, value))
+        scores = tf.matmul(query, key, transpose_b=True)
+        exact = keras.backend.result_type(scores.dtype, "float32")
+        unseen = ops.where(padding_mask, ops.cast(0, exact), ops.cast(UNSEEN, exact))
+        shares = ops.softmax(ops.cast(scores, exact) + ops.expand_dims(unseen, (1, 2)))
+        seen = ops.transpose(tf.matmul(ops.cast(shares, value.dtype), value), (0, 2, 1, 3))
         return self.output_projection(ops.reshape(seen, (-1, length, width)))
 
     def compute_output_shape(self, x_shape, padding_mask_shape):
@@ -206,7 +218,7 @@ class SelfAttention(layers.Layer):
 
 
 def _norm(name):
-    return layers.LayerNormalization(epsilon=EPSILON, name=name)
+    return LayerNormalization(epsilon=EPSILON, name=name)
 
 
 def _small(width):

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from karpa_tf.models.batch_norm import BatchNormalization
+from karpa_tf.models.convolution import Conv2D
 from karpa_tf.models.dropout import Dropout
 
 
@@ -20,7 +21,7 @@ def make_cnn(config, input_shape, classes):
     images = keras.Input(input_shape, name="images")
     x = images
     for stage, width in enumerate(config.widths):
-        x = layers.Conv2D(width, config.kernel_size, padding="same", use_bias=not config.batch_norm)(x)
+        x = Conv2D(width, config.kernel_size, padding="same", use_bias=not config.batch_norm)(x)
         if config.batch_norm:
             x = BatchNormalization(momentum=0.9)(x)
         x = layers.ReLU()(x)

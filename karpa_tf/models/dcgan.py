@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from karpa_tf.models.batch_norm import BatchNormalization
+from karpa_tf.models.convolution import Conv2D, Conv2DTranspose
 from karpa_tf.models.dropout import Dropout
 
 
@@ -45,7 +46,7 @@ def make_discriminator(config):
     x = images
     for stage, width in enumerate(config.discriminator_widths):
         normalised = config.discriminator_batch_norm and stage > 0
-        x = layers.Conv2D(
+        x = Conv2D(
             width,
             config.kernel_size,
             strides=2,
@@ -65,7 +66,7 @@ def make_discriminator(config):
 
 def _upsample(config, width, use_bias):
     """Doubles height and width."""
-    return layers.Conv2DTranspose(
+    return Conv2DTranspose(
         width,
         config.kernel_size,
         strides=2,

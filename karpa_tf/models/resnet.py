@@ -4,6 +4,7 @@ import keras
 from keras import layers, ops
 
 from karpa_tf.models.batch_norm import BatchNormalization
+from karpa_tf.models.convolution import Conv2D
 from karpa_tf.models.dropout import Dropout
 
 
@@ -79,7 +80,7 @@ def _shortcut(x, width, stride, config):
 
 
 def _convolution(width, kernel_size=3, stride=1):
-    return layers.Conv2D(
+    return Conv2D(
         width,
         kernel_size,
         strides=stride,

@@ -5,6 +5,7 @@ import numpy as np
 from keras import layers
 
 from karpa_tf.models.batch_norm import BatchNormalization
+from karpa_tf.models.convolution import Conv2D
 from karpa_tf.models.gelu import gelu
 
 
@@ -77,7 +78,7 @@ class Dirac(keras.initializers.Initializer):
 
 
 def _convolution(width):
-    return layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_initializer=Dirac())
+    return Conv2D(width, 3, padding="same", use_bias=False, kernel_initializer=Dirac())
 
 
 def _batch_norm():

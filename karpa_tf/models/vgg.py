@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from karpa_tf.models.batch_norm import BatchNormalization
+from karpa_tf.models.convolution import Conv2D
 from karpa_tf.models.dropout import Dropout
 
 
@@ -21,9 +22,7 @@ def make_vgg(config, input_shape, classes):
     x = images
     for stage, (count, width) in enumerate(zip(config.convolutions, config.widths, strict=True)):
         for _ in range(count):
-            x = layers.Conv2D(width, 3, padding="same", use_bias=not config.batch_norm, kernel_initializer="he_normal")(
-                x
-            )
+            x = Conv2D(width, 3, padding="same", use_bias=not config.batch_norm, kernel_initializer="he_normal")(x)
             if config.batch_norm:
                 x = BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
             x = layers.ReLU()(x)
