@@ -28,7 +28,7 @@ KINDS = (
         "copies and casts",
         r"Transpose|Reshape|Concat|Split|Slice|StridedSlice|Pad|MirrorPad|Gather|Scatter|Tile|Pack|Unpack|Cast|Bitcast"
         r"|ReadVariableOp|ResourceGather|Identity|Fill|Broadcast|Reverse|Squeeze|ExpandDims|Shape|Memcpy|Memset|Copy"
-        r"|_?Send|_?Recv|OneHot|UnsortedSegment|HostSend|Zeros|Ones|Range|Dequantize|Quantize",
+        r"|_?Send|_?Recv|OneHot|UnsortedSegment|ExtractImagePatches|HostSend|Zeros|Ones|Range|Dequantize|Quantize",
     ),
     (
         "element-wise operations and reductions",
