@@ -44,8 +44,8 @@ def read(path):
 
 
 def write(path, found, works):
-    """Puts records of works at the end of a file, whose records of other works stay."""
-    works = {name: record for name, record in read(path)["works"].items() if name not in works} | works
+    """Puts records of works into a file, whose other records stay."""
+    works = read(path)["works"] | works
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"machine": found, "works": works}, indent=1, ensure_ascii=False) + "\n")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmarks import results
 from benchmarks.results import fastest, median_rate, ratio
 from benchmarks.rounds import show
+from benchmarks.works import WORKS
 from karpa_tf.configs.errors import UserError
 
 README = Path(__file__).parents[1] / "README.md"
@@ -37,7 +38,9 @@ def markdown(found):
     """
     if not found["works"]:
         raise UserError("There are no results of this machine; `make bench` makes them, or name a file of results.")
-    works, machine = found["works"].values(), found["machine"]
+    # In the order of the works, whenever each was measured.
+    names = sorted(found["works"], key=[*WORKS, *found["works"]].index)
+    works, machine = [found["works"][name] for name in names], found["machine"]
     training = [record for record in works if _trains(record)]
     others = [record for record in works if not _trains(record)]
     dates = sorted({record["date"] for record in works})

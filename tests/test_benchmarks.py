@@ -161,6 +161,13 @@ def test_the_table_compares_with_each_kind_of_program(measured):
     ]
 
 
+def test_the_table_has_the_order_of_the_works_whenever_each_was_measured(measured):
+    record = measured["works"]["sums"]
+    measured["works"] |= {"resnet20": record | {"title": "R"}, "dcgan_64": record | {"title": "D"}}
+    titles = [row.split(" | ")[0] for row in table.markdown(measured).splitlines()[-3:]]
+    assert titles == ["| D", "| R", "| Sums, batch 10"]
+
+
 def test_the_table_goes_between_the_markers_of_the_readme(measured, tmp_path):
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")

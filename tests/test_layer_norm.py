@@ -91,6 +91,7 @@ def test_its_gradient_has_a_gradient():
     np.testing.assert_allclose(*seconds, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:You passed `rms_scaling:UserWarning")
 @pytest.mark.parametrize("arguments", [{"axis": 1}, {"axis": [1, 2]}, {"rms_scaling": True}, {"scale": False}])
 def test_elsewhere_keras_own_way_is_taken(arguments):
     layers = both((3, 5, 8), **arguments)
