@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 PLACES = 16
-"""Up to so many, 4x4, in a map of the smaller side the product is faster; it takes as much longer with 64."""
+"""The product pays up to so many places, 4x4, in the smaller map; with 64 it takes as long or longer."""
 
 
 @keras.saving.register_keras_serializable("karpa_tf")
@@ -20,11 +20,7 @@ class Conv2D(keras.layers.Conv2D):
     """
 
     def convolution_op(self, inputs, kernel):
-        if (
-            not _may_be_faster(self, inputs)
-            or not _is_small(self.compute_output_shape(inputs.shape))
-            or self.groups > 1
-        ):
+        if not _may_be_faster(self, inputs) or not _is_small(self.compute_output_shape(inputs.shape)):
             return super().convolution_op(inputs, kernel)
         strides, padding = self.strides, self.padding.upper()
 
