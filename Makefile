@@ -3,8 +3,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 BIN := .venv/bin
 
-ON_FOUR_REPLICAS := -k "replica or synchron or evaluation" $(addprefix tests/test_,$(addsuffix .py,\
-	gan classifier masked_lm checkpoints batch_norm keras_compat))
+ON_FOUR_REPLICAS := -k "replica or synchron or evaluation" tests/training/trainers tests/training/test_checkpoints.py \
+	tests/layers/test_batch_norm.py tests/test_keras_compat.py
 
 .PHONY: demo test test-slow test-reference bench bench-alone lint clean
 
@@ -20,7 +20,8 @@ test-slow: .venv/installed-test
 	KARPA_TEST_REPLICAS=4 $(BIN)/python -m pytest -n 2 --dist loadfile $(ON_FOUR_REPLICAS)
 
 test-reference: .venv/installed-reference
-	$(BIN)/python -m pytest -m '' tests/test_bert_reference.py tests/test_tokenizer.py tests/test_benchmark_peers.py
+	$(BIN)/python -m pytest -m '' tests/models/test_bert_reference.py \
+		tests/data/text/test_tokenizer.py tests/benchmarks/test_peers.py
 
 # QUICK=1 measures less, in less than 10 minutes, and leaves the README as it is.
 bench: .venv/installed-bench

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from karpa_tf import cli
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +47,9 @@ def run(config):
 
     import numpy as np
 
-    from karpa_tf import classifier_runs, evaluation
-    from karpa_tf.data.image_folder import find_pictures, try_square
+    from karpa_tf.data.images.folder import find_pictures, try_square
+    from karpa_tf.evaluation import classification as evaluation
+    from karpa_tf.tasks import classifier as classifier_runs
 
     files = []
     for name in config.pictures:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from karpa_tf import cli
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +52,12 @@ def run(config):
     if config.saved_model and not config.data:
         raise UserError("--saved-model needs --data: a known set, or a folder with a folder of pictures per class.")
 
-    from karpa_tf import classifier_runs, evaluation, files
-    from karpa_tf.data.pictures import Preparation
-    from karpa_tf.data.splits import load_splits
-    from karpa_tf.runs import Run
+    from karpa_tf.configs.image_format import Preparation
+    from karpa_tf.data.images.splits import load_splits
+    from karpa_tf.evaluation import classification as evaluation
+    from karpa_tf.system import files
+    from karpa_tf.tasks import classifier as classifier_runs
+    from karpa_tf.training.run import Run
 
     # Model
     scores, classes, (side, channels), trained = classifier_runs.load_scorer(config.run, config.saved_model)

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from karpa_tf import cli
-from karpa_tf.configs.errors import UserError, nearest
 from karpa_tf.configs.run import require_not_negative, require_plain_name
+from karpa_tf.errors import UserError, nearest
 
 FORMATS = ("saved_model", "tflite", "onnx")
 
@@ -72,9 +72,14 @@ def run(config):
     if len(kinds) > 1:
         raise UserError(f"{' and '.join(f'--{kind}' for kind in kinds)} exclude each other; choose one.")
 
-    from karpa_tf import classifier_runs, files, gan_runs, masked_lm_runs, run_exports, text_classifier_runs
     from karpa_tf.export.meta_graph import EXTRA, read_meta_graph, signatures_of
-    from karpa_tf.runs import Run
+    from karpa_tf.system import files
+    from karpa_tf.tasks import classifier as classifier_runs
+    from karpa_tf.tasks import gan as gan_runs
+    from karpa_tf.tasks import masked_lm as masked_lm_runs
+    from karpa_tf.tasks import run_export as run_exports
+    from karpa_tf.tasks import text_classifier as text_classifier_runs
+    from karpa_tf.training.run import Run
 
     exports = {
         "train_classifier": classifier_runs.make_export,

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from karpa_tf import cli
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 
 AT_ONCE = 64
 """Texts that the model is asked about in one go."""
@@ -62,7 +62,7 @@ def run(config):
 
     import tensorflow as tf
 
-    from karpa_tf import masked_lm_runs
+    from karpa_tf.tasks import masked_lm as masked_lm_runs
 
     fill = masked_lm_runs.load_fill_mask(config.run, config.saved_model)
     results = []

@@ -8,8 +8,8 @@ $ python -m apps.finetune_text --init RUN --data FOLDER --scratch   the same net
 from pathlib import Path
 
 from karpa_tf import cli
-from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.text_classifier import TextClassifierConfig
+from karpa_tf.errors import UserError
 
 PRESETS = {"default": TextClassifierConfig(epochs=3, batch_size=32, learning_rate=1e-3)}
 
@@ -26,28 +26,24 @@ def run(config):
 
     import numpy as np
 
-    from karpa_tf import (
-        checkpoints,
-        evaluation,
-        files,
-        fitting,
-        masked_lm_runs,
-        optimizers,
-        plots,
-        precision,
-        run_exports,
-        runs,
-        strategy,
-        text_classifier_runs,
-        workers,
-    )
-    from karpa_tf.callbacks.thaw import Thaw
-    from karpa_tf.callbacks.watch import warn
-    from karpa_tf.data import labelled_text_batches as text_batches
-    from karpa_tf.data.labelled_texts import Columns, load_text_splits
+    from karpa_tf import plots
+    from karpa_tf.data.text import labelled_batches as text_batches
+    from karpa_tf.data.text.labelled import Columns, load_text_splits
+    from karpa_tf.distribution import collectives as workers
+    from karpa_tf.distribution import strategy
+    from karpa_tf.evaluation import classification as evaluation
     from karpa_tf.export import examples
     from karpa_tf.models.classifiers import split_by_depth
-    from karpa_tf.trainers.classifier import Classifier
+    from karpa_tf.system import files
+    from karpa_tf.system.console import warn
+    from karpa_tf.tasks import masked_lm as masked_lm_runs
+    from karpa_tf.tasks import run_export as run_exports
+    from karpa_tf.tasks import text_classifier as text_classifier_runs
+    from karpa_tf.training import checkpoints, optimizers, precision
+    from karpa_tf.training import fit as fitting
+    from karpa_tf.training import run as runs
+    from karpa_tf.training.callbacks.thaw import Thaw
+    from karpa_tf.training.trainers.classifier import Classifier
 
     # Data
     config = text_classifier_runs.with_network_of_init(config)

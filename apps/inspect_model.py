@@ -8,7 +8,7 @@ import dataclasses
 import json
 
 from karpa_tf import cli
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from karpa_tf import cli
-from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.run import require_positive
+from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,8 +147,8 @@ def _items(config):
 
 def _client(config):
     if config.saved_model is not None:
-        from karpa_tf import quiet
         from karpa_tf.serving.local_client import LocalClient, find_version
+        from karpa_tf.system import console as quiet
 
         folder = find_version(config.saved_model, config.version)
         quiet.hide_tensorflow_messages()

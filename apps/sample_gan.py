@@ -10,8 +10,8 @@ import dataclasses
 from pathlib import Path
 
 from karpa_tf import cli
-from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.run import require_positive
+from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +54,9 @@ def run(config):
 
     import tensorflow as tf
 
-    from karpa_tf import files, plots
+    from karpa_tf import plots
     from karpa_tf.models.sampling import interpolate, noise_from_seeds
+    from karpa_tf.system import files
 
     files.require_writable(Path(config.out).parent, "--out")
     from_seed, from_noise, latent_dim = _load_run(config.run) if config.run else _load_export(config.saved_model)
@@ -75,8 +76,8 @@ def run(config):
 
 def _load_run(directory):
     """Returns the functions of both signatures and the length of the noise, from the newest checkpoint of a run."""
-    from karpa_tf import gan_runs
     from karpa_tf.export.generator import generator_functions
+    from karpa_tf.tasks import gan as gan_runs
 
     generator, _ = gan_runs.load_generator(directory)
     functions = generator_functions(generator)

@@ -20,9 +20,10 @@ import re
 import sys
 import threading
 
-from karpa_tf import cli, signals
-from karpa_tf.configs.errors import UserError
+from karpa_tf import cli
 from karpa_tf.configs.serving import ServingConfig
+from karpa_tf.errors import UserError
+from karpa_tf.system import signals
 
 EXTRA = ("tensorflow_serving", "grpc", "aiohttp", "prometheus_client")
 """Packages of the extra [serve]."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from karpa_tf import cli
 from karpa_tf.configs.classifier_presets import PRESETS
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 
 CURVES = {
     "Loss (nats)": ("loss", "val_loss"),
@@ -23,30 +23,26 @@ def run(config):
     """Trains, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
     import numpy as np
 
-    from karpa_tf import (
-        checkpoints,
-        classifier_runs,
-        files,
-        fitting,
-        optimizers,
-        plots,
-        precision,
-        run_exports,
-        runs,
-        strategy,
-        workers,
-    )
-    from karpa_tf.callbacks.thaw import Thaw
-    from karpa_tf.callbacks.watch import warn
-    from karpa_tf.data.augmentation import make_augmentation
-    from karpa_tf.data.batches import evaluation_batches, labelled_batches
-    from karpa_tf.data.pictures import Preparation
-    from karpa_tf.data.splits import load_splits
-    from karpa_tf.evaluation import save_picture_report, scores
+    from karpa_tf import plots
+    from karpa_tf.configs.image_format import Preparation
+    from karpa_tf.data.images.augmentation import make_augmentation
+    from karpa_tf.data.images.batches import evaluation_batches, labelled_batches
+    from karpa_tf.data.images.splits import load_splits
+    from karpa_tf.distribution import collectives as workers
+    from karpa_tf.distribution import strategy
+    from karpa_tf.evaluation.classification import save_picture_report, scores
     from karpa_tf.export import examples
+    from karpa_tf.layers.batch_norm import synchronized
     from karpa_tf.models import classifiers
-    from karpa_tf.models.batch_norm import synchronized
-    from karpa_tf.trainers.classifier import Classifier
+    from karpa_tf.system import files
+    from karpa_tf.system.console import warn
+    from karpa_tf.tasks import classifier as classifier_runs
+    from karpa_tf.tasks import run_export as run_exports
+    from karpa_tf.training import checkpoints, optimizers, precision
+    from karpa_tf.training import fit as fitting
+    from karpa_tf.training import run as runs
+    from karpa_tf.training.callbacks.thaw import Thaw
+    from karpa_tf.training.trainers.classifier import Classifier
 
     # Data
     config = classifier_runs.with_network_of_init(config)

@@ -13,8 +13,8 @@ from typing import Literal
 
 from karpa_tf import cli
 from karpa_tf.configs import dcgan
-from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.run import RunConfig, require_positive, require_share
+from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,16 +83,25 @@ def run(config):
     import keras
     import tensorflow as tf
 
-    from karpa_tf import checkpoints, files, fitting, gan_runs, plots, precision, run_exports, runs, strategy, workers
-    from karpa_tf.callbacks.sample_sheets import SampleSheets, diversity
-    from karpa_tf.callbacks.watch import DiscriminatorWatch, warn
-    from karpa_tf.data.batches import noise_batches
-    from karpa_tf.data.loaders import load_images
-    from karpa_tf.data.pictures import Preparation
+    from karpa_tf import plots
+    from karpa_tf.configs.image_format import Preparation
+    from karpa_tf.data.images.batches import noise_batches
+    from karpa_tf.data.images.loaders import load_images
+    from karpa_tf.distribution import collectives as workers
+    from karpa_tf.distribution import strategy
+    from karpa_tf.layers.batch_norm import synchronized
     from karpa_tf.models import dcgan as networks
-    from karpa_tf.models.batch_norm import synchronized
     from karpa_tf.models.sampling import noise_from_seeds
-    from karpa_tf.trainers.gan import GAN
+    from karpa_tf.system import files
+    from karpa_tf.system.console import warn
+    from karpa_tf.tasks import gan as gan_runs
+    from karpa_tf.tasks import run_export as run_exports
+    from karpa_tf.training import checkpoints, precision
+    from karpa_tf.training import fit as fitting
+    from karpa_tf.training import run as runs
+    from karpa_tf.training.callbacks.sample_sheets import SampleSheets, diversity
+    from karpa_tf.training.callbacks.watch import DiscriminatorWatch
+    from karpa_tf.training.trainers.gan import GAN
 
     # Data
     strategy.set_up(config)

@@ -60,26 +60,22 @@ def run(config):
     import functools
     import math
 
-    from karpa_tf import (
-        checkpoints,
-        files,
-        fitting,
-        language_report,
-        masked_lm_runs,
-        optimizers,
-        plots,
-        precision,
-        run_exports,
-        runs,
-        strategy,
-        workers,
-    )
-    from karpa_tf.callbacks.perplexity import Perplexity
-    from karpa_tf.callbacks.watch import warn
-    from karpa_tf.data import text_batches
+    from karpa_tf import plots
+    from karpa_tf.data.text import batches as text_batches
+    from karpa_tf.data.text.masking import make_masking
+    from karpa_tf.distribution import collectives as workers
+    from karpa_tf.distribution import strategy
+    from karpa_tf.evaluation import language as language_report
     from karpa_tf.export import examples
-    from karpa_tf.text.masking import make_masking
-    from karpa_tf.trainers.masked_lm import MaskedLM, Pretraining
+    from karpa_tf.system import files
+    from karpa_tf.system.console import warn
+    from karpa_tf.tasks import masked_lm as masked_lm_runs
+    from karpa_tf.tasks import run_export as run_exports
+    from karpa_tf.training import checkpoints, optimizers, precision
+    from karpa_tf.training import fit as fitting
+    from karpa_tf.training import run as runs
+    from karpa_tf.training.callbacks.perplexity import Perplexity
+    from karpa_tf.training.trainers.masked_lm import MaskedLM, Pretraining
 
     # Data
     strategy.set_up(config)

@@ -15,7 +15,7 @@ import time
 from benchmarks import results, table
 from benchmarks.rounds import compare
 from benchmarks.works import WORKS
-from karpa_tf.configs.errors import UserError, nearest
+from karpa_tf.errors import UserError, nearest
 
 ROUNDS, QUICK_ROUNDS, QUICK_FACTOR = 5, 3, 0.3
 

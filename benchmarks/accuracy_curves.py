@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from karpa_tf import plots
-from karpa_tf.runs import Run
+from karpa_tf.training.run import Run
 
 
 def accuracy_curve(run):

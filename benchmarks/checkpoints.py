@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from karpa_tf import quiet
+from karpa_tf.system import console as quiet
 
 ROUNDS = 3
 SECONDS = 60
@@ -25,7 +25,7 @@ BATCH_SIZE = 64
 
 FIRST_STEP = """
 import os, runpy, sys, time
-import karpa_tf.checkpoints as checkpoints
+import karpa_tf.training.checkpoints as checkpoints
 
 begun = float(sys.argv.pop())
 
@@ -59,12 +59,13 @@ def _steps(folder):
     import keras
     import numpy as np
 
-    from karpa_tf import checkpoints, runs
     from karpa_tf.configs.dcgan import TUTORIAL_28
     from karpa_tf.configs.run import RunConfig
-    from karpa_tf.data.batches import noise_batches
+    from karpa_tf.data.images.batches import noise_batches
     from karpa_tf.models.dcgan import make_discriminator, make_generator
-    from karpa_tf.trainers.gan import GAN
+    from karpa_tf.training import checkpoints
+    from karpa_tf.training import run as runs
+    from karpa_tf.training.trainers.gan import GAN
 
     keras.utils.set_random_seed(0)
     images = np.random.default_rng(0).integers(0, 256, (512, 28, 28, 1), np.uint8)

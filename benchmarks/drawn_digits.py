@@ -4,8 +4,8 @@ import functools
 
 import numpy as np
 
-from karpa_tf.data.loaders import load_images
-from karpa_tf.data.pictures import Preparation
+from karpa_tf.configs.image_format import Preparation
+from karpa_tf.data.images.loaders import load_images
 
 LEARNED = 1400
 """Real digits that the reader learns; the other 397 are by other writers."""

@@ -9,7 +9,7 @@ median over the rounds of the ratio of their rates, with the smallest and the la
 import statistics
 import time
 
-from karpa_tf import quiet
+from karpa_tf.system import console as quiet
 
 ROUNDS = 7
 STEPS = 30
@@ -21,11 +21,11 @@ def main():
     import keras
     import numpy as np
 
-    from karpa_tf import strategy
     from karpa_tf.configs.dcgan import TUTORIAL_28, TUTORIAL_64
-    from karpa_tf.data.batches import noise_batches
+    from karpa_tf.data.images.batches import noise_batches
+    from karpa_tf.distribution import strategy
     from karpa_tf.models.dcgan import make_discriminator, make_generator
-    from karpa_tf.trainers.gan import GAN
+    from karpa_tf.training.trainers.gan import GAN
 
     def trainer(step, config, precision):
         keras.config.set_dtype_policy(precision)
@@ -62,8 +62,9 @@ def two_pass(gan):
     """Returns a subclass of `GAN` that draws anew for the generator's turn, as the well-known Keras example does."""
     import tensorflow as tf
 
-    from karpa_tf import losses, strategy
-    from karpa_tf.trainers.updates import move_average
+    from karpa_tf import losses
+    from karpa_tf.distribution import reductions
+    from karpa_tf.training.trainers.updates import move_average
 
     class TwoPassGAN(gan):
         """Trains D on real and fake images first, then G against the new D."""
@@ -75,12 +76,12 @@ def two_pass(gan):
                 real_logits = self.discriminator(images, training=True)
                 fake_logits = self.discriminator(fakes, training=True)
                 d_loss = losses.real_loss(real_logits) + losses.fake_loss(fake_logits)
-                d_loss = strategy.mean_over_replicas(d_loss)
+                d_loss = reductions.mean_over_replicas(d_loss)
             variables = self.discriminator.trainable_variables
             self.discriminator_optimizer.apply(tape.gradient(d_loss, variables), variables)
             with tf.GradientTape() as tape:
                 logits = self.discriminator(self.generator(noise, training=True), training=True)
-                g_loss = strategy.mean_over_replicas(losses.non_saturating_loss(logits))
+                g_loss = reductions.mean_over_replicas(losses.non_saturating_loss(logits))
             variables = self.generator.trainable_variables
             self.generator_optimizer.apply(tape.gradient(g_loss, variables), variables)
             move_average(self.exported, self.generator, self.ema, self.generator_optimizer)

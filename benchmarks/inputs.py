@@ -6,9 +6,9 @@ import tensorflow as tf
 from benchmarks import made_up
 from benchmarks.contender import Program
 from karpa_tf.configs.classifier_presets import CIFAR_AUGMENTATION
-from karpa_tf.data.augmentation import make_augmentation
-from karpa_tf.data.batches import labelled_batches, noise_batches
-from karpa_tf.data.text_batches import masked_batches
+from karpa_tf.data.images.augmentation import make_augmentation
+from karpa_tf.data.images.batches import labelled_batches, noise_batches
+from karpa_tf.data.text.batches import masked_batches
 
 SIDE, CLASSES, LATENT_DIM, LENGTH, WORDS, PADDING, PREDICTIONS = 32, 10, 100, 128, 8000, 4, 20
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from karpa_tf.data.image_set import ImageSet
+from karpa_tf.data.images.image_set import ImageSet
 
 COUNT = 2048
 """Pictures, or rows of tokens."""
@@ -22,8 +22,8 @@ def image_set(side, classes):
 
 def tokens(length, words):
     """Returns `Tokens` of a vocabulary of so many words, enough for all rows."""
-    from karpa_tf.data.token_cache import Tokens
-    from karpa_tf.text.vocabulary import SPECIAL
+    from karpa_tf.data.text.token_cache import Tokens
+    from karpa_tf.data.text.vocabulary import SPECIAL
 
     ids = np.random.default_rng(0).integers(len(SPECIAL), words, COUNT * (length - 2)).astype(np.uint16)
     return Tokens(ids, COUNT, np.bincount(ids, minlength=words), "0")
@@ -31,8 +31,8 @@ def tokens(length, words):
 
 def masking(length, words):
     """Returns the `Masking` of 15 % of the tokens of a vocabulary of so many words."""
-    from karpa_tf.text.masking import make_masking
-    from karpa_tf.text.vocabulary import SPECIAL, Vocabulary
+    from karpa_tf.data.text.masking import make_masking
+    from karpa_tf.data.text.vocabulary import SPECIAL, Vocabulary
 
     names = tuple(f"word {number}" for number in range(words - len(SPECIAL)))
     return make_masking(Vocabulary((*SPECIAL, *names)), length)

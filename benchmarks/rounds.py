@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.contender import cores, versions
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 

@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from karpa_tf import quiet
+from karpa_tf.system import console as quiet
 
 ROUNDS = 2
 SECONDS = 20
@@ -48,10 +48,10 @@ def _export(folder):
 
     from apps.train_classifier import PRESETS
     from apps.train_mlm import TINY
+    from karpa_tf.data.text.vocabulary import SPECIAL, Vocabulary
     from karpa_tf.export import classifier, masked_lm, versions
     from karpa_tf.models.bert import make_encoder, make_masked_lm
     from karpa_tf.models.classifiers import make_classifier
-    from karpa_tf.text.vocabulary import SPECIAL, Vocabulary
 
     config = PRESETS["cifar10_resnet20"]
     model = make_classifier(config.model, (config.side, config.side, config.channels), 10)

@@ -36,7 +36,7 @@ def first_step():
     config = cli.parse(PRESETS, __doc__, args=["smoke"])
 
     from apps import train_classifier
-    from karpa_tf import checkpoints
+    from karpa_tf.training import checkpoints
 
     class First(checkpoints.Checkpoint):
         def on_train_batch_end(self, batch, logs=None):

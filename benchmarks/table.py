@@ -12,7 +12,7 @@ from benchmarks import results
 from benchmarks.results import fastest, median_rate, ratio
 from benchmarks.rounds import show
 from benchmarks.works import WORKS
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"

@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.__main__ import chosen
 from benchmarks.contender import Finished
 from benchmarks.works import WORKS
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 
 WARM_UP, TIMED, TRACED = 5, 10, 10
 """Steps that are left out, then those whose time is taken without the profiler, then those with it."""
@@ -47,8 +47,8 @@ def profiled(work, precision):
     """Returns the page of a `works.Work` in one precision."""
     import tensorflow as tf
 
-    from karpa_tf import traces
-    from karpa_tf.callbacks.profile import STEP, summary
+    from karpa_tf.training import traces
+    from karpa_tf.training.callbacks.profile import STEP, summary
 
     with tempfile.TemporaryDirectory() as folder:
         program = work.contenders[f"karpa_tf {precision}"].make(Path(folder), precision)

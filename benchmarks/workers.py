@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from karpa_tf import quiet
+from karpa_tf.system import console as quiet
 
 ROUNDS = 3
 STEPS = {"dcgan": 60, "resnet20": 60}
@@ -35,7 +35,7 @@ def main():
 
 
 def _rate(name, workers):
-    command = [sys.executable, "-m", "karpa_tf.launch", "--workers", str(workers), "--threads", "1", "--"]
+    command = [sys.executable, "-m", "karpa_tf.distribution.launch", "--workers", str(workers), "--threads", "1", "--"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     program = [*command, sys.executable, "-m", "benchmarks.workers", name]
     said = subprocess.run(program, check=True, capture_output=True, text=True, env=environment).stdout
@@ -48,16 +48,18 @@ def work(name):
     import keras
     import numpy as np
 
-    from karpa_tf import cluster, optimizers, strategy, workers
     from karpa_tf.configs.dcgan import TUTORIAL_28
     from karpa_tf.configs.optimizer import OptimizerConfig
     from karpa_tf.configs.resnet import ResNetConfig
-    from karpa_tf.data.batches import labelled_batches, noise_batches
-    from karpa_tf.data.image_set import ImageSet
+    from karpa_tf.data.images.batches import labelled_batches, noise_batches
+    from karpa_tf.data.images.image_set import ImageSet
+    from karpa_tf.distribution import cluster, strategy
+    from karpa_tf.distribution import collectives as workers
     from karpa_tf.models.classifiers import make_classifier
     from karpa_tf.models.dcgan import make_discriminator, make_generator
-    from karpa_tf.trainers.classifier import Classifier
-    from karpa_tf.trainers.gan import GAN
+    from karpa_tf.training import optimizers
+    from karpa_tf.training.trainers.classifier import Classifier
+    from karpa_tf.training.trainers.gan import GAN
 
     devices, rng = strategy.choose("auto"), np.random.default_rng(0)
     keras.utils.set_random_seed(0)

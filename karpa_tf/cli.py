@@ -11,9 +11,11 @@ from pathlib import Path
 import tyro
 import yaml
 
-from karpa_tf import cluster, quiet, signals
-from karpa_tf.configs.errors import STOPPED, Stopped, UserError, nearest
 from karpa_tf.configs.run import flag
+from karpa_tf.distribution import cluster
+from karpa_tf.errors import STOPPED, Stopped, UserError, nearest
+from karpa_tf.system import console as quiet
+from karpa_tf.system import signals
 
 MARKERS = (tyro.conf.OmitArgPrefixes,)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from karpa_tf import strategy
+from karpa_tf.distribution import strategy
 
 pytest.register_assert_rewrite("programs")
 tf.config.set_logical_device_configuration(

@@ -9,8 +9,8 @@ import pytest
 
 from karpa_tf import cli
 from karpa_tf.configs.dcgan import TINY, DCGANConfig
-from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.run import RunConfig
+from karpa_tf.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 
@@ -59,7 +59,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_preset(tmp_path):
 
 
 def test_a_written_config_repeats_itself(tmp_path):
-    from karpa_tf.runs import config_text
+    from karpa_tf.training.run import config_text
 
     config = parse("mnist", "--epochs", "3", "--widths", "4", "5", "6", "--no-deterministic", "--data-dir", "a b")
     (tmp_path / "config.yaml").write_text(config_text(config))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from karpa_tf.configs.errors import first_line
+from karpa_tf.errors import first_line
 
 
 @pytest.mark.parametrize(

@@ -1,48 +1,19 @@
 """Imports go down the floors of the house or stay in a room."""
 
-import ast
 import sys
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
+from source import FILES, PLACES, ROOT, imports_of, room_of
 
 FLOORS = (
-    ("configs",),
-    ("files", "signals", "quiet", "cluster"),
-    ("strategy", "keras_compat", "text", "runs", "cli", "launch", "traces"),
-    ("data", "models", "losses", "metrics", "optimizers", "plots", "workers"),
-    ("trainers", "callbacks", "checkpoints", "export", "evaluation", "language_report", "serving", "precision"),
-    ("weights",),
-    ("classifier_runs", "gan_runs", "masked_lm_runs", "fitting", "run_exports"),
-    ("text_classifier_runs",),
+    ("errors", "keras_compat"),
+    ("configs", "distribution", "system", "layers", "metrics", "losses", "plots"),
+    ("data", "models", "cli"),
+    ("training", "evaluation", "export", "serving"),
+    ("tasks",),
     ("apps",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-
-FILES = sorted([*ROOT.glob("apps/**/*.py"), *ROOT.glob("karpa_tf/**/*.py")])
-PLACES = [str(file.relative_to(ROOT)) for file in FILES]
-
-
-def room_of(module):
-    """karpa_tf.data.cache is in the room data, apps.train_gan in apps; None for what is not ours."""
-    parts = module.split(".")
-    if parts[0] == "apps":
-        return "apps"
-    return parts[1] if parts[0] == "karpa_tf" and len(parts) > 1 else None
-
-
-def imports_of(file):
-    """Yields the full names of all modules that a file imports, anywhere in it."""
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: imports are absolute"
-            yield node.module
-            if node.module == "karpa_tf":
-                yield from (f"karpa_tf.{alias.name}" for alias in node.names)
 
 
 def allowed(here, there):

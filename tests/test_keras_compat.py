@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from counting_trainers import Counter, Repaired, RepairedLetters
 
 from karpa_tf import keras_compat
 
@@ -17,27 +18,6 @@ def test_a_variable_and_each_replicas_copy_of_it_are_found(two_replicas):
             assert isinstance(copy, tf.Variable) and keras_compat.variable_index(optimizer, copy) == place
 
 
-class Counter(keras.Model):
-    """A trainer that has all it needs, and counts what is true in its batches."""
-
-    def __init__(self):
-        super().__init__()
-        self.found = keras.metrics.Sum(name="found")
-        self.built = True
-
-    @property
-    def metrics(self):
-        return [self.found]
-
-    def train_step(self, data):
-        self.found.update_state(tf.cast(data, tf.float32))
-        return {"found": self.found.result()}
-
-
-class Repaired(keras_compat.AlreadyBuilt, Counter):
-    pass
-
-
 def counted(kind, strategy):
     with strategy.scope():
         trainer = kind()
@@ -48,17 +28,6 @@ def counted(kind, strategy):
 
 def test_batches_of_truths_that_the_replicas_do_not_divide_are_trained_on(two_replicas):
     assert counted(Repaired, two_replicas) == [2.0]
-
-
-class Letters(Counter):
-    """Counts the letters of texts that come in a dict."""
-
-    def train_step(self, data):
-        return super().train_step(tf.strings.length(data["text"]))
-
-
-class RepairedLetters(keras_compat.AlreadyBuilt, Letters):
-    pass
 
 
 def test_texts_in_a_dict_in_batches_that_the_replicas_do_not_divide_are_trained_on(two_replicas):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from karpa_tf import metrics, plots
+from karpa_tf import plots
+from karpa_tf.metrics import classification as metrics
 
 
 def numbered(count, side=4, channels=1):

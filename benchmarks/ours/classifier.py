@@ -4,14 +4,14 @@ import numpy as np
 
 from benchmarks import made_up, same_work
 from benchmarks.keras_programs import cross_entropy, fitted, set_up
-from karpa_tf import optimizers
 from karpa_tf.configs.classifier_presets import CIFAR_AUGMENTATION
 from karpa_tf.configs.optimizer import OptimizerConfig
-from karpa_tf.data.augmentation import make_augmentation
-from karpa_tf.data.batches import labelled_batches
-from karpa_tf.data.decoding import normalised
+from karpa_tf.data.images.augmentation import make_augmentation
+from karpa_tf.data.images.batches import labelled_batches
+from karpa_tf.data.images.decoding import normalised
 from karpa_tf.models.classifiers import make_classifier
-from karpa_tf.trainers.classifier import Classifier
+from karpa_tf.training import optimizers
+from karpa_tf.training.trainers.classifier import Classifier
 
 
 def program(folder, precision, config, batch_size, classes=10):

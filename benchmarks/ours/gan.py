@@ -5,10 +5,10 @@ import numpy as np
 
 from benchmarks import made_up, same_work
 from benchmarks.keras_programs import fitted, gan_loss, set_up
-from karpa_tf.data.batches import noise_batches
-from karpa_tf.data.decoding import normalised
+from karpa_tf.data.images.batches import noise_batches
+from karpa_tf.data.images.decoding import normalised
 from karpa_tf.models.dcgan import make_discriminator, make_generator
-from karpa_tf.trainers.gan import GAN
+from karpa_tf.training.trainers.gan import GAN
 
 
 def program(folder, precision, config, batch_size):

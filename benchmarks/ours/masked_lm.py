@@ -4,11 +4,11 @@ import numpy as np
 
 from benchmarks import made_up, same_work
 from benchmarks.keras_programs import cross_entropy, fitted, set_up
-from karpa_tf import optimizers
 from karpa_tf.configs.masked_lm import MaskedLMConfig
-from karpa_tf.data.text_batches import masked_batches
+from karpa_tf.data.text.batches import masked_batches
 from karpa_tf.models.bert import make_encoder, make_masked_lm
-from karpa_tf.trainers.masked_lm import MaskedLM
+from karpa_tf.training import optimizers
+from karpa_tf.training.trainers.masked_lm import MaskedLM
 
 
 def program(folder, precision, config, batch_size, words):

@@ -3,17 +3,17 @@
 import dataclasses
 from typing import Literal
 
+from karpa_tf.configs.airbench import SpeedCNNConfig
 from karpa_tf.configs.application import ApplicationConfig
 from karpa_tf.configs.augmentation import AugmentationConfig
 from karpa_tf.configs.cnn import CNNConfig
-from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.labelled import LabelledConfig
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.configs.resnet import ResNetConfig
 from karpa_tf.configs.run import require_positive
-from karpa_tf.configs.speed_cnn import SpeedCNNConfig
 from karpa_tf.configs.transfer import TransferConfig
 from karpa_tf.configs.vgg import VGGConfig
+from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

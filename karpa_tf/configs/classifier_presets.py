@@ -3,10 +3,10 @@
 import dataclasses
 
 from karpa_tf.configs import cnn, resnet, vgg
+from karpa_tf.configs.airbench import SpeedCNNConfig
 from karpa_tf.configs.augmentation import AugmentationConfig
 from karpa_tf.configs.classifier import CNN, VGG, Application, ResNet, SpeedCNN
 from karpa_tf.configs.optimizer import OptimizerConfig
-from karpa_tf.configs.speed_cnn import SpeedCNNConfig
 from karpa_tf.configs.transfer import TransferConfig
 
 CIFAR_AUGMENTATION = AugmentationConfig(flip="random", crop_padding=4)

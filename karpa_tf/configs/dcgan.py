@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.run import flag, require_positive, require_share
+from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Literal
 
-from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.run import RunConfig, require_not_negative, require_share
+from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

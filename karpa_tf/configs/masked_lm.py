@@ -4,9 +4,9 @@ import dataclasses
 from typing import Literal
 
 from karpa_tf.configs.bert import BERTConfig
-from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.configs.run import RunConfig, require_share
+from karpa_tf.errors import UserError
 
 SMALLEST_VOCABULARY = 6
 """The five special tokens, and one."""

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 
 NOT_REPEATED = ("run", "resume", "profile", "dry_run", "verbose")
 """Fields that say where and how loudly, not what: left out of `config.yaml`, so that it repeats the run."""

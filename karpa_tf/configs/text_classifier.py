@@ -3,10 +3,10 @@
 import dataclasses
 
 from karpa_tf.configs.bert import BERTConfig
-from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.labelled import LabelledConfig
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.configs.transfer import FreezeConfig
+from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

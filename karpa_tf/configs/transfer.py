@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Literal
 
-from karpa_tf.configs.errors import UserError
 from karpa_tf.configs.run import require_share
+from karpa_tf.errors import UserError
 
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 """Convolutions in each of the five stages, by depth (table 1, A, B, D and E)."""

@@ -4,8 +4,8 @@ import datetime
 import json
 import math
 
-from karpa_tf import runs
-from karpa_tf.files import write_text
+from karpa_tf.system import environment
+from karpa_tf.system.files import write_text
 
 FILE = "card.json"
 PAGE = "MODEL_CARD.md"
@@ -26,7 +26,7 @@ def make(name, export, facts):
     """
     empty = {"config": {}, "metrics": {}, "data": {}, "seed": None, "signatures": {}, "formats": []}
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    here = runs.environment()
+    here = environment.environment()
     versions = {"python": here["python"], **here["versions"]}
     known = {"name": name, "version": 0, "task": export.task, "created": created, "versions": versions}
     return known | empty | {"details": export.details, "real_examples": export.real_examples} | facts

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from karpa_tf.data.decoding import decode_square, normalised
+from karpa_tf.data.images.decoding import decode_square, normalised
 from karpa_tf.export.versions import Call, Export
 
 FEATURE = "image_bytes"

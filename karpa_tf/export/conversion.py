@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from karpa_tf.configs.errors import UserError, first_line
+from karpa_tf.errors import UserError, first_line
 
 EXACT = 1e-5
 """Greatest difference where nothing is rounded, as a share of the output's largest number, or of 1 if that is less."""

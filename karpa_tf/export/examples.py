@@ -5,7 +5,7 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from karpa_tf.files import published_folder
+from karpa_tf.system.files import published_folder
 
 COUNT = 8
 """Examples that are kept."""

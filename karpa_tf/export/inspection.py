@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 from karpa_tf.export import card, warm_up
 from karpa_tf.export.meta_graph import (
     ASSETS,

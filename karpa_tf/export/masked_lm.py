@@ -5,10 +5,10 @@ import json
 import numpy as np
 import tensorflow as tf
 
+from karpa_tf.data.text.tokenizer import WordPiece
+from karpa_tf.data.text.vocabulary import MASK, PAD
 from karpa_tf.export.versions import Call, Export
 from karpa_tf.models.bert import encoder_of, masked_lm_of
-from karpa_tf.text.tokenizer import WordPiece
-from karpa_tf.text.vocabulary import MASK, PAD
 
 TOP = 10
 """Tokens that are named for every [MASK]."""

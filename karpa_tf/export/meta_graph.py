@@ -5,7 +5,7 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from karpa_tf.configs.errors import UserError, first_line
+from karpa_tf.errors import UserError, first_line
 
 SAVED_MODEL = "saved_model.pb"
 VARIABLES = "variables"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from karpa_tf.configs.errors import first_line
+from karpa_tf.errors import first_line
 from karpa_tf.export import conversion
 
 FILE = "model.onnx"

@@ -4,7 +4,7 @@ import collections
 
 import tensorflow as tf
 
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 
 PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 """Ops that call back into the Python process that has built the graph: no other program can run them."""

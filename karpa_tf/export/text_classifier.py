@@ -5,9 +5,9 @@ import json
 import numpy as np
 import tensorflow as tf
 
+from karpa_tf.data.text.tokenizer import WordPiece
+from karpa_tf.data.text.vocabulary import PAD
 from karpa_tf.export.versions import Call, Export
-from karpa_tf.text.tokenizer import WordPiece
-from karpa_tf.text.vocabulary import PAD
 
 MADE_UP = ("A good text.", "", "bad [MASK] " * 50)
 """Texts on which an export is compared with its model, whatever it has learned from."""

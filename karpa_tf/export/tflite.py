@@ -4,7 +4,7 @@ import re
 
 import tensorflow as tf
 
-from karpa_tf.configs.errors import first_line
+from karpa_tf.errors import first_line
 from karpa_tf.export import conversion
 
 FILES = {"float32": "model.tflite", "float16": "model_float16.tflite", "int8": "model_int8.tflite"}

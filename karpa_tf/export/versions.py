@@ -7,11 +7,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from karpa_tf.configs.errors import UserError, first_line
+from karpa_tf.errors import UserError, first_line
 from karpa_tf.export import card, housekeeping, operations, warm_up
 from karpa_tf.export.comparison import compare
 from karpa_tf.export.meta_graph import EXTRA, SAVED_MODEL, count_weights, list_versions, read_meta_graph, signatures_of
-from karpa_tf.files import published_folder
+from karpa_tf.system.files import published_folder
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,9 +6,9 @@ import keras
 from keras import layers
 
 from karpa_tf.configs.application import PIXELS
-from karpa_tf.configs.errors import UserError, first_line
-from karpa_tf.models.batch_norm import fused
-from karpa_tf.models.dropout import Dropout
+from karpa_tf.errors import UserError, first_line
+from karpa_tf.layers.batch_norm import fused
+from karpa_tf.layers.dropout import Dropout
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STDDEV = (0.229, 0.224, 0.225)

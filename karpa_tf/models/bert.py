@@ -2,19 +2,17 @@
 
 import keras
 import keras_hub
-import numpy as np
-import tensorflow as tf
 from keras import layers, ops
 
-from karpa_tf.models.dropout import Dropout
-from karpa_tf.models.gelu import gelu
-from karpa_tf.models.layer_norm import LayerNormalization
+from karpa_tf.layers.attention import SelfAttention
+from karpa_tf.layers.dropout import Dropout
+from karpa_tf.layers.embeddings import Bias, Sines
+from karpa_tf.layers.gelu import gelu
+from karpa_tf.layers.initializers import initial_stddev, scaled_truncated_normal
+from karpa_tf.layers.layer_norm import LayerNormalization
 
 EPSILON = 1e-12
 """In every normalisation, as in the published network."""
-
-UNSEEN = -1e9
-"""What is added to the scores of padding before the softmax."""
 
 
 def make_encoder(config, vocabulary_size):
@@ -30,7 +28,7 @@ def make_encoder(config, vocabulary_size):
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     padding_mask = keras.Input((None,), dtype="bool", name="padding_mask")
     inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
-    small = _small(config.width)
+    small = scaled_truncated_normal(config.width)
     embedding = keras_hub.layers.ReversibleEmbedding(
         vocabulary_size, config.width, embeddings_initializer=small, name="token_embedding"
     )
@@ -41,7 +39,7 @@ def make_encoder(config, vocabulary_size):
     elif config.positions == "sinusoidal":
         # Scaled, for sines would drown embeddings that are so small.
         sines = Sines(name="position_encoding")(x)
-        x = layers.Add()([x, deviation(config.width) * sines])
+        x = layers.Add()([x, initial_stddev(config.width) * sines])
     if config.segments:
         inputs["segment_ids"] = keras.Input((None,), dtype="int32", name="segment_ids")
         segments = layers.Embedding(config.segments, config.width, small, name="segment_embedding")
@@ -69,7 +67,7 @@ def make_masked_lm(config, encoder):
     inputs = {tensor.name: tensor for tensor in encoder.inputs}
     mask_positions = inputs["mask_positions"] = keras.Input((None,), dtype="int32", name="mask_positions")
     chosen = ops.take_along_axis(encoder.output, ops.expand_dims(mask_positions, -1), axis=1)
-    x = layers.Dense(config.width, gelu, kernel_initializer=_small(config.width), name="head")(chosen)
+    x = layers.Dense(config.width, gelu, kernel_initializer=scaled_truncated_normal(config.width), name="head")(chosen)
     x = _norm("head_norm")(x)
     x = encoder.get_layer("token_embedding")(x, reverse=True)
     return keras.Model(inputs, Bias(dtype="float32", name="logits")(x), name="masked_lm")
@@ -82,7 +80,7 @@ def make_pretraining(config, encoder):
     one logit stands for the paper's two.
     """
     masked_lm = make_masked_lm(config, encoder)
-    small = _small(config.width)
+    small = scaled_truncated_normal(config.width)
     x = layers.Dense(config.width, "tanh", kernel_initializer=small, name="first_pooled")(encoder.output[:, 0])
     x = layers.Dense(1, kernel_initializer=small, dtype="float32", name="next_sentence")(x)
     outputs = {"logits": masked_lm.output, "is_next": layers.Reshape((), dtype="float32", name="is_next")(x)}
@@ -97,9 +95,13 @@ def make_text_classifier(config, encoder, classes):
     """
     inputs = {tensor.name: tensor for tensor in encoder.inputs}
     mean = layers.GlobalAveragePooling1D(dtype="float32", name="mean")(encoder.output, mask=inputs["padding_mask"])
-    x = layers.Dense(config.width, "tanh", kernel_initializer=_small(config.width), name="pooled")(mean)
+    x = layers.Dense(config.width, "tanh", kernel_initializer=scaled_truncated_normal(config.width), name="pooled")(
+        mean
+    )
     x = Dropout(config.dropout)(x)
-    logits = layers.Dense(classes, kernel_initializer=_small(config.width), dtype="float32", name="logits")(x)
+    logits = layers.Dense(
+        classes, kernel_initializer=scaled_truncated_normal(config.width), dtype="float32", name="logits"
+    )(x)
     return keras.Model(inputs, logits, name="text_classifier")
 
 
@@ -121,7 +123,7 @@ def _ending_at(model, layer, leave_out=()):
 def _block(x, padding_mask, config, name):
     attention = SelfAttention(config.heads, config.positions == "rotary", name=f"{name}_attention")
     x = _added(x, lambda y: attention(y, padding_mask=padding_mask), config, f"{name}_attention")
-    small = _small(config.width)
+    small = scaled_truncated_normal(config.width)
     inner = layers.Dense(config.feed_forward, gelu, kernel_initializer=small, name=f"{name}_feed_forward")
     outer = layers.Dense(config.width, kernel_initializer=small, name=f"{name}_feed_forward_output")
     return _added(x, lambda y: outer(inner(y)), config, f"{name}_feed_forward")
@@ -135,100 +137,5 @@ def _added(x, function, config, name):
     return layers.Add()([x, dropout(function(_norm(f"{name}_norm")(x)))])
 
 
-@keras.saving.register_keras_serializable("karpa_tf")
-class Bias(layers.Layer):
-    """Adds a number to each place of the last axis; KerasHub 0.32's `MaskedLMHead` fails to under mixed precision."""
-
-    def build(self, x_shape):
-        self.bias = self.add_weight(shape=(x_shape[-1],), initializer="zeros", name="bias")
-
-    def call(self, x):
-        return x + self.bias
-
-
-@keras.saving.register_keras_serializable("karpa_tf")
-class Sines(layers.Layer):
-    """Maps x, float (batch, length, width), to sines and cosines of the places, of the same shape.
-
-    Vaswani et al. 2017, section 3.5, as KerasHub computes it; of its einsum LiteRT's converter makes a wrong product.
-    """
-
-    def call(self, x):
-        length, width = ops.shape(x)[1], x.shape[-1]
-        places = ops.cast(ops.arange(length), self.compute_dtype)
-        numbers = np.arange(width)
-        exponents = ops.cast(numbers // 2 * 2, self.compute_dtype) / ops.cast(width, self.compute_dtype)
-        frequencies = ops.power(ops.cast(1e-4, self.compute_dtype), exponents)
-        angles = ops.expand_dims(places, -1) * frequencies
-        sines = ops.where(numbers % 2 == 0, ops.sin(angles), ops.cos(angles))
-        return ops.broadcast_to(sines, ops.shape(x))
-
-
-@keras.saving.register_keras_serializable("karpa_tf")
-class SelfAttention(layers.Layer):
-    """Multi-head attention of tokens to each other (Vaswani et al. 2017, section 3.2), by one matrix for all three.
-
-    Maps float (batch, length, width) and `padding_mask`, bool (batch, length), to float (batch, length, width); nothing
-    is taken from tokens whose mask is False.
-
-    Args:
-        heads: number of heads; divides the width.
-        rotary: turn queries and keys by angles that grow with the place (Su et al. 2021).
-    """
-
-    def __init__(self, heads, rotary=False, **kwargs):
-        super().__init__(**kwargs)
-        self.heads, self.rotary = heads, rotary
-
-    def build(self, x_shape, padding_mask_shape):
-        width = x_shape[-1]
-        self.projection = layers.Dense(
-            3 * width, kernel_initializer=_small(width), dtype=self.dtype_policy, name="query_key_value"
-        )
-        self.projection.build(x_shape)
-        self.output_projection = layers.Dense(
-            width, kernel_initializer=_small(width), dtype=self.dtype_policy, name="output"
-        )
-        self.output_projection.build(x_shape)
-        if self.rotary:
-            self.turn = keras_hub.layers.RotaryEmbedding(dtype=self.dtype_policy, name="turn")
-
-    def call(self, x, padding_mask):
-        length, width = ops.shape(x)[1], x.shape[-1]
-        # Splitting the last axis, and not slicing an axis of three, makes the gradient one concatenation.
-        parts = ops.split(self.projection(x), 3, axis=-1)
-        query, key, value = (ops.reshape(part, (-1, length, self.heads, width // self.heads)) for part in parts)
-        if self.rotary:
-            query, key = self.turn(query), self.turn(key)
-        # Products of matrices that lie together: an einsum over other orders turns them round again for each gradient.
-        query = query * ops.cast((width // self.heads) ** -0.5, query.dtype)
-        query, key, value = (ops.transpose(part, (0, 2, 1, 3)) for part in (query, key, value))
-        scores = tf.matmul(query, key, transpose_b=True)
-        exact = keras.backend.result_type(scores.dtype, "float32")
-        unseen = ops.where(padding_mask, ops.cast(0, exact), ops.cast(UNSEEN, exact))
-        shares = ops.softmax(ops.cast(scores, exact) + ops.expand_dims(unseen, (1, 2)))
-        seen = ops.transpose(tf.matmul(ops.cast(shares, value.dtype), value), (0, 2, 1, 3))
-        return self.output_projection(ops.reshape(seen, (-1, length, width)))
-
-    def compute_output_shape(self, x_shape, padding_mask_shape):
-        return x_shape
-
-    def get_config(self):
-        return super().get_config() | {"heads": self.heads, "rotary": self.rotary}
-
-
 def _norm(name):
     return LayerNormalization(epsilon=EPSILON, name=name)
-
-
-def _small(width):
-    return keras.initializers.TruncatedNormal(stddev=deviation(width))
-
-
-def deviation(width):
-    """Returns the standard deviation of new kernels and embeddings: BERT's 0.02 at its width of 768.
-
-    At any other width it is what keeps products as large as there: with 0.02 a narrow network needs many times the
-    steps before it looks at its context at all.
-    """
-    return 0.02 * (768 / width) ** 0.5

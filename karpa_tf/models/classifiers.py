@@ -5,10 +5,10 @@ import itertools
 import keras
 from keras import layers, ops
 
+from karpa_tf.models.airbench import make_speed_cnn, whiten
 from karpa_tf.models.application import make_application
 from karpa_tf.models.cnn import make_cnn
 from karpa_tf.models.resnet import make_resnet
-from karpa_tf.models.speed_cnn import make_speed_cnn, whiten
 from karpa_tf.models.vgg import make_vgg
 
 FACTORIES = {

@@ -3,9 +3,9 @@
 import keras
 from keras import layers
 
-from karpa_tf.models.batch_norm import BatchNormalization
-from karpa_tf.models.convolution import Conv2D
-from karpa_tf.models.dropout import Dropout
+from karpa_tf.layers.batch_norm import BatchNormalization
+from karpa_tf.layers.convolution import Conv2D
+from karpa_tf.layers.dropout import Dropout
 
 
 def make_vgg(config, input_shape, classes):

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from karpa_tf import plots
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 
 SHOWN = 8
 """Numbers of an output that are printed."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from karpa_tf.configs.errors import UserError, nearest
+from karpa_tf.errors import UserError, nearest
 
 NUMPY = {"float": "float32", "double": "float64", "string": "object", "half": "float16"}
 """NumPy's names of types where they are not TensorFlow's in small letters."""

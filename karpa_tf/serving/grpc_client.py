@@ -2,7 +2,7 @@
 
 import json
 
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 from karpa_tf.serving.client import Answer, missing, not_there, read_signatures
 from karpa_tf.serving.protos import without_tensorflow
 

@@ -16,7 +16,7 @@ import threading
 import time
 from typing import NamedTuple
 
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 
 WARM_UP_SECONDS = 1.0
 """For how long each client asks before anything is measured."""

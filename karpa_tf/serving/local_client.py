@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 from karpa_tf.serving.client import Answer, read_signatures
 from karpa_tf.serving.versions import list_versions
 

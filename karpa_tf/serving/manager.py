@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 from tensorflow_serving.config import model_server_config_pb2
 
-from karpa_tf.configs.errors import first_line
+from karpa_tf.errors import first_line
 from karpa_tf.serving import model_config
 from karpa_tf.serving.errors import ServingError, invalid
 from karpa_tf.serving.limits import Limits

@@ -6,7 +6,7 @@ import time
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2
 
-from karpa_tf.configs.errors import first_line
+from karpa_tf.errors import first_line
 from karpa_tf.serving import versions
 from karpa_tf.serving.errors import ServingError
 from karpa_tf.serving.servable import Servable

@@ -5,7 +5,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 from karpa_tf.serving import versions
 from karpa_tf.serving.errors import invalid
 

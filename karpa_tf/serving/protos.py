@@ -5,7 +5,7 @@ import importlib.util
 import sys
 import types
 
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 
 
 @contextlib.contextmanager

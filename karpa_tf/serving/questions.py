@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from karpa_tf.configs.errors import UserError, first_line, nearest
+from karpa_tf.errors import UserError, first_line, nearest
 from karpa_tf.serving.protos import without_tensorflow
 
 PICTURES, TEXTS, SEEDS = "pictures", "--text", "--seed"

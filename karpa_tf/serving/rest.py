@@ -11,7 +11,7 @@ from aiohttp import web
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
-from karpa_tf.configs.errors import first_line
+from karpa_tf.errors import first_line
 from karpa_tf.serving import inference, json_answers, json_examples, json_requests
 from karpa_tf.serving.errors import ServingError, invalid
 from karpa_tf.serving.web_guard import error_response

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
 
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 from karpa_tf.serving import inference
 from karpa_tf.serving.errors import ServingError
 

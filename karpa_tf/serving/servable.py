@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import config_pb2
 
-from karpa_tf.configs.errors import first_line
+from karpa_tf.errors import first_line
 from karpa_tf.serving.errors import ServingError, from_tensorflow, invalid
 from karpa_tf.serving.limits import Limits
 

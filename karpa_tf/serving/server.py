@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from karpa_tf.configs.errors import UserError
+from karpa_tf.errors import UserError
 from karpa_tf.serving import model_config, monitoring, page, rest, rpc, versions, web_guard
 from karpa_tf.serving.errors import ServingError
 from karpa_tf.serving.limits import Limits

@@ -1,0 +1,1 @@
+"""Images: from files and data sets to batches."""

@@ -1,0 +1,1 @@
+"""Text: from files to tokens, masks and batches."""

@@ -1,0 +1,1 @@
+"""Files, signals, the console: what surrounds a program on its machine."""

@@ -1,1 +1,0 @@
-"""Text to numbers: vocabularies, a tokenizer of TensorFlow ops, masks."""

@@ -1,0 +1,103 @@
+"""Numbers of a run over its steps: `metrics.csv` and TensorBoard."""
+
+import csv
+import os
+import time
+
+import keras
+import tensorflow as tf
+
+from karpa_tf.system.files import write_text
+from karpa_tf.training.callbacks.window_means import MetricWindows
+
+
+class MetricsLog(keras.callbacks.Callback):
+    """Writes the means over every few steps to `metrics.csv` and TensorBoard, under the metrics' own names.
+
+    Args:
+        run: a `Run`; where it is not ours to write in, only the sums are followed, which workers make together.
+        batch_size: units in a step, for `images_per_second`.
+        every: steps between two rows; the last step of an epoch always ends one.
+        first_step: steps made before this start; later rows of an interrupted run are dropped.
+        validation: names of what `fit` measures after an epoch; they stand in the last row of each.
+        unit: what is counted, in the plural; it names that column.
+    """
+
+    def __init__(self, run, batch_size, every, first_step=0, validation=(), unit="images"):
+        super().__init__()
+        self.validation, self.rate = tuple(validation), f"{unit}_per_second"
+        self.run, self.batch_size, self.every, self.step = run, batch_size, every, first_step
+        self.window, self.last_row, self.sums = MetricWindows(), None, None
+
+    def on_train_begin(self, logs=None):
+        if not self.run.writes:
+            return
+        self.writer = tf.summary.create_file_writer(str(self.run.tensorboard))
+        self._drop_later_rows()
+        self.file = open(self.run.metrics_file, "a", newline="")
+
+    def get_state(self):
+        """Returns what the next row depends on, and sees to it that the rows so far are on the disk."""
+        if self.run.writes:
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            self.writer.flush()
+        return {"sums": self.window.known, "last_row": self.last_row}
+
+    def set_state(self, state):
+        """Goes on with an epoch from what `get_state` returned, or begins one if that is None."""
+        if state:
+            self.sums, self.last_row = state["sums"], state["last_row"]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.window.start_epoch(self.sums)
+        self.epoch, self.since, self.closed = epoch, time.perf_counter(), self.step - epoch * self.params["steps"]
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        done = batch + 1
+        if self.step % self.every and done != self.params["steps"]:
+            return
+        now = time.perf_counter()
+        units = (done - self.closed) * self.batch_size
+        means = self.window.close([metric for metric in self.model.metrics if metric.name in logs])
+        row = {"step": self.step, "epoch": self.epoch + done / self.params["steps"], **means}
+        row[self.rate] = units / (now - self.since)
+        self.since, self.closed = now, done
+        if done == self.params["steps"]:
+            self.last_row = row  # validation is still to come
+        else:
+            self._write_row(row)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._write_row(self.last_row | {name: logs[name] for name in self.validation})
+        self.sums = self.last_row = None
+        self.window.start_epoch()
+
+    def on_train_end(self, logs=None):
+        if self.run.writes:
+            self.file.close()
+            self.writer.close()
+
+    def _drop_later_rows(self):
+        if not self.run.metrics_file.exists():
+            return
+        header, *rows = self.run.metrics_file.read_text().splitlines() or [""]
+        # The last row may be half a row.
+        whole = [row for row in rows if row.count(",") == header.count(",")]
+        kept = [row for row in whole if int(row.split(",")[0]) <= self.step]
+        write_text(self.run.metrics_file, "\n".join([header, *kept]) + "\n" if kept else "")
+
+    def _write_row(self, row):
+        if not self.run.writes:
+            return
+        with self.writer.as_default():
+            for name in row.keys() - {"step", "epoch"}:
+                tf.summary.scalar(name, row[name], step=self.step)
+        row = dict.fromkeys(self.validation) | row
+        columns = [*(name for name in row if name not in self.validation), *self.validation]
+        table = csv.DictWriter(self.file, columns, lineterminator="\n")
+        if not self.file.tell():
+            table.writeheader()
+        table.writerow({key: f"{value:.6g}" for key, value in row.items() if value is not None})
+        self.file.flush()

@@ -1,0 +1,56 @@
+"""What a generator draws while it learns."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from karpa_tf import plots
+from karpa_tf.models.sampling import to_pixels
+from karpa_tf.system.console import warn
+
+
+class SampleSheets(keras.callbacks.Callback):
+    """Draws a sheet of samples from one fixed noise at the end of every epoch, and warns, once, if they are alike.
+
+    Args:
+        run: a `Run`; sheets go to its `samples` folder and to TensorBoard.
+        noise: float32 (n, latent_dim).
+        real_diversity: `diversity` of the data; less than a twentieth of it counts as collapsed.
+        warn_after: steps before which nothing is said: an untrained generator draws the same grey for any noise.
+    """
+
+    def __init__(self, run, noise, real_diversity, warn_after=500):
+        super().__init__()
+        self.run, self.noise = run, tf.constant(noise)
+        self.real_diversity, self.warn_after = real_diversity, warn_after
+        self.warned = False
+
+    def on_train_begin(self, logs=None):
+        self.sample = tf.function(lambda noise: to_pixels(self.model.exported(noise, training=False)))
+        self.writer = tf.summary.create_file_writer(str(self.run.tensorboard))
+
+    def on_epoch_end(self, epoch, logs=None):
+        images = self.sample(self.noise).numpy()
+        plots.save_sheet(self.run.samples / f"epoch-{epoch + 1:05d}.png", images)
+        step = (epoch + 1) * self.params["steps"]
+        with self.writer.as_default():
+            tf.summary.image("samples", plots.sheet(images)[None], step=step)
+        self.writer.flush()
+        if not self.warned and step >= self.warn_after and diversity(images) < self.real_diversity / 20:
+            self.warned = True
+            warn(
+                f"The samples have collapsed to nearly one image after {step} steps; "
+                "another --seed or a lower --learning-rate may help."
+            )
+
+    def on_train_end(self, logs=None):
+        self.writer.close()
+
+
+def diversity(images):
+    """Returns how much images differ: the mean over pixels of the standard deviation over images, in grey levels.
+
+    Args:
+        images: uint8 (n, height, width, channels).
+    """
+    return float(images.astype(np.float32).std(axis=0).mean())

@@ -1,0 +1,60 @@
+"""Signs that a run goes wrong: said once, or the end of it."""
+
+import math
+
+import keras
+import numpy as np
+
+from karpa_tf.errors import diverged
+from karpa_tf.system.console import warn
+from karpa_tf.training.callbacks.window_means import WindowMeans
+
+
+class DiscriminatorWatch(keras.callbacks.Callback):
+    """Warns, once, when the discriminator has told all real images from all fakes over a whole window of steps.
+
+    Args:
+        window: steps over which mean D(x) must be above 0.95 and mean D(G(z)) below 0.05.
+    """
+
+    def __init__(self, window=200):
+        super().__init__()
+        self.window, self.seen, self.sums, self.warned = window, 0, np.zeros(2), False
+        self.means = WindowMeans()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.means.start_epoch()
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = self.means.close(batch + 1, {name: logs[name] for name in ("D(x)", "D(G(z))")})
+        self.sums += step["D(x)"], step["D(G(z))"]
+        self.seen += 1
+        if self.seen < self.window:
+            return
+        real, fake = self.sums / self.seen
+        self.seen, self.sums = 0, np.zeros(2)
+        if not self.warned and real > 0.95 and fake < 0.05:
+            self.warned = True
+            warn(
+                f"The discriminator has won outright for {self.window} steps (D(x) {real:.3f}, D(G(z)) {fake:.3f}): "
+                "the generator hardly learns. Try a lower --discriminator-learning-rate or more --dropout."
+            )
+
+
+class StopIfNotFinite(keras.callbacks.Callback):
+    """Raises `UserError` at the first step whose loss is not a finite number.
+
+    Args:
+        latest_checkpoint: function of no arguments that returns the newest checkpoint or None, to say what is left.
+        first_step: steps made before this start.
+    """
+
+    def __init__(self, latest_checkpoint, first_step=0):
+        super().__init__()
+        self.latest_checkpoint, self.step = latest_checkpoint, first_step
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        broken = [f"{name} is {value}" for name, value in logs.items() if not math.isfinite(value)]
+        if broken:
+            raise diverged(f"At step {self.step} {broken[0]}", self.latest_checkpoint())

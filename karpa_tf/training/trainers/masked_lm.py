@@ -1,0 +1,130 @@
+"""The step of a masked language model: a loss over the hidden tokens alone, exact on any number of replicas."""
+
+import keras
+import tensorflow as tf
+
+from karpa_tf.distribution import reductions
+from karpa_tf.keras_compat import AlreadyBuilt
+from karpa_tf.losses import token_cross_entropy
+from karpa_tf.training.trainers.updates import accumulated, apply_gradients, inputs_of, make_average, move_average
+
+
+class MaskedLM(AlreadyBuilt, keras.Model):
+    """Trains a model that guesses hidden tokens, with `fit` (Devlin et al. 2018, section 3.1).
+
+    `fit` and `evaluate` take dicts of what the model takes, and `mask_ids`, int32 (batch, predictions), with
+    `mask_weights`, float32 (batch, predictions): the tokens to guess, and 1, or 0 for places that count for nothing.
+
+    Every step reports `loss` (nats) and `accuracy` (share), as means over the hidden tokens of the epoch so far.
+
+    Args:
+        model: functional model, from a dict to logits (batch, predictions, vocabulary).
+        ema: decay of the moving average of the weights, as for `move_average`; 0 keeps none.
+
+    Attributes:
+        network: the model that is trained.
+        exported: the model to evaluate and export: the moving average, or the trained model itself if `ema` is 0.
+    """
+
+    def __init__(self, model, ema=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.network, self.ema = model, ema
+        self.exported = make_average(model) if ema else model
+        self.loss_mean = keras.metrics.Mean(name="loss")
+        self.accuracy = keras.metrics.Mean(name="accuracy")
+        # Without it `fit` under a strategy asks for a `call` on data to build from (keras#20164).
+        self.built = True
+
+    def compile(self, groups, clip_norm=None, accumulate=1, **kwargs):
+        """Takes what moves the weights.
+
+        Args:
+            groups: list of `optimizers.Group`.
+            clip_norm: longest gradient, over all weights together, or None.
+            accumulate: parts in which a replica's batch, a multiple of it, is worked off; the step is the same.
+            **kwargs: for `keras.Model.compile`.
+        """
+        super().compile(optimizer=None, **kwargs)
+        self.groups, self.clip_norm, self.accumulate = groups, clip_norm, accumulate
+        self.optimizers = [group.optimizer for group in groups]  # Keras saves what it finds in attributes.
+
+    @property
+    def metrics(self):
+        # `fit` reduces metrics exactly over replicas only if these names are the keys that a step returns.
+        return [self.loss_mean, self.accuracy]
+
+    def call(self, inputs, training=False):
+        """Returns what the exported model does."""
+        return self.exported(inputs, training=training)
+
+    def train_step(self, data):
+        counts = {name: reductions.count_over_replicas(count) for name, count in self._counts(data).items()}
+        variables = [variable for group in self.groups for variable in group.variables]
+
+        def gradients_of(part):
+            with tf.GradientTape() as tape:
+                loss = self.optimizers[0].scale_loss(self._loss(part, counts))
+            return tape.gradient(loss, variables)
+
+        gradients = accumulated(gradients_of, data, self.accumulate, variables)
+        apply_gradients(self.groups, gradients, self.clip_norm)
+        if self.ema:
+            move_average(self.exported, self.network, self.ema, self.optimizers[0])
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    def test_step(self, data):
+        self._update_metrics(data, self.exported(inputs_of(self.exported, data), training=False))
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    def _counts(self, data):
+        """Returns how much counts in this replica's batch, by kind of loss."""
+        return {"tokens": tf.reduce_sum(data["mask_weights"])}
+
+    def _loss(self, data, counts):
+        """Returns this replica's share of the mean loss, a scalar, and adds to the metrics."""
+        losses = self._update_metrics(data, self.network(inputs_of(self.network, data), training=True))
+        return tf.reduce_sum(losses) / tf.maximum(counts["tokens"], 1)
+
+    def _update_metrics(self, data, logits):
+        """Adds the guesses to the metrics and returns the weighted losses, float32 (batch, predictions)."""
+        losses = token_cross_entropy(data["mask_ids"], logits)
+        right = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), data["mask_ids"])
+        self.loss_mean.update_state(losses, sample_weight=data["mask_weights"])
+        self.accuracy.update_state(tf.cast(right, tf.float32), sample_weight=data["mask_weights"])
+        return losses * data["mask_weights"]
+
+
+class Pretraining(MaskedLM):
+    """Trains a model that guesses hidden tokens, and whether the second segment follows the first (ibid.).
+
+    Batches have `is_next` and `row_weights`, float32 (batch,), too: 1 or 0. The losses are added; `next_loss` (nats)
+    and `next_accuracy` are reported beside.
+
+    Args:
+        model: functional model, from a dict to a dict of `logits` and `is_next`, float32 (batch,), logits.
+        ema: as for `MaskedLM`.
+    """
+
+    def __init__(self, model, ema=0.0, **kwargs):
+        super().__init__(model, ema, **kwargs)
+        self.next_loss = keras.metrics.Mean(name="next_loss")
+        self.next_accuracy = keras.metrics.Mean(name="next_accuracy")
+
+    @property
+    def metrics(self):
+        return [*super().metrics, self.next_loss, self.next_accuracy]
+
+    def _counts(self, data):
+        return super()._counts(data) | {"rows": tf.reduce_sum(data["row_weights"])}
+
+    def _loss(self, data, counts):
+        losses, next_losses = self._update_metrics(data, self.network(inputs_of(self.network, data), training=True))
+        return tf.reduce_sum(losses) / tf.maximum(counts["tokens"], 1) + tf.reduce_sum(next_losses) / counts["rows"]
+
+    def _update_metrics(self, data, outputs):
+        logits, weights = outputs["is_next"], data["row_weights"]
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(data["is_next"], logits)
+        right = tf.equal(logits > 0, data["is_next"] > 0.5)
+        self.next_loss.update_state(losses, sample_weight=weights)
+        self.next_accuracy.update_state(tf.cast(right, tf.float32), sample_weight=weights)
+        return super()._update_metrics(data, outputs["logits"]), losses * weights

@@ -1,0 +1,55 @@
+"""Programs that are killed, stopped, and started twice, as processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import kill_runs
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("app", kill_runs.PROGRAMS)
+def test_a_run_killed_at_ten_random_steps_ends_with_the_same_bits(app):
+    assert "arrays of the last checkpoint are equal" in kill_runs.compare(app, kills=10, seed=0)
+
+
+def start(*words):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    program = [sys.executable, "-m", "apps.train_gan", "smoke", "--run", "run", "--export-dir", "models", *words]
+    return subprocess.Popen(program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(process, sign):
+    """Returns once a line of what a program prints has `sign` in it."""
+    for line in process.stdout:
+        if sign in line:
+            return
+    pytest.fail(process.stderr.read())
+
+
+@pytest.mark.slow
+def test_a_stopped_program_ends_with_its_code_and_the_same_command_goes_on():
+    first = start("--epochs", "400")
+    wait_for(first, "epoch 10/400")
+    second = start("--epochs", "400")
+    _, said = second.communicate(timeout=120)
+    assert second.returncode == 2 and f"--run run is in use by process {first.pid} on " in said
+    first.send_signal(signal.SIGTERM)
+    begun = time.monotonic()
+    _, said = first.communicate(timeout=60)
+    assert first.returncode == 75 and "Stopped by SIGTERM after step" in said and said.count("\n") == 1
+    assert time.monotonic() - begun < 30
+    other = start("--epochs", "401")
+    _, said = other.communicate(timeout=120)
+    assert other.returncode == 2 and "epochs was 400, now 401" in said
+    again = start("--epochs", "400", "--save-minutes", "1", "--keep", "1")
+    wait_for(again, "continued after epoch")
+    again.send_signal(signal.SIGUSR1)
+    again.communicate(timeout=120)
+    assert again.returncode == 75

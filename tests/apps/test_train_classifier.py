@@ -1,0 +1,430 @@
+"""The programs for classifiers as a user runs them."""
+
+import csv
+import dataclasses
+import functools
+import json
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import programs
+import pytest
+import sklearn.metrics
+import tensorflow as tf
+import yaml
+from PIL import Image
+
+from apps import classify, evaluate_classifier, sample_gan, train_classifier
+from karpa_tf import cli
+from karpa_tf.configs.application import APPLICATIONS, ApplicationConfig
+from karpa_tf.configs.classifier_presets import PRESETS
+from karpa_tf.configs.image_format import Preparation
+from karpa_tf.data.images.splits import load_splits
+from karpa_tf.export.versions import load_version
+from karpa_tf.models import classifiers
+from karpa_tf.models.application import make_application
+from karpa_tf.tasks.classifier import load_scorer
+from karpa_tf.training.run import open_run
+
+SMOKE = dataclasses.replace(PRESETS["smoke"], export_dir="models")
+NAMES = ("Äpfel & Birnen", "cat", "日本")
+
+
+def config_of(*words):
+    return cli.parse(PRESETS, train_classifier.__doc__, implied="pictures", args=list(words))
+
+
+def train(*words):
+    return train_classifier.run(config_of(*words, "--run", "run", "--export-dir", "models"))
+
+
+def refusal(*words, capsys):
+    return programs.refusal(capsys, lambda: train_classifier.run(config_of(*words)))
+
+
+def make_folder(root="data", counts=(30, 24, 18)):
+    """Three classes of one colour each, in differing sizes and modes; a truncated JPEG among them."""
+    rng = np.random.default_rng(0)
+    for name, colour, count in zip(NAMES, ((200, 40, 40), (40, 200, 40), (40, 40, 200)), counts, strict=True):
+        folder = Path(root, name)
+        folder.mkdir(parents=True)
+        for i in range(count):
+            size = (int(rng.integers(9, 50)), int(rng.integers(9, 50)))
+            noise = rng.integers(-30, 30, (size[1], size[0], 3))
+            picture = Image.fromarray((np.array(colour) + noise).clip(0, 255).astype(np.uint8))
+            if i % 4 == 0:
+                picture.convert("CMYK").save(folder / f"{i:02}.jpg")
+            elif i % 4 == 1:
+                picture.convert("RGBA").save(folder / f"{i:02}.png")
+            else:
+                picture.save(folder / f"{i:02}.webp", lossless=True)
+    whole = Path(root, NAMES[0], "00.jpg").read_bytes()
+    Path(root, NAMES[0], "broken.jpg").write_bytes(whole[: len(whole) // 2])
+    return root
+
+
+SMALL = ("--side", "12", "--blocks", "1", "1", "--widths", "4", "8", "--batch-size", "8", "--learning-rate", "0.1")
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """The run of the smoke preset and the folder of its SavedModel."""
+    folder = tmp_path_factory.mktemp("smoke")
+    run = train_classifier.run(dataclasses.replace(SMOKE, run=str(folder / "run"), export_dir=str(folder / "models")))
+    return run, Path(run.facts()["saved_model"])
+
+
+def test_a_run_leaves_everything_a_user_looks_for(smoke):
+    run, saved_model = smoke
+    made = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
+    report = {"report.json", "confusion.csv", "confusion.png", "reliability.png", "mistakes.csv", "mistakes.png"}
+    assert {"config.yaml", "run.json", "metrics.csv", "curves.png"} | {f"eval/{name}" for name in report} <= made
+    assert any(name.startswith("tensorboard/") for name in made) and (saved_model / "saved_model.pb").is_file()
+    last = run.read_metrics()[-1]
+    assert set(last) == {"step", "epoch", "loss", "accuracy", "images_per_second", "val_loss", "val_accuracy"}
+    assert last["step"] == 10 and last["images_per_second"] > 0
+    facts = run.facts()
+    assert sum(facts["data"]["counts"]["test"].values()) == 359 and 0 <= facts["input_bound_share"] <= 1
+
+
+def test_the_written_config_repeats_the_run(smoke):
+    run, _ = smoke
+    again = config_of("--config", str(run.config_file))
+    assert again == dataclasses.replace(SMOKE, export_dir=yaml.safe_load(run.config_file.read_text())["export_dir"])
+
+
+def test_the_report_can_be_made_again_from_the_run_and_from_the_export(smoke, capsys):
+    run, saved_model = smoke
+    expected = json.loads((run.eval / "report.json").read_text())
+    from_run = evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), out="a"))
+    assert from_run == expected == json.loads(Path("a/report.json").read_text())
+    assert "macro f1" in capsys.readouterr().out
+    whole = [
+        evaluate_classifier.run(evaluate_classifier.Config(**which, data="digits", out="b"))
+        for which in ({"run": str(run.path)}, {"saved_model": str(saved_model.parent)})
+    ]
+    assert whole[0]["count"] == 1797
+    for name in ("accuracy", "log_loss", "ece", "macro_f1", "top_5_accuracy"):
+        assert whole[0][name] == pytest.approx(whole[1][name], abs=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*do not sum to one")  # nor do float32 numbers, to float64's precision
+def test_every_figure_of_the_report_is_scikit_learns(smoke):
+    run, _ = smoke
+    report = json.loads((run.eval / "report.json").read_text())
+    scores, classes, (side, channels), config = load_scorer(run=run.path)
+    part = load_splits(config.data, Preparation(side, channels), config.validation_share, config.test_share).test
+    labels, probabilities = part.labels, scores(part.images)
+    predictions, places = probabilities.argmax(1), np.arange(len(classes))
+    expected = {
+        "count": len(labels),
+        "accuracy": sklearn.metrics.accuracy_score(labels, predictions),
+        "log_loss": sklearn.metrics.log_loss(labels, probabilities, labels=places),
+    }
+    for k in (2, 3, 5):
+        expected[f"top_{k}_accuracy"] = sklearn.metrics.top_k_accuracy_score(labels, probabilities, k=k, labels=places)
+    names = ("precision", "recall", "f1", "count")
+    score = functools.partial(sklearn.metrics.precision_recall_fscore_support, labels, predictions, zero_division=0)
+    expected |= {f"macro_{name}": value for name, value in zip(names[:3], score(average="macro")[:3], strict=True)}
+    for place, values in enumerate(zip(*score(labels=places), strict=True)):
+        found = report["classes"][classes[place]]
+        assert found == {name: pytest.approx(value, abs=1e-9) for name, value in zip(names, values, strict=True)}
+    assert {name: report[name] for name in expected} == {k: pytest.approx(v, abs=1e-9) for k, v in expected.items()}
+    assert report.keys() == expected.keys() | {"data", "fingerprint", "ece", "classes"}
+    assert 0 < report["macro_f1"] < report["top_5_accuracy"] < 1  # neither empty nor perfect: figures that can be wrong
+
+
+def test_the_tables_say_what_the_figures_say(smoke):
+    run, _ = smoke
+    report = json.loads((run.eval / "report.json").read_text())
+    with open(run.eval / "confusion.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    counts = np.array([[int(cell) for cell in row[1:]] for row in rows[1:]])
+    assert rows[0][1:] == [row[0] for row in rows[1:]] == list("0123456789")
+    assert np.trace(counts) / counts.sum() == pytest.approx(report["accuracy"], abs=1e-9)
+    assert counts.sum(1).tolist() == [report["classes"][name]["count"] for name in "0123456789"]
+    with open(run.eval / "mistakes.csv", newline="") as file:
+        mistakes = list(csv.DictReader(file))
+    probabilities = [float(row["probability"]) for row in mistakes]
+    assert probabilities == sorted(probabilities, reverse=True) and len(mistakes) == 36
+    assert all(row["true"] != row["predicted"] for row in mistakes)
+
+
+def test_a_finished_run_is_not_trained_or_exported_again(smoke):
+    run, saved_model = smoke
+    newest = max(path.stat().st_mtime_ns for path in run.checkpoints.rglob("*"))
+    config = dataclasses.replace(SMOKE, run=str(run.path), export_dir=str(saved_model.parents[1]))
+    assert train_classifier.run(config).facts()["saved_model"] == str(saved_model)
+    assert max(path.stat().st_mtime_ns for path in run.checkpoints.rglob("*")) == newest
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory):
+    """A run on a folder of three colours: (run, folder of the data)."""
+    folder = tmp_path_factory.mktemp("colours")
+    data = make_folder(str(folder / "data"))
+    words = ("--data", data, *SMALL, "--epochs", "4", "--run", str(folder / "run"), "--export-dir", str(folder / "m"))
+    return train_classifier.run(config_of(*words, "--cache-dir", str(folder / "cache"))), data
+
+
+def test_ones_own_pictures_of_all_sizes_and_kinds_need_one_flag(colours):
+    run, _ = colours
+    report = json.loads((run.eval / "report.json").read_text())
+    assert report["accuracy"] == 1.0 and list(report["classes"]) == sorted(NAMES) and report["count"] == 15
+    (skipped,) = run.facts()["data"]["splits"]["train"]["skipped"]
+    assert "broken.jpg" in skipped
+
+
+def test_pictures_are_classified_by_a_run_and_by_its_export(colours, capsys):
+    run, data = colours
+    files = [str(Path(data, name, "02.webp")) for name in NAMES]
+    Path("broken.png").write_text("no picture")
+    found = []
+    for which in (["--run", str(run.path)], ["--saved-model", run.facts()["saved_model"]]):
+        words = [*which, files[0], "--top", "2", *files[1:], "broken.png", "--out", "labels.csv"]
+        config = cli.parse(classify.Config(), "", args=words, words="pictures")
+        found.append(classify.run(config))
+    assert [name for name, _ in found[0]] == files
+    for (_, best), (_, same), name in zip(*found, NAMES, strict=True):
+        assert best[0][0] == same[0][0] == name and len(best) == 2
+        assert [p for _, p in best] == pytest.approx([p for _, p in same], abs=1e-5)
+    said = capsys.readouterr()
+    assert "日本" in said.out and "broken.png" in said.err
+    with open("labels.csv", newline="", encoding="utf-8") as file:
+        assert [row["class"] for row in csv.DictReader(file) if row["rank"] == "1"] == list(NAMES)
+
+
+def test_a_folder_is_evaluated_by_the_names_of_its_classes(colours):
+    run, data = colours
+    os.makedirs("some")
+    for name in NAMES[1:]:
+        os.symlink(Path(data, name), Path("some", name))
+    report = evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), data="some", out="out"))
+    assert report["count"] == 42 and report["accuracy"] == 1.0 and report["macro_recall"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("app", "changes", "says"),
+    [
+        (evaluate_classifier, {}, "Name one of --run DIR and --saved-model DIR"),
+        (evaluate_classifier, {"saved_model": "x"}, "--saved-model needs --data"),
+        (evaluate_classifier, {"run": "missing"}, "--run missing holds no run"),
+        (classify, {"run": "a"}, "Name one or more pictures"),
+        (classify, {"run": "a", "pictures": ("missing.jpg",)}, "There is no picture or folder missing.jpg"),
+        (classify, {"run": "missing", "pictures": ("file",)}, "--run missing holds no run"),
+        (classify, {"saved_model": "missing", "pictures": ("file",)}, "--saved-model missing holds no SavedModel"),
+        (classify, {"run": "a", "pictures": ("file",), "top": 0}, "--top must be at least 1"),
+    ],
+)
+def test_the_tools_refuse_what_they_cannot_do(app, changes, says, capsys):
+    Path("file").touch()
+    with pytest.raises(SystemExit) as caught, cli.errors():
+        app.run(app.Config(**changes))
+    assert caught.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_a_run_that_has_learned_nothing_yet_is_named(capsys):
+    open_run(dataclasses.replace(SMOKE, run="new"), "train_classifier")
+    for app in (evaluate_classifier, classify):
+        with pytest.raises(SystemExit), cli.errors():
+            app.run(app.Config(run="new", **({"pictures": ("new",)} if app is classify else {})))
+        assert "--run new has no checkpoint yet" in capsys.readouterr().err
+    assert "--init new has no checkpoint yet" in refusal("smoke", "--init", "new", capsys=capsys)
+
+
+def test_a_report_on_other_pictures_leaves_the_runs_own_alone(colours):
+    run, data = colours
+    own = (run.eval / "report.json").read_bytes()
+    evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), data=data))
+    evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), part="validation"))
+    assert (run.eval / "report.json").read_bytes() == own
+    counts = [json.loads((run.eval / name / "report.json").read_text())["count"] for name in ("data", "validation")]
+    assert counts == [72, 5]
+
+
+def test_a_classifiers_run_is_no_gan(smoke, capsys):
+    with pytest.raises(SystemExit), cli.errors():
+        sample_gan.run(sample_gan.Config(run=str(smoke[0].path)))
+    assert "holds a run of train_classifier; expected one of train_gan" in capsys.readouterr().err
+
+
+def test_a_class_that_the_classifier_does_not_know_is_named(smoke, capsys):
+    make_folder()
+    with pytest.raises(SystemExit), cli.errors():
+        evaluate_classifier.run(evaluate_classifier.Config(run=str(smoke[0].path), data="data", out="out"))
+    assert "has a class that the classifier does not know: cat" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--data", "missing"], "--data missing: there is no such folder"),
+        (["smoke", "--batch-size", "1296"], "--batch-size 1296 is larger than the training part: 1295 pictures"),
+        (["smoke", "--run", "file/run"], "--run"),
+        (["smoke", "--export-dir", "file/models"], "--export-dir"),
+        (["smoke", "--strategy", "mirrored", "--batch-size", "6", "--accumulate", "2"], "must be a multiple of 4"),
+        (["smoke", "--optimizer", "sdg"], "sdg"),
+        (["smoke", "--epoch", "3"], "There is no flag --epoch; did you mean --epochs?"),
+        (["smoke", "--early-stopping", "2", "--validate-on", "test"], "the test part must choose nothing"),
+        (["smoke", "--early-stopping", "2", "--validation-share", "0"], "--early-stopping needs a validation part"),
+        (["smoke", "--init", "MobilNetV2"], "did you mean MobileNetV2?"),
+        (["smoke", "--init", "MobileNetV2"], "takes colour pictures: --channels 3; received 1"),
+        (["smoke", "--freeze", "features"], "--freeze needs --init"),
+        (["smoke", "--side", "0"], "--side must be above 0"),
+        (["smoke", "--validation-share", "1"], "--validation-share must be at least 0 and below 1"),
+    ],
+)
+def test_bad_input_ends_in_a_sentence_and_leaves_nothing(words, says, capsys):
+    Path("file").touch()
+    assert says in refusal(*words, capsys=capsys)
+
+
+def test_so_few_pictures_that_nothing_can_be_held_out_are_learned_all_the_same(capsys):
+    make_folder(counts=(2, 2, 2))
+    run = train("--data", "data", *SMALL[:-4], "--batch-size", "2", "--epochs", "1")
+    assert set(run.facts()["data"]["counts"]) == {"train"} and run.facts()["saved_model"]
+    assert "accuracy" not in capsys.readouterr().out.splitlines()[-3]
+
+
+def test_pictures_of_one_class_alone_are_evaluated(colours):
+    run, data = colours
+    os.makedirs("one")
+    os.symlink(Path(data, NAMES[1]), Path("one", NAMES[1]))
+    report = evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), data="one"))
+    assert report["count"] == 24 and report["accuracy"] == report["macro_recall"] == 1.0
+    assert {path.name for path in (run.eval / "one").iterdir()} >= {"report.json", "confusion.png", "mistakes.png"}
+
+
+@pytest.mark.parametrize("others", [[], ["empty"]])
+def test_one_class_alone_cannot_be_learned(others, capsys):
+    for name in ("only", *others):
+        Path("data", name).mkdir(parents=True)
+    Image.new("RGB", (20, 20)).save("data/only/a.png")
+    assert "pictures of one class only (only)" in refusal("--data", "data", capsys=capsys)
+
+
+def test_a_dry_run_writes_nothing(capsys):
+    assert train_classifier.run(dataclasses.replace(SMOKE, dry_run=True)) is None
+    said = capsys.readouterr().out
+    assert "Would write" in said and "weights, of which" in said
+    assert list(Path().iterdir()) == []
+
+
+def test_what_a_family_reads_off_the_data_it_reads_off_the_training_part(monkeypatch):
+    read = []
+    monkeypatch.setitem(classifiers.FITTED, "cnn", lambda model, images: read.append(images.shape))
+    train_classifier.run(dataclasses.replace(SMOKE, dry_run=True))
+    assert read == [(1295, 16, 16, 1)]
+
+
+@pytest.mark.slow
+def test_two_replicas_train_and_evaluate_the_same_preset(smoke):
+    run = train("smoke", "--strategy", "mirrored", "--batch-size", "128")
+    assert run.facts()["device"].startswith("2 x CPU")
+    alone, shared = smoke[0].read_metrics()[-1], run.read_metrics()[-1]
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        assert shared[name] == pytest.approx(alone[name], abs=1e-4)
+
+
+def test_a_diverging_run_stops_and_exports_nothing(capsys):
+    with pytest.raises(SystemExit) as caught, cli.errors():
+        train("smoke", "--learning-rate", "1e30")
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: At step ") and error.count("\n") == 1
+    assert "training was stopped and nothing exported; there was no checkpoint yet" in error
+    assert not Path("models").exists()
+
+
+@pytest.mark.slow
+def test_an_early_stop_exports_the_best_epoch_and_stays_stopped(capsys):
+    words = ("smoke", "--epochs", "30", "--early-stopping", "1", "--learning-rate", "1.0")
+    run = train(*words)
+    assert "Stopped after epoch" in capsys.readouterr().out
+    rows = [row for row in run.read_metrics() if "val_loss" in row]
+    best = min(range(len(rows)), key=lambda place: rows[place]["val_loss"])
+    assert len(rows) == best + 2 < 30
+    assert json.loads((run.checkpoints / "best.json").read_text())["epoch"] == best + 1
+    report = evaluate_classifier.run(evaluate_classifier.Config(run="run", part="validation", out="out"))
+    assert report["log_loss"] == pytest.approx(rows[best]["val_loss"], rel=1e-4)
+    train(*words)
+    assert [row for row in run.read_metrics() if "val_loss" in row] == rows
+
+
+@pytest.mark.slow
+def test_a_run_is_carried_on_with_other_classes(colours):
+    run, _ = colours
+    make_folder("other", (16, 16, 16))
+    Path("other", NAMES[0]).rename("other/rot")
+    words = ("--data", "other", "--init", str(run.path), "--freeze", "features", *SMALL[-4:], "--epochs", "3")
+    tuned = train(*words)
+    config = yaml.safe_load(tuned.config_file.read_text())
+    assert config["model"]["widths"] == [4, 8] and config["side"] == 12
+    assert json.loads((tuned.eval / "report.json").read_text())["accuracy"] > 0.6
+
+
+@pytest.mark.slow
+def test_a_network_of_keras_applications_is_tuned_from_a_file_of_weights(capsys):
+    make_folder(counts=(8, 8, 8))
+    learned = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(32, 32, 3))
+    learned.save_weights("mobilenet.weights.h5")
+    words = ("transfer", "--data", "data", "--side", "32", "--init", "MobileNet", "--init-weights")
+    run = train(*words, "mobilenet.weights.h5", "--epochs", "2", "--batch-size", "8", "--unfreeze-every", "1")
+    said = capsys.readouterr().out
+    assert "of which 3,075 learn" in said and "From epoch 2 on" in said
+    assert yaml.safe_load(run.config_file.read_text())["model"]["application"] == "MobileNet"
+    pixels = tf.zeros((1, 32, 32, 3), tf.uint8)
+    assert load_version(run.facts()["saved_model"])["images"](images=pixels)["scores"].shape == (1, 3)
+
+
+def test_weights_that_cannot_be_had_are_named_with_the_way_out(capsys):
+    make_folder(counts=(8, 8, 8))
+    Path("bad.weights.h5").write_text("no weights")
+    words = ("transfer", "--data", "data", "--side", "32", "--init-weights", "bad.weights.h5", "--batch-size", "8")
+    assert "give a .weights.h5 file by --init-weights" in refusal(*words, capsys=capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["MobileNet", "ResNet50", "DenseNet121", "EfficientNetB0", "EfficientNetV2B0"])
+def test_each_application_sees_the_pixels_that_it_was_trained_on(name):
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.float32)
+    model = make_application(ApplicationConfig(application=name), (32, 32, 3), 2)
+    module = {
+        "MobileNet": keras.applications.mobilenet,
+        "ResNet50": keras.applications.resnet,
+        "DenseNet121": keras.applications.densenet,
+        "EfficientNetB0": keras.applications.efficientnet,
+        "EfficientNetV2B0": keras.applications.efficientnet_v2,
+    }[name]
+    keras.utils.set_random_seed(0)
+    base = getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(32, 32, 3))
+    for variable, value in zip(model.weights[: len(base.weights)], base.weights, strict=True):
+        variable.assign(value)
+    features = keras.Model(model.input, model.get_layer("features").output)
+    expected = base(module.preprocess_input(pixels.copy()))
+    np.testing.assert_allclose(features(pixels / 127.5 - 1), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_every_named_application_exists_in_keras():
+    assert all(hasattr(keras.applications, name) for name in APPLICATIONS)
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if PRESETS[name].side < 224])
+def test_every_preset_is_a_network_that_can_be_built(name):
+    from karpa_tf.models.classifiers import make_classifier, split_by_depth
+
+    config = PRESETS[name]
+    assert config_of(name) == config
+    model = make_classifier(config.model, (config.side, config.side, config.channels), 7)
+    assert model.output_shape == (None, 7)
+    parts = split_by_depth(model)
+    assert sorted(v.path for part in parts for v in part) == sorted(v.path for v in model.trainable_variables)
+
+
+@pytest.mark.slow
+def test_the_program_runs_in_silence_and_without_a_network():
+    result = programs.run_program("apps.train_classifier", "smoke")
+    assert result.returncode == 0 and result.stderr == ""
+    assert "Test accuracy" in result.stdout and "saved_models/cnn_smoke/1" in result.stdout

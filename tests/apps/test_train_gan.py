@@ -1,0 +1,235 @@
+"""The program as a user runs it."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import programs
+import pytest
+import tensorflow as tf
+import yaml
+from PIL import Image
+
+from apps import sample_gan, train_gan
+from karpa_tf import cli
+
+SMOKE = train_gan.PRESETS["smoke"]
+
+
+def config_of(*words):
+    return cli.parse(train_gan.PRESETS, train_gan.__doc__, implied="pictures", args=list(words))
+
+
+def refusal(*words, capsys):
+    return programs.refusal(capsys, lambda: train_gan.run(config_of(*words)))
+
+
+def pictures_of(side, count=5):
+    Path("pictures").mkdir()
+    for i in range(count):
+        Image.new("RGB", (side, side), (i, 2 * i, 3 * i)).save(f"pictures/{i}.png")
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """A run of the smoke preset: (its folder, that of its SavedModel)."""
+    folder = tmp_path_factory.mktemp("smoke")
+    config = dataclasses.replace(SMOKE, run=str(folder / "run"), export_dir=str(folder / "models"))
+    run = train_gan.run(config)
+    return run, Path(run.facts()["saved_model"])
+
+
+def test_a_run_leaves_everything_a_user_looks_for(smoke):
+    run, saved_model = smoke
+    made = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
+    expected = {
+        "config.yaml",
+        "run.json",
+        "metrics.csv",
+        "curves.png",
+        "samples/epoch-00001.png",
+        "samples/training.gif",
+    }
+    assert expected <= made and any(name.startswith("tensorboard/") for name in made)
+    assert (saved_model / "saved_model.pb").is_file() and saved_model.name == "1"
+    report = json.loads((run.eval / "report.json").read_text())
+    assert set(report) == {"g_loss", "d_loss_real", "d_loss_fake", "D(x)", "D(G(z))"}
+    facts = run.facts()
+    assert facts["data"]["count"] == 1797 and facts["versions"]["keras"] == keras.__version__
+
+
+def test_the_written_config_repeats_the_run(smoke):
+    run, _ = smoke
+    assert cli.parse(train_gan.PRESETS, "", args=["--config", str(run.config_file)]) == dataclasses.replace(
+        SMOKE, export_dir=yaml.safe_load(run.config_file.read_text())["export_dir"]
+    )
+
+
+def test_what_is_exported_is_what_the_run_samples(smoke):
+    run, saved_model = smoke
+    from_run = sample_gan.run(sample_gan.Config(run=str(run.path), n=9, seed=5, out="run.png"))
+    from_export = sample_gan.run(sample_gan.Config(saved_model=str(saved_model), n=9, seed=5, out="export.png"))
+    from_base = sample_gan.run(sample_gan.Config(saved_model=str(saved_model.parent), n=3, seed=7, out="base.png"))
+    np.testing.assert_array_equal(from_run, from_export)
+    np.testing.assert_array_equal(from_run[2:5], from_base)  # picture i is that of seed + i
+    assert Path("run.png").read_bytes() == Path("export.png").read_bytes()
+
+
+def test_a_walk_starts_and_ends_at_the_pictures_of_its_seeds(smoke):
+    run, _ = smoke
+    ends = sample_gan.run(sample_gan.Config(run=str(run.path), n=2, seed=5, out="ends.png")).astype(int)
+    walk = sample_gan.run(sample_gan.Config(run=str(run.path), n=7, seed=5, out="walk.gif", interpolate=True)).astype(
+        int
+    )
+    assert np.abs(walk[[0, -1]] - ends).max() <= 1  # drawn in a batch of another size: rounding
+    assert Image.open("walk.gif").n_frames >= 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "Name one of --run DIR and --saved-model DIR"),
+        ({"run": "a", "saved_model": "b"}, "Name one of"),
+        ({"run": "missing"}, "--run missing holds no run"),
+        ({"saved_model": "missing"}, "--saved-model missing holds no SavedModel"),
+        ({"run": "a", "n": 0}, "-n must be above 0"),
+        ({"run": "a", "out": "sheet.bmp"}, "--out must end in .png or .gif"),
+        ({"run": "a", "out": "file/sheet.png"}, "--out file cannot be written"),
+        ({"run": "a", "seed": 2**64}, "--seed must be below 2 ** 62"),
+    ],
+)
+def test_sampling_refuses_what_it_cannot_do(changes, says, capsys):
+    Path("file").touch()
+    with pytest.raises(SystemExit) as caught, cli.errors():
+        sample_gan.run(sample_gan.Config(**changes))
+    assert caught.value.code == 2 and says in capsys.readouterr().err
+
+
+def test_a_sheet_makes_its_folder_but_does_not_replace_one(smoke, capsys):
+    config = sample_gan.Config(run=str(smoke[0].path), n=1, out="new/folder/sheet.png")
+    sample_gan.run(config)
+    assert Path(config.out).is_file()
+    Path("taken.png").mkdir()
+    with pytest.raises(SystemExit) as caught, cli.errors():
+        sample_gan.run(dataclasses.replace(config, out="taken.png"))
+    assert caught.value.code == 2 and "--out taken.png cannot be written" in capsys.readouterr().err
+
+
+def test_a_damaged_export_is_named(smoke, capsys):
+    shutil.copytree(smoke[1], "damaged")
+    pb = Path("damaged/saved_model.pb")
+    pb.write_bytes(pb.read_bytes()[:1000])
+    with pytest.raises(SystemExit) as caught, cli.errors():
+        sample_gan.run(sample_gan.Config(saved_model="damaged"))
+    assert caught.value.code == 2 and "--saved-model damaged cannot be loaded" in capsys.readouterr().err
+
+
+def test_a_finished_run_is_not_trained_or_exported_again(smoke):
+    run, saved_model = smoke
+    newest = max(path.stat().st_mtime_ns for path in run.checkpoints.rglob("*"))
+    config = dataclasses.replace(SMOKE, run=str(run.path), export_dir=str(saved_model.parents[1]))
+    assert train_gan.run(config).facts()["saved_model"] == str(saved_model)
+    assert max(path.stat().st_mtime_ns for path in run.checkpoints.rglob("*")) == newest
+    assert [path.name for path in saved_model.parent.iterdir()] == ["1"]
+
+
+@pytest.mark.slow
+def test_two_replicas_train_the_same_preset():
+    run = train_gan.run(dataclasses.replace(SMOKE, strategy="mirrored", run="run", export_dir="models"))
+    assert run.facts()["device"].startswith("2 x CPU")
+
+
+def test_a_batch_that_the_replicas_cannot_share_is_refused(capsys):
+    assert "multiple of 2; received 7" in refusal("smoke", "--strategy", "mirrored", "--batch-size", "7", capsys=capsys)
+
+
+def test_ones_own_pictures_need_one_flag():
+    pictures_of(side=70, count=6)
+    Path("pictures/broken.jpg").write_text("no picture")
+    words = ["--data", "pictures", "--epochs", "1", "--batch-size", "3", "--widths", "4", "4", "4", "--run", "run"]
+    run = train_gan.run(config_of(*words))
+    assert np.asarray(Image.open(run.samples / "epoch-00001.png")).shape == (512, 512, 3)
+    assert "broken.jpg" in run.facts()["data"]["skipped"][0]
+    assert run.facts()["saved_model"] == "saved_models/dcgan_pictures/1"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--data", "missing"], "--data missing: there is no such folder"),
+        (["smoke", "--batch-size", "1798"], "--batch-size 1798 is larger than the data: 1797 pictures"),
+        (["smoke", "--base", "16"], r"--base 8 --widths 8 8"),
+        (["smoke", "--run", "file/run"], "--run"),
+        (["smoke", "--export-dir", "file/models"], "--export-dir"),
+    ],
+)
+def test_bad_input_ends_in_a_sentence_and_leaves_nothing(words, says, capsys):
+    Path("file").touch()
+    assert says in refusal(*words, capsys=capsys)
+
+
+def test_pictures_too_small_for_the_model_are_told_what_fits(capsys):
+    pictures_of(side=20)
+    assert "smaller than the model's 64x64; what fits: --base 5 --widths 128 64" in refusal(
+        "--data", "pictures", capsys=capsys
+    )
+
+
+def test_a_diverging_run_stops_and_keeps_its_last_good_checkpoint(capsys, monkeypatch):
+    calm = dataclasses.replace(SMOKE, run="run", export_dir="models", epochs=3)
+
+    def poison(self, epoch, logs=None):
+        if epoch == 1:
+            kernel = self.model.discriminator.trainable_variables[0]
+            kernel.assign(np.full(kernel.shape, np.inf))
+
+    monkeypatch.setattr("karpa_tf.training.callbacks.watch.DiscriminatorWatch.on_epoch_begin", poison)
+    with pytest.raises(SystemExit) as caught, cli.errors():
+        train_gan.run(calm)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert "At step 29" in error and "the last good checkpoint is run/checkpoints/step-00000028-epoch-00001" in error
+    assert not Path("models/dcgan_smoke").exists()
+
+
+def test_a_dry_run_writes_nothing(capsys):
+    assert train_gan.run(dataclasses.replace(SMOKE, dry_run=True)) is None
+    assert "Would write" in capsys.readouterr().out
+    assert list(Path().iterdir()) == []
+
+
+def weights_and_lines(folder):
+    result = programs.run_program("apps.train_gan", "smoke", "--deterministic", "--run", folder, "--dropout", "0.3")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""  # none of TensorFlow's chatter
+    trainer = next(Path(folder, "checkpoints").glob("*/trainer.weights.h5"))
+    import h5py
+
+    found = {}
+    with h5py.File(trainer) as file:
+        file.visititems(lambda name, item: found.update({name: item[()]}) if hasattr(item, "shape") else None)
+    return found
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_weights_to_the_bit_in_silence_and_without_a_network():
+    one, other = weights_and_lines("one"), weights_and_lines("other")
+    assert len(one) > 20 and one.keys() == other.keys()
+    for name, value in one.items():
+        assert value.tobytes() == other[name].tobytes(), name
+
+
+@pytest.mark.slow
+def test_verbose_lets_tensorflow_speak():
+    result = programs.run_program("apps.train_gan", "smoke", "--dry-run", "--verbose")
+    assert result.returncode == 0 and "oneDNN" in result.stderr
+
+
+def test_mixed_precision_is_exported_and_sampled_alike():
+    run = train_gan.run(dataclasses.replace(SMOKE, precision="mixed_bfloat16", run="run", export_dir="models"))
+    saved = tf.saved_model.load(run.facts()["saved_model"]).signatures["serving_default"]
+    drawn = sample_gan.run(sample_gan.Config(run="run", n=4, out="a.png"))
+    np.testing.assert_array_equal(saved(seed=tf.range(4, dtype=tf.int64))["images"], drawn)

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from karpa_tf.distribution import reductions, strategy
+from karpa_tf.errors import UserError
+
+
+def test_mirrored_takes_all_devices_and_is_one_and_the_same():
+    first = strategy.choose("mirrored")
+    assert first.num_replicas_in_sync == 2
+    assert strategy.choose("mirrored") is first
+
+
+def test_several_workers_need_a_cluster_and_a_cluster_needs_several_workers(monkeypatch):
+    with pytest.raises(UserError, match="--strategy multiworker needs several workers"):
+        strategy.choose("multiworker")
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}')
+    for name in ("none", "mirrored", "tpu"):
+        with pytest.raises(UserError, match=f"--strategy {name} trains in one process, but TF_CONFIG names 2 workers"):
+            strategy.choose(name)
+
+
+def test_a_tpu_that_is_not_there_is_missed():
+    with pytest.raises(UserError, match="--strategy tpu finds no TPU on this machine: "):
+        strategy.choose("tpu")
+
+
+def test_without_gpus_auto_and_none_take_one_device():
+    assert strategy.choose("auto").num_replicas_in_sync == 1
+    assert strategy.choose("none").num_replicas_in_sync == 1
+
+
+@pytest.mark.parametrize("parts", [([1.0, 2.0], [6.0, 7.0]), ([1.0, 2.0, 3.0], [10.0])])
+def test_the_shares_of_the_replicas_add_up_to_the_mean_over_all(two_replicas, parts):
+    values = two_replicas.experimental_distribute_values_from_function(
+        lambda context: tf.constant(parts[context.replica_id_in_sync_group])
+    )
+    shares = two_replicas.run(reductions.mean_over_replicas, args=(values,))
+    total = two_replicas.reduce("SUM", shares, axis=None)
+    np.testing.assert_allclose(total, np.mean([*parts[0], *parts[1]]))
+
+
+def test_statistics_are_averaged_over_the_replicas_and_counters_left_alone(two_replicas):
+    import keras
+
+    with two_replicas.scope():
+        statistics = keras.Variable([0.0, 0.0], trainable=False)
+        counter = keras.Variable([5, 5], dtype="int32", trainable=False)
+
+    @tf.function
+    def step():
+        replica = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.float32)
+        statistics.assign([replica, 10 * replica])
+        reductions.synchronize([statistics, counter])
+
+    two_replicas.run(step)
+    for local in two_replicas.experimental_local_results(statistics.value):
+        np.testing.assert_allclose(local, [0.5, 5.0])
+    assert counter.numpy().tolist() == [5, 5]
+
+
+def test_a_batch_must_divide_over_the_replicas(two_replicas):
+    strategy.require_divisible(8, two_replicas)
+    with pytest.raises(UserError, match="shared by 2 devices and must be a multiple of 2; received 7"):
+        strategy.require_divisible(7, two_replicas)
+
+
+@pytest.mark.parametrize(("name", "compiled"), [("auto", False), ("on", True), ("off", False)])
+def test_xla_is_left_out_on_a_cpu_unless_asked_for(name, compiled):
+    assert strategy.jit_compile(name, strategy.choose("none")) is compiled

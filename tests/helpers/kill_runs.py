@@ -1,0 +1,126 @@
+"""Pulls the plug on the programs at random steps, starts them again, and compares with runs that were left alone.
+
+    python tests/helpers/kill_runs.py                       # all programs, 10 kills each
+    python tests/helpers/kill_runs.py train_gan --kills 3   # one of them
+
+Every run is killed with SIGKILL before steps drawn with --seed, and started again by the same command until it ends.
+It passes if every array of its last checkpoint (weights, optimizers, averages, random states) equals, to the bit, that
+of a run which was never killed, and metrics.csv too but for the speed.
+"""
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+
+COMMON = ("--deterministic", "--save-steps", "3", "--log-every", "4")
+PROGRAMS = {
+    # Augmentation, dropout, two moments, an average, validation.
+    "train_classifier": (
+        *("smoke", "--epochs", "3", "--optimizer", "adam", "--ema", "0.9", "--dropout", "0.2"),
+        *("--crop-padding", "2", "--mixup", "0.2", "--randaugment", "1"),
+    ),
+    "train_gan": ("smoke", "--epochs", "2"),
+    "train_mlm": (
+        *("smoke", "--epochs", "2", "--dropout", "0.1", "--batch-size", "4"),
+        *("--data", str(ROOT / "README.md"), "--vocabulary-size", "800", "--held-out-share", "0.2"),
+    ),
+}
+"""What each is told: a few dozen steps with all that has a state."""
+
+CHILD = """
+import os, runpy, signal, sys
+import karpa_tf.training.checkpoints as checkpoints
+
+before = int(sys.argv[1])
+
+class Killed(checkpoints.Checkpoint):
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.step == before:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+checkpoints.Checkpoint = Killed
+sys.argv = sys.argv[2:]
+runpy.run_module("apps." + sys.argv[0], run_name="__main__")
+"""
+
+
+def start(app, folder, kill_before=-1):
+    """Runs a program in `folder`, to be killed before the step of that number, and returns its exit code."""
+    words = [sys.executable, "-c", CHILD, str(kill_before), app, *PROGRAMS[app], *COMMON]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*words, "--run", str(folder / "run"), "--export-dir", str(folder / "models")],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode not in (0, -9):
+        raise RuntimeError(f"{app} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.returncode
+
+
+def last_checkpoint(folder):
+    return max(path for path in (folder / "run" / "checkpoints").iterdir() if path.name.startswith("step-"))
+
+
+def arrays_of(folder):
+    """Returns every array of a run's last checkpoint, by name."""
+    found, checkpoint = {}, last_checkpoint(folder)
+    for name in ("trainer", "exported"):
+        with h5py.File(checkpoint / f"{name}.weights.h5") as file:
+            file.visititems(
+                lambda key, item, name=name: (
+                    found.update({f"{name}/{key}": item[()]}) if isinstance(item, h5py.Dataset) else None
+                )
+            )
+    with np.load(checkpoint / "random_states.npz") as states:
+        found.update({f"random/{key}": value for key, value in states.items()})
+    return found
+
+
+def metrics_of(folder):
+    """Returns the rows of a run's metrics.csv without their speed, which stands in one column."""
+    header, *rows = [line.split(",") for line in (folder / "run" / "metrics.csv").read_text().splitlines()]
+    speed = next(place for place, name in enumerate(header) if name.endswith("_per_second"))
+    return [[value for place, value in enumerate(row) if place != speed] for row in [header, *rows]]
+
+
+def compare(app, kills, seed):
+    """Trains one run whole and one with kills; returns a sentence, or raises `AssertionError`."""
+    with tempfile.TemporaryDirectory() as folder:
+        whole, killed = Path(folder, "whole"), Path(folder, "killed")
+        assert start(app, whole) == 0
+        steps = int(last_checkpoint(whole).name.split("-")[1])
+        chosen = sorted(random.Random(f"{app} {seed}").choices(range(steps), k=kills))
+        for step in chosen:
+            assert start(app, killed, step) == -9, f"{app} was not killed before step {step}"
+        assert start(app, killed) == 0
+        one, other = arrays_of(whole), arrays_of(killed)
+        assert one.keys() == other.keys() and one
+        different = [name for name in one if one[name].tobytes() != other[name].tobytes()]
+        assert not different, f"{app}: {len(different)} of {len(one)} arrays differ, {different[0]} among them"
+        assert metrics_of(whole) == metrics_of(killed), f"{app}: metrics.csv differs"
+        return f"{app}: killed before steps {chosen} of {steps}; all {len(one)} arrays of the last checkpoint are equal"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("apps", nargs="*", metavar="app", help=", ".join(PROGRAMS))
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    for app in arguments.apps or PROGRAMS:
+        print(compare(app, arguments.kills, arguments.seed), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Exports of every task in one folder, and a server in a process of its own, for the tests of what is served."""
+
+import io
+import os
+import re
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from exported_models import (
+    SIDE,
+    export_tiny_classifier,
+    export_tiny_generator,
+    export_tiny_masked_lm,
+    export_tiny_text_classifier,
+)
+from PIL import Image
+from tensorflow_serving.apis import predict_pb2
+
+ROOT = Path(__file__).parents[2]
+
+
+def tiny_models(tmp_path_factory):
+    """Returns the folder of the models pictures, drawings, words and opinions; they are made once in a session."""
+    base = tmp_path_factory.getbasetemp() / "served_models"
+    if not base.exists():
+        export_tiny_classifier(base / "pictures")
+        export_tiny_generator(base / "drawings")
+        export_tiny_masked_lm(base / "words")
+        export_tiny_text_classifier(base / "opinions")
+    return base
+
+
+def picture_files(count, side=SIDE):
+    """Returns PNG files as a list of bytes."""
+    pixels = np.random.default_rng(1).integers(0, 256, (count, side, side, 3), np.uint8)
+    return [png(picture) for picture in pixels]
+
+
+def png(pixels):
+    """Returns uint8 pixels (height, width, 3) as a PNG file, bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def example(content):
+    """Returns a picture file as a `tf.train.Example`."""
+    value = tf.train.Feature(bytes_list=tf.train.BytesList(value=[content]))
+    return tf.train.Example(features=tf.train.Features(feature={"image_bytes": value}))
+
+
+def request_of(model, signature, inputs):
+    """Returns a PredictRequest; `inputs` are arrays, or what TensorFlow makes one of, by name."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = model, signature
+    for name, value in inputs.items():
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
+    return request
+
+
+def strings(values):
+    """Returns bytes as an array of objects."""
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+class ServerProcess:
+    """`python -m apps.serve` on free ports. Use `with`.
+
+    Attributes:
+        rest, grpc: ports.
+        process: the `subprocess.Popen`.
+        log: file that its standard error goes to.
+    """
+
+    def __init__(self, folder, log, *flags):
+        self.log = Path(log)
+        words = ["-m", "apps.serve", "--model_base_path", str(folder), "--port", "-1", "--rest_api_port", "-1", *flags]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        self.process = subprocess.Popen(
+            [sys.executable, *words], stdout=subprocess.PIPE, stderr=self.log.open("wb"), text=True, env=environment
+        )
+
+    def __enter__(self):
+        try:
+            self.grpc, self.rest = map(int, self._read_until(r"gRPC: \S+:(\d+)\nREST: \S+:(\d+)/"))
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *error):
+        self.process.kill()
+        self.process.communicate()
+
+    def _read_until(self, pattern, seconds=120):
+        text, end = "", time.monotonic() + seconds
+        while not (found := re.search(pattern, text)):
+            ready, _, _ = select.select([self.process.stdout], [], [], max(end - time.monotonic(), 0))
+            line = os.read(self.process.stdout.fileno(), 4096).decode() if ready else ""
+            assert line, f"the server says {text!r}, {self.log.read_text()[-2000:]}"
+            text += line
+        return found.groups()

@@ -1,0 +1,81 @@
+import keras
+import numpy as np
+import pytest
+
+from karpa_tf.configs.airbench import SpeedCNNConfig
+from karpa_tf.errors import UserError
+from karpa_tf.models.airbench import Dirac, make_speed_cnn, whiten
+from karpa_tf.models.classifiers import fit_to_images
+
+
+@pytest.fixture
+def photos():
+    """uint8 (60, 16, 16, 3): neighbouring pixels are alike, as in photographs."""
+    noise = np.random.default_rng(0).normal(size=(60, 16, 16, 3))
+    smooth = noise.cumsum(1) + noise.cumsum(2)
+    return np.clip(smooth * 12 + 100, 0, 255).astype(np.uint8)
+
+
+def test_the_published_network_has_about_two_million_weights():
+    model = make_speed_cnn(SpeedCNNConfig(), (32, 32, 3), 10)
+    convolutions = 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256)
+    assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == convolutions + 2 * (64 + 512) + 2560
+    assert [model.get_layer(name).output.shape[1:] for name in ("features", "pooled", "logits")] == [
+        (3, 3, 256),
+        (256,),
+        (10,),
+    ]
+
+
+def test_whitening_makes_channels_uncorrelated_and_is_not_learned(photos):
+    model = make_speed_cnn(SpeedCNNConfig(widths=(4,)), (16, 16, 3), 5)
+    whiten(model, photos)
+    layer = model.get_layer("whitening")
+    assert not layer.trainable_variables
+    outputs = np.array(layer(photos.astype(np.float32) / 127.5 - 1)).reshape(-1, 24)
+    np.testing.assert_allclose(outputs[:, 12:], -outputs[:, :12], atol=1e-4)
+    covariance = np.cov(outputs[:, :12].T)
+    variances = np.diag(covariance)
+    assert np.abs(covariance - np.diag(variances)).max() < 1e-3
+    # All of unit variance but those that the floor holds down.
+    assert variances.max() < 1.001 and np.median(variances) > 0.9
+    np.testing.assert_allclose(outputs.mean(0), 0, atol=1e-3)
+
+
+def test_the_family_reads_five_thousand_pictures_of_the_whole_set(photos):
+    config = SpeedCNNConfig(widths=(4,))
+    many = np.tile(photos, (167, 1, 1, 1))  # 10,020: every third is read
+    fitted, expected = (make_speed_cnn(config, (16, 16, 3), 5) for _ in range(2))
+    fit_to_images(fitted, config, many)
+    whiten(expected, many[::3])
+    for one, other in zip(*(model.get_layer("whitening").get_weights() for model in (fitted, expected)), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_whitening_survives_pictures_of_one_colour():
+    model = make_speed_cnn(SpeedCNNConfig(widths=(4,)), (16, 16, 3), 5)
+    whiten(model, np.full((3, 16, 16, 3), 7, np.uint8))
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+@pytest.mark.parametrize("outputs", [3, 5, 9])
+def test_a_convolution_starts_as_the_identity_on_the_channels_that_it_has(outputs):
+    layer = keras.layers.Conv2D(outputs, 3, padding="same", use_bias=False, kernel_initializer=Dirac())
+    images = np.random.default_rng(0).normal(size=(2, 6, 6, 5)).astype(np.float32)
+    same = min(outputs, 5)
+    np.testing.assert_allclose(layer(images)[..., :same], images[..., :same], atol=1e-6)
+    if outputs > 5:
+        assert 0 < np.abs(layer.kernel.numpy()[..., 5:]).max() <= (5 * 9) ** -0.5
+
+
+def test_two_seeds_start_differently():
+    kernels = []
+    for seed in (0, 1):
+        keras.utils.set_random_seed(seed)
+        kernels.append(np.array(Dirac()((3, 3, 2, 4))))
+    assert np.abs(kernels[0] - kernels[1]).max() > 0
+
+
+def test_a_shape_without_groups_is_refused():
+    with pytest.raises(UserError, match="--widths needs one or more numbers"):
+        SpeedCNNConfig(widths=())

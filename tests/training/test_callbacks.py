@@ -1,0 +1,352 @@
+import contextlib
+import csv
+import dataclasses
+import math
+import time
+import types
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_classifier
+from tiny_gan import dcgan_trainer, fit
+
+from karpa_tf.configs.run import RunConfig
+from karpa_tf.data.images.batches import evaluation_batches, labelled_batches
+from karpa_tf.data.pipeline import InputMeter
+from karpa_tf.errors import UserError
+from karpa_tf.training.callbacks.best_epoch import BestEpoch
+from karpa_tf.training.callbacks.input_watch import InputWatch
+from karpa_tf.training.callbacks.metrics_log import MetricsLog
+from karpa_tf.training.callbacks.perplexity import Perplexity
+from karpa_tf.training.callbacks.progress import Progress
+from karpa_tf.training.callbacks.sample_sheets import SampleSheets, diversity
+from karpa_tf.training.callbacks.watch import DiscriminatorWatch, StopIfNotFinite
+from karpa_tf.training.callbacks.window_means import MetricWindows, WindowMeans
+from karpa_tf.training.run import open_run
+
+
+@pytest.fixture
+def run(tmp_path):
+    return open_run(RunConfig(run=str(tmp_path / "run")), "test")
+
+
+def test_window_means_are_the_means_of_their_steps():
+    values = np.random.default_rng(0).normal(size=(2, 10))  # two epochs of ten steps
+    window = WindowMeans()
+    for epoch in values:
+        window.start_epoch()
+        for start, end in ((0, 1), (1, 4), (4, 10)):
+            means = window.close(end, {"loss": epoch[:end].mean()})
+            np.testing.assert_allclose(means["loss"], epoch[start:end].mean(), rtol=1e-12)
+
+
+def test_windows_of_metrics_are_exact_where_steps_and_replicas_weigh_unequally(two_replicas):
+    rng = np.random.default_rng(0)
+    values, weights = rng.normal(size=(2, 10, 4)).astype("float32"), rng.integers(0, 5, (2, 10, 4)).astype("float32")
+    with two_replicas.scope():
+        metric = keras.metrics.Mean(name="loss")
+    window = MetricWindows()
+    for epoch, counts in zip(values, weights, strict=True):
+        window.start_epoch()
+        metric.reset_state()
+        for start, end in ((0, 1), (1, 4), (4, 10)):
+            data = tf.data.Dataset.from_tensor_slices((epoch[start:end].ravel(), counts[start:end].ravel())).batch(4)
+            for batch in two_replicas.experimental_distribute_dataset(data):
+                two_replicas.run(lambda values, weights: metric.update_state(values, weights), batch)
+            expected = np.average(epoch[start:end], weights=counts[start:end])
+            assert window.close([metric])["loss"] == pytest.approx(expected, abs=1e-5)
+
+
+def read_events(directory):
+    """{tag: [(step, value or None)]} of all TensorBoard files in a folder."""
+    found = {}
+    for file in sorted(directory.iterdir()):
+        for record in tf.data.TFRecordDataset(str(file)):
+            event = tf.compat.v1.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                number = tf.make_ndarray(value.tensor) if value.tensor.dtype == tf.float32.as_datatype_enum else None
+                found.setdefault(value.tag, []).append((event.step, number))
+    return found
+
+
+def test_metrics_go_to_the_table_and_to_tensorboard_under_their_names(run, pictures):
+    trainer = dcgan_trainer()
+    history = fit(trainer, pictures, epochs=2, callbacks=[MetricsLog(run, batch_size=8, every=2)])
+    with open(run.metrics_file, newline="") as file:
+        rows = list(csv.DictReader(file))
+    names = ["g_loss", "d_loss_real", "d_loss_fake", "D(x)", "D(G(z))"]
+    assert list(rows[0]) == ["step", "epoch", *names, "images_per_second"]
+    assert [int(row["step"]) for row in rows] == [2, 4, 5, 6, 8, 10]  # 5 and 10 end an epoch
+    assert [float(row["epoch"]) for row in rows] == [0.4, 0.8, 1.0, 1.2, 1.6, 2.0]
+    for name in names:
+        first_epoch = np.average([float(row[name]) for row in rows[:3]], weights=[2, 2, 1])
+        np.testing.assert_allclose(first_epoch, history[name][0], rtol=1e-4)
+    events = read_events(run.tensorboard)
+    assert set(names) <= set(events)
+    for name in names:
+        assert [step for step, _ in events[name]] == [2, 4, 5, 6, 8, 10]
+        np.testing.assert_allclose([v for _, v in events[name]], [float(row[name]) for row in rows], rtol=1e-4)
+
+
+def test_rows_after_the_checkpoint_are_dropped_on_resume(run, pictures):
+    fit(dcgan_trainer(), pictures, epochs=2, callbacks=[MetricsLog(run, batch_size=8, every=2)])
+    before = run.metrics_file.read_text().splitlines()
+    fit(dcgan_trainer(), pictures, epochs=2, initial_epoch=1, callbacks=[MetricsLog(run, 8, every=2, first_step=5)])
+    after = run.metrics_file.read_text().splitlines()
+    assert after[:4] == before[:4]
+    assert [line.split(",")[0] for line in after] == ["step", "2", "4", "5", "6", "8", "10"]
+
+
+def test_a_sheet_is_drawn_from_the_same_noise_at_every_epoch(run, pictures):
+    noise = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    still = SampleSheets(run, noise, real_diversity=1.0)
+    trainer = dcgan_trainer(ema=0.999999)
+    trainer.ema = 0  # the exported generator stays what it is, so the sheets must be equal
+    fit(trainer, pictures, epochs=3, callbacks=[still])
+    sheets = sorted(run.samples.iterdir())
+    assert [sheet.name for sheet in sheets] == ["epoch-00001.png", "epoch-00002.png", "epoch-00003.png"]
+    assert sheets[0].read_bytes() == sheets[2].read_bytes()
+    assert [step for step, _ in read_events(run.tensorboard)["samples"]] == [5, 10, 15]
+
+
+def test_a_collapsed_generator_is_reported_once(run, pictures, capsys):
+    trainer = dcgan_trainer(ema=0)
+    trainer.generator.layers[1].kernel.assign(np.zeros(trainer.generator.layers[1].kernel.shape))  # ignores its noise
+    noise = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    sheets = SampleSheets(run, noise, real_diversity=diversity(pictures), warn_after=10)
+    frozen = keras.optimizers.SGD(1e-20)
+    trainer.compile(frozen, keras.optimizers.SGD(1e-20))
+    fit(trainer, pictures, epochs=4, callbacks=[sheets])
+    assert capsys.readouterr().err.count("collapsed to nearly one image after 10 steps") == 1
+
+
+def test_samples_that_differ_are_not_reported(run, pictures, capsys):
+    noise = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    fit(dcgan_trainer(), pictures, epochs=3, callbacks=[SampleSheets(run, noise, real_diversity=0.1, warn_after=1)])
+    assert "collapsed" not in capsys.readouterr().err
+
+
+def feed(callback, means_of_steps, epoch_length):
+    """Gives a callback what `fit` would: after every step the means over the epoch so far."""
+    for start in range(0, len(means_of_steps), epoch_length):
+        callback.on_epoch_begin(0)
+        epoch = np.array(means_of_steps[start : start + epoch_length])
+        for step in range(len(epoch)):
+            real, fake = epoch[: step + 1].mean(axis=0)
+            callback.on_train_batch_end(step, {"D(x)": real, "D(G(z))": fake, "g_loss": 1.0})
+
+
+@pytest.mark.parametrize("epoch_length", [7, 1000])
+def test_a_discriminator_that_wins_outright_is_reported_once(epoch_length, capsys):
+    feed(DiscriminatorWatch(window=20), [(0.5, 0.5)] * 20 + [(0.99, 0.01)] * 100, epoch_length)
+    assert capsys.readouterr().err.count("won outright for 20 steps (D(x) 0.990, D(G(z)) 0.010)") == 1
+
+
+@pytest.mark.parametrize("step", [(0.99, 0.5), (0.5, 0.01), (0.9, 0.04)])
+def test_a_discriminator_that_only_leads_is_not_reported(step, capsys):
+    feed(DiscriminatorWatch(window=20), [step] * 100, 30)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run_at_that_step(pictures, tmp_path):
+    trainer = dcgan_trainer()
+    stop = StopIfNotFinite(lambda: tmp_path / "step-00000015", first_step=15)
+    kernel = trainer.generator.trainable_variables[0]
+
+    class Poison(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 2:
+                kernel.assign(np.full(kernel.shape, np.nan))
+
+    with pytest.raises(UserError, match="At step 18 .* is nan.*nothing exported.*step-00000015"):
+        fit(trainer, pictures, callbacks=[Poison(), stop])
+
+
+@pytest.mark.parametrize(("epochs", "lines"), [(1, 1), (3, 3), (100, 40)])
+def test_a_log_file_gets_a_line_per_epoch_but_not_too_many(epochs, lines, capsys):
+    progress = Progress(32)
+    progress.set_params({"epochs": epochs, "steps": 1})
+    progress.set_model(dcgan_trainer())
+    progress.on_train_begin()
+    for epoch in range(epochs):
+        progress.on_epoch_begin(epoch)
+        progress.on_train_batch_end(0, {})
+        progress.on_epoch_end(epoch, {"g_loss": 0.25, "D(x)": 0.5})
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == lines
+    assert printed[-1].startswith(f"epoch {epochs}/{epochs}") and printed[-1].endswith("g_loss 0.250  D(x) 0.500")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Seconds that the callbacks read, to be set by the test."""
+    seconds = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: seconds[0])
+    return seconds
+
+
+def make_epoch(callback, clock, seconds_of_steps, validation=0.0):
+    """Gives a callback an epoch whose steps and validation take so long."""
+    logs = {"g_loss": 0.25}
+    callback.set_params({"epochs": 1, "steps": len(seconds_of_steps)})
+    callback.set_model(dcgan_trainer())
+    callback.on_train_begin()
+    callback.on_epoch_begin(0)
+    for step, seconds in enumerate(seconds_of_steps):
+        clock[0] += seconds
+        callback.on_train_batch_end(step, logs)
+    clock[0] += validation
+    callback.on_epoch_end(0, logs)
+
+
+def test_a_line_says_how_many_units_a_second_the_steps_took_in(clock, capsys):
+    make_epoch(Progress(100), clock, [0.5, 1.5, 2.0], validation=60)
+    make_epoch(Progress(4096, "tokens"), clock, [0.5, 0.5])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["epoch 1/1  64.0 s  75 images/s  g_loss 0.250", "epoch 1/1  1.0 s  8,192 tokens/s  g_loss 0.250"]
+
+
+def test_the_bar_says_how_many_units_a_second_the_epoch_so_far_took_in(clock, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    with Progress(100, first_step=0) as progress:
+        make_epoch(progress, clock, [0.5, 1.5])
+        (task,) = progress.bar.tasks
+    assert task.fields["rate"] == "100 images/s"
+
+
+def test_a_line_says_for_what_part_of_their_time_the_steps_of_this_epoch_waited(clock, capsys):
+    watch = InputWatch(InputMeter())
+    progress = Progress(100, watch=watch)
+    for waited in (0.0, 0.5):
+        for callback in (watch, progress):
+            callback.on_epoch_begin(0)
+        for batch in range(8):
+            watch.on_train_batch_begin(batch)
+            watch.meter.waited += waited
+            clock[0] += 2
+            watch.on_train_batch_end(batch)
+            progress.set_params({"epochs": 1, "steps": 8})
+            progress.set_model(trainer_of_nothing())
+            progress.on_train_batch_end(batch, {})
+        clock[0] += 60  # validation
+        progress.on_epoch_end(0, {})
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        "epoch 1/1  76.0 s  50 images/s, 0% waiting for input",
+        "epoch 1/1  76.0 s  50 images/s, 25% waiting for input",
+    ]
+
+
+def trainer_of_nothing():
+    return types.SimpleNamespace(metrics=[])
+
+
+def test_nothing_is_said_of_the_input_while_a_run_starts(clock):
+    watch = InputWatch(InputMeter())
+    for batch in range(4):
+        watch.on_train_batch_begin(batch)
+        clock[0] += 1
+        watch.on_train_batch_end(batch)
+        assert watch.epoch_share is None
+
+
+def test_the_column_of_the_rate_has_the_name_of_its_unit(run, clock):
+    log = MetricsLog(run, batch_size=4096, every=1, unit="tokens")
+    make_epoch(log, clock, [0.5, 2.0], validation=60)
+    log.on_train_end()
+    assert [row["tokens_per_second"] for row in run.read_metrics()] == [8192, 2048]
+
+
+def classifier_and_batches(pictures):
+    trainer = tiny_classifier.make_trainer()
+    return trainer, evaluation_batches(tiny_classifier.labelled(pictures[:11]), 8)
+
+
+def test_validation_stands_in_the_last_row_of_every_epoch(run, pictures):
+    trainer, validation = classifier_and_batches(pictures)
+    log = MetricsLog(run, 8, every=2, validation=("val_loss", "val_accuracy"))
+    history = tiny_classifier.fit(trainer, pictures, epochs=2, validation_data=validation, callbacks=[log])
+    rows = run.read_metrics()
+    assert [row["step"] for row in rows if "val_loss" in row] == [5, 10]
+    assert [row["val_loss"] for row in rows if "val_loss" in row] == pytest.approx(history["val_loss"], rel=1e-5)
+    assert [row["step"] for row in rows] == [2, 4, 5, 6, 8, 10]
+    assert read_events(run.tensorboard)["val_loss"][-1][0] == 10
+
+
+@pytest.mark.parametrize(("waited", "share"), [(0.0, 0.0), (0.5, 0.25), (2.0, 1.0), (2.5, 1.0)])
+def test_the_share_is_that_of_the_steps_time_without_the_first(waited, share, clock):
+    watch = InputWatch(InputMeter())
+    assert watch.share == 0
+    for step in range(20):
+        clock[0] += 7  # between steps, as for validation
+        watch.on_train_batch_begin(step)
+        watch.meter.waited += waited if step >= 4 else 60
+        clock[0] += 2 if step >= 4 else 60
+        watch.on_train_batch_end(step)
+    assert watch.share == share
+
+
+class SlowPictures:
+    """Pictures on a disk that takes 0.1 s to read some of them."""
+
+    def __init__(self, images):
+        self.images, self.shape = images, images.shape
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, places):
+        time.sleep(0.1)
+        return self.images[places]
+
+
+class SlowStep(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("bound_by", ["data", "steps"])
+def test_a_run_says_whether_it_waits_for_its_data(pictures, two_replicas, replicas, bound_by):
+    with two_replicas.scope() if replicas == 2 else contextlib.nullcontext():
+        trainer = tiny_classifier.make_trainer()
+    data = tiny_classifier.labelled(pictures)
+    if bound_by == "data":
+        data = dataclasses.replace(data, images=SlowPictures(pictures))
+    watch = InputWatch(InputMeter())
+    callbacks = [watch] if bound_by == "data" else [SlowStep(), watch]
+    batches = labelled_batches(data, 8, seed=1, meter=watch.meter)
+    trainer.fit(batches, epochs=3, steps_per_epoch=5, shuffle=False, verbose=0, callbacks=callbacks)
+    assert watch.share > 0.7 if bound_by == "data" else watch.share < 0.1
+
+
+def test_the_best_epoch_is_kept_on_disk_and_remembered(run, pictures):
+    trainer = tiny_classifier.make_trainer()
+    losses = [3.0, 2.0, 2.5, 2.2]
+
+    def watch(stopper, epochs):
+        stopper.set_model(trainer)
+        stopped = []
+        for epoch in epochs:
+            kernel = trainer.exported.trainable_variables[0]
+            kernel.assign(np.full(kernel.shape, epoch))
+            trainer.stop_training = False
+            stopper.on_epoch_end(epoch, {"val_loss": losses[epoch]})
+            stopped.append(trainer.stop_training)
+        return stopped
+
+    assert watch(BestEpoch(run, patience=2), range(3)) == [False, False, False]
+    again = BestEpoch(run, patience=2)
+    assert (again.best["epoch"], again.best["val_loss"]) == (2, 2.0) and not again.is_over(3) and again.is_over(4)
+    assert watch(again, range(3, 4)) == [True]
+    trainer.exported.load_weights(run.checkpoints / "best.weights.h5")
+    assert (trainer.exported.trainable_variables[0].numpy() == 1).all()
+
+
+def test_perplexity_is_e_to_the_validation_loss_and_stays_finite():
+    for loss, expected in ((2.0, math.exp(2)), (1e9, math.exp(700))):
+        logs = {"val_loss": loss}
+        Perplexity().on_epoch_end(0, logs)
+        assert logs["val_perplexity"] == expected

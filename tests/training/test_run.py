@@ -1,0 +1,125 @@
+import dataclasses
+import json
+
+import pytest
+import yaml
+
+from karpa_tf.configs.dcgan import TINY, DCGANConfig
+from karpa_tf.configs.run import RunConfig
+from karpa_tf.errors import UserError
+from karpa_tf.system.files import published_folder, require_writable
+from karpa_tf.training.run import Run, announce, exported_once, open_run, planned_folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(RunConfig):
+    model: DCGANConfig = TINY
+
+
+def test_a_run_folder_holds_its_config_and_its_record(tmp_path):
+    run = open_run(Config(run=str(tmp_path / "a" / "run"), epochs=3), "app")
+    config = yaml.safe_load(run.config_file.read_text())
+    assert config["epochs"] == 3 and config["model"]["widths"] == [8, 8]
+    assert not {"run", "resume", "dry_run", "verbose"} & set(config)
+    run.record(device="1 x CPU")
+    record = json.loads(run.record_file.read_text())
+    assert record["app"] == "app" and record["device"] == "1 x CPU" and "keras" in record["versions"]
+
+
+def test_without_a_name_the_folder_is_that_of_the_app_and_the_time():
+    folder = planned_folder(Config(name="model"), "train_gan")
+    assert folder.parts[:2] == ("runs", "train_gan") and folder.name.endswith("-model")
+
+
+def test_a_cluster_that_is_started_again_finds_its_folder(monkeypatch):
+    monkeypatch.setenv("KARPA_STARTED", "2026-01-02-030405")
+    assert str(planned_folder(Config(name="model"), "train_gan")) == "runs/train_gan/2026-01-02-030405-model"
+
+
+def test_the_same_run_is_opened_again(tmp_path):
+    config = Config(run=str(tmp_path / "run"))
+    (open_run(config, "app").checkpoints / "step-00000001").mkdir()
+    again = open_run(dataclasses.replace(config, verbose=True), "app")
+    assert [path.name for path in again.checkpoints.iterdir()] == ["step-00000001"]
+
+
+def test_a_run_of_another_config_is_refused_with_the_differences(tmp_path):
+    config = Config(run=str(tmp_path / "run"))
+    open_run(config, "app")
+    other = dataclasses.replace(config, epochs=9, model=dataclasses.replace(TINY, widths=(4, 8)))
+    with pytest.raises(UserError, match=r"epochs was 1, now 9; model\.widths was \[8, 8\], now \[4, 8\]"):
+        open_run(other, "app")
+
+
+def test_a_run_that_is_not_to_be_resumed_is_moved_aside(tmp_path):
+    config = Config(run=str(tmp_path / "run"), resume="never")
+    for _ in range(3):
+        run = open_run(config, "app")
+        (run.samples / "sheet.png").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.1", "run.2"]
+    assert (tmp_path / "run.1" / "samples" / "sheet.png").exists()
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UserError, match="not empty and holds no run"):
+        open_run(Config(run=str(tmp_path)), "app")
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="--run"):
+        open_run(Config(run=str(tmp_path / "file" / "run")), "app")
+    with pytest.raises(UserError, match="--export-dir"):
+        require_writable(tmp_path / "file" / "models", "--export-dir")
+    require_writable(tmp_path / "not" / "yet" / "there", "--export-dir")
+    assert not (tmp_path / "not").exists()
+
+
+def test_the_announced_line_goes_on_with_the_run(tmp_path, capsys):
+    run = open_run(Config(run=str(tmp_path / "run")), "train_x")
+    announce(run, "train_x", 0, 10)
+    announce(run, "train_x", 73, 10)
+    first, line, second, same = capsys.readouterr().out.splitlines()
+    assert (first, second) == (f"Run folder {run.path}", f"Run folder {run.path}, continued after epoch 7 and 3 steps")
+    config_file = run.path / "config.yaml"
+    assert line == same == f"To go on after a stop: python -m apps.train_x --config {config_file} --run {run.path}"
+
+
+def test_a_run_is_exported_once_and_again_where_the_export_is_gone(tmp_path):
+    run, made = open_run(Config(run=str(tmp_path / "run")), "train_x"), []
+
+    def export():
+        made.append(tmp_path / "models" / str(len(made) + 1))
+        made[-1].mkdir(parents=True)
+        return made[-1]
+
+    assert exported_once(run, export) == exported_once(run, export) == str(made[0])
+    assert run.facts()["saved_model"] == str(made[0]) and len(made) == 1
+    made[0].rmdir()
+    assert exported_once(run, export) == run.facts()["saved_model"] == str(made[1])
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(UserError, match="holds no run"):
+        Run(tmp_path).read_config()
+
+
+def test_a_folder_is_published_whole_or_not_at_all(tmp_path):
+    with published_folder(tmp_path / "new") as folder:
+        (folder / "file").write_text("text")
+        assert not (tmp_path / "new").exists()
+    assert (tmp_path / "new" / "file").read_text() == "text"
+    with pytest.raises(ZeroDivisionError), published_folder(tmp_path / "other") as folder:
+        (folder / "file").write_text("text")
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_what_is_published_already_stays(tmp_path):
+    for text in ("first", "second"):
+        with published_folder(tmp_path / "new") as folder:
+            (folder / "file").write_text(text)
+    assert (tmp_path / "new" / "file").read_text() == "first"
+    assert len(list(tmp_path.iterdir())) == 1

@@ -1,0 +1,162 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny_gan import WITH_EVERYTHING, dcgan_trainer, fit, sgd_trainer, weights_of
+
+from karpa_tf.data.images.batches import noise_batches
+
+
+def one_batch(pictures, seed=0):
+    rng = np.random.default_rng(seed)
+    return pictures[:8].astype(np.float32) / 127.5 - 1, rng.normal(size=(8, 4)).astype(np.float32)
+
+
+def test_one_replica_and_two_learn_the_same(pictures, two_replicas):
+    alone = sgd_trainer()
+    history_alone = fit(alone, pictures)
+    with two_replicas.scope():
+        shared = sgd_trainer()
+    history_shared = fit(shared, pictures)
+
+    assert history_alone.keys() == history_shared.keys() == {"g_loss", "d_loss_real", "d_loss_fake", "D(x)", "D(G(z))"}
+    for name, values in history_alone.items():
+        np.testing.assert_allclose(history_shared[name], values, rtol=0, atol=1e-6)
+    initial = weights_of(sgd_trainer())
+    for one, two in zip(weights_of(alone), weights_of(shared), strict=True):
+        np.testing.assert_allclose(two, one, rtol=0, atol=1e-6)
+    # Not equal for want of movement: every tensor of both networks went at least a thousand times that far.
+    moved = [np.abs(w - b).max() for w, b in zip(weights_of(alone), initial, strict=True)]
+    assert min(moved) > 1e-3
+
+
+def test_both_replicas_hold_the_same_weights(pictures, two_replicas):
+    with two_replicas.scope():
+        trainer = dcgan_trainer(config=WITH_EVERYTHING)
+    fit(trainer, pictures)
+    for weight in trainer.generator.weights + trainer.discriminator.weights + trainer.exported.weights:
+        first, *others = two_replicas.experimental_local_results(weight.value)
+        for other in others:
+            np.testing.assert_array_equal(first, other)
+
+
+def test_a_step_follows_the_gradients_of_both_games_taken_apart(pictures):
+    images, noise = one_batch(pictures)
+    trainer, reference = sgd_trainer(ema=0), sgd_trainer(ema=0)
+    fit_one = tf.data.Dataset.from_tensors((images, noise))
+    trainer.fit(fit_one, verbose=0, shuffle=False)
+
+    generator, discriminator = reference.generator, reference.discriminator
+    bce = keras.losses.BinaryCrossentropy(from_logits=True)  # the mean over the batch, another implementation
+    with tf.GradientTape() as tape:
+        fakes = tf.stop_gradient(generator(noise, training=True))
+        loss = bce(tf.ones((8, 1)), discriminator(images)) + bce(tf.zeros((8, 1)), discriminator(fakes))
+    d_gradients = tape.gradient(loss, discriminator.trainable_variables)
+    with tf.GradientTape() as tape:
+        loss = bce(tf.ones((8, 1)), discriminator(generator(noise, training=True)))
+    g_gradients = tape.gradient(loss, generator.trainable_variables)
+
+    for player, gradients in ((trainer.generator, g_gradients), (trainer.discriminator, d_gradients)):
+        before = (reference.generator if player is trainer.generator else discriminator).trainable_variables
+        for variable, old, gradient in zip(player.trainable_variables, before, gradients, strict=True):
+            np.testing.assert_allclose(variable.numpy(), old.numpy() - 0.1 * gradient.numpy(), rtol=1e-5, atol=1e-7)
+
+
+def test_metrics_are_exact_means_over_the_epoch(pictures):
+    trainer = sgd_trainer(learning_rate=1e-12)  # so small that the networks stay what they were
+    history = fit(trainer, pictures, epochs=1)
+    real, fake = [], []
+    for images, noise in noise_batches(pictures, 8, 4, seed=1).take(5):
+        real.append(trainer.discriminator(images).numpy())
+        fake.append(trainer.discriminator(trainer.generator(noise)).numpy())
+    real, fake = np.concatenate(real), np.concatenate(fake)
+    expected = {
+        "g_loss": np.log1p(np.exp(-fake)).mean(),
+        "d_loss_real": np.log1p(np.exp(-real)).mean(),
+        "d_loss_fake": np.log1p(np.exp(fake)).mean(),
+        "D(x)": (1 / (1 + np.exp(-real))).mean(),
+        "D(G(z))": (1 / (1 + np.exp(-fake))).mean(),
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(history[name], [value], rtol=1e-5)
+
+
+def test_the_keys_of_a_step_are_the_names_of_the_metrics(pictures):
+    trainer = dcgan_trainer()
+    assert list(trainer.train_step(one_batch(pictures))) == [metric.name for metric in trainer.metrics]
+    assert list(trainer.test_step(one_batch(pictures))) == [metric.name for metric in trainer.metrics]
+
+
+def test_both_optimizers_are_built_before_the_first_step_and_count_every_step(pictures):
+    trainer = dcgan_trainer()
+    assert trainer.generator_optimizer.built and trainer.discriminator_optimizer.built
+    fit(trainer, pictures, epochs=3)
+    assert int(trainer.generator_optimizer.iterations.numpy()) == 15
+    assert int(trainer.discriminator_optimizer.iterations.numpy()) == 15
+
+
+def test_the_exported_generator_is_the_moving_average_of_the_generator(pictures):
+    trainer = dcgan_trainer(ema=0.7)
+    average = [weight.numpy().astype(np.float64) for weight in trainer.generator.weights]
+    for step in range(1, 7):
+        trainer.fit(tf.data.Dataset.from_tensors(one_batch(pictures, step)), verbose=0, shuffle=False)
+        decay = min(0.7, (1 + step) / (10 + step))
+        average = [decay * a + (1 - decay) * w.numpy() for a, w in zip(average, trainer.generator.weights, strict=True)]
+    for weight, expected in zip(trainer.exported.weights, average, strict=True):
+        np.testing.assert_allclose(weight.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_without_an_average_the_generator_itself_is_exported(pictures):
+    trainer = dcgan_trainer(ema=0)
+    fit(trainer, pictures, epochs=1)
+    assert trainer.exported is trainer.generator
+
+
+def test_evaluation_judges_the_average_and_changes_nothing(pictures):
+    trainer = dcgan_trainer(ema=0.9)
+    fit(trainer, pictures)
+    before = weights_of(trainer)
+    images, noise = one_batch(pictures)
+    report = trainer.evaluate(tf.data.Dataset.from_tensors((images, noise)), verbose=0, return_dict=True)
+    logits = trainer.discriminator(trainer.exported(noise)).numpy()
+    np.testing.assert_allclose(report["D(G(z))"], (1 / (1 + np.exp(-logits))).mean(), rtol=1e-5)
+    for old, new in zip(before, weights_of(trainer), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_loss_scaling_saves_gradients_that_float16_cannot_hold(pictures):
+    def generator_update(learning_rate=1e7):
+        trainer = sgd_trainer(ema=0, learning_rate=learning_rate)
+        # D takes the fakes for real: the gradient that reaches G is of the order of e^-17, below float16's range.
+        trainer.discriminator.get_layer("logits").bias.assign([17.0])
+        before = [weight.numpy() for weight in trainer.generator.weights]
+        trainer.fit(tf.data.Dataset.from_tensors(one_batch(pictures)), verbose=0, shuffle=False)
+        after = [weight.numpy() for weight in trainer.generator.weights]
+        assert trainer.generator_optimizer.built and trainer.discriminator_optimizer.built
+        return np.concatenate([(new - old).ravel() for old, new in zip(before, after, strict=True)])
+
+    exact = generator_update()
+    keras.config.set_dtype_policy("mixed_float16")
+    scaled = generator_update()
+    assert np.linalg.norm(exact) > 1e-3
+    assert np.linalg.norm(scaled - exact) < 0.05 * np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_on_two_replicas(precision, pictures, two_replicas):
+    keras.config.set_dtype_policy(precision)
+    with two_replicas.scope():
+        trainer = dcgan_trainer()
+    history = fit(trainer, pictures)
+    assert all(np.isfinite(values).all() for values in history.values())
+    assert all(weight.dtype == "float32" for weight in trainer.trainable_variables)
+    assert int(trainer.generator_optimizer.iterations.numpy()) == 10
+
+
+def test_xla_compiles_the_step_to_the_same_numbers(pictures):
+    plain, compiled = sgd_trainer(), sgd_trainer()
+    compiled.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), jit_compile=True)
+    fit(plain, pictures, epochs=1)
+    fit(compiled, pictures, epochs=1)
+    for one, other in zip(weights_of(plain), weights_of(compiled), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)
