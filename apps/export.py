@@ -89,7 +89,7 @@ def run(config):
     }
     run = Run(config.run)
     name = config.name or run.read_config().get("name")
-    app = run.facts().get("app")
+    app = run.metadata().get("app")
     if app not in exports:
         raise UserError(
             f"--run {run.path} holds a run of {app or 'nothing known'}; expected one of {', '.join(exports)}."

@@ -27,8 +27,8 @@ def run(config):
     import numpy as np
 
     from karpa_tf import plots
-    from karpa_tf.data.text import labelled_batches as text_batches
-    from karpa_tf.data.text.labelled import Columns, load_text_splits
+    from karpa_tf.data.text import labeled_batches as text_batches
+    from karpa_tf.data.text.labeled import Columns, load_text_splits
     from karpa_tf.distribution import collectives as workers
     from karpa_tf.distribution import strategy
     from karpa_tf.evaluation import classification as evaluation
@@ -42,20 +42,20 @@ def run(config):
     from karpa_tf.training import checkpoints, optimizers, precision
     from karpa_tf.training import fit as fitting
     from karpa_tf.training import run as runs
-    from karpa_tf.training.callbacks.thaw import Thaw
+    from karpa_tf.training.callbacks.unfreeze import Unfreeze
     from karpa_tf.training.trainers.classifier import Classifier
 
     # Data
-    config = text_classifier_runs.with_network_of_init(config)
-    strategy.set_up(config)
-    devices = strategy.choose(config.strategy)
-    config = precision.settle(config, "finetune_text")
-    strategy.require_divisible(config.batch_size, devices, config.optimization.accumulate)
+    config = text_classifier_runs.resolve_init(config)
+    strategy.seed_everything(config)
+    devices = strategy.make_strategy(config.strategy)
+    config = precision.resolve_precision(config, "finetune_text")
+    strategy.require_divisible(config.batch_size, devices, config.optimization.gradient_accumulation_steps)
     columns = Columns(config.text_field, config.label_field, config.encoding)
-    validation_share = config.validation_share if config.validate_on == "validation" else 0
-    splits = load_text_splits(config.data, columns, validation_share, config.test_share)
+    validation_fraction = config.validation_fraction if config.validate_on == "validation" else 0
+    splits = load_text_splits(config.data, columns, validation_fraction, config.test_fraction)
     train, classes = splits["train"], splits["train"].classes
-    vocabulary = text_classifier_runs.vocabulary_of_init(config)
+    vocabulary = text_classifier_runs.load_init_vocabulary(config)
     length = config.sequence_length or config.model.length
     rows = {}
     for name, part in splits.items():
@@ -66,32 +66,34 @@ def run(config):
         raise UserError(f"--batch-size {config.batch_size} is larger than the training part: {len(train)} texts.")
     watched = None if config.validate_on == "none" else splits.get(config.validate_on)
     if config.early_stopping and watched is None:
-        raise UserError("--early-stopping needs a validation part; raise --validation-share.")
+        raise UserError("--early-stopping needs a validation part; raise --validation-fraction.")
 
     # Model
     with devices.scope():
         model = text_classifier_runs.make_text_classifier(config.model, len(vocabulary), len(classes))
         if not config.scratch:
-            text_classifier_runs.start_from_init(model, config)
+            text_classifier_runs.load_init_weights(model, config)
         numbers = np.bincount(train.labels, minlength=len(classes))
         weights = len(train) / (len(classes) * numbers) if config.class_weights == "balanced" else None
         trainer = Classifier(model, config.label_smoothing, weights, config.optimization.ema)
         trainer.compile(
-            optimizers.make_groups(
+            optimizers.make_optimizer_groups(
                 config.optimization,
                 config.learning_rate,
-                optimizers.make_parts(split_by_depth(model), config.freezing, steps_per_epoch),
+                optimizers.make_parameter_groups(split_by_depth(model), config.freezing, steps_per_epoch),
                 config.epochs * steps_per_epoch,
                 steps_per_epoch,
                 scale_loss=config.precision == "mixed_float16",
             ),
-            config.optimization.clip_norm,
-            config.optimization.accumulate,
+            config.optimization.global_clipnorm,
+            config.optimization.gradient_accumulation_steps,
             jit_compile=strategy.jit_compile(config.jit, devices),
         )
-    counts = [sum(int(np.prod(v.shape)) for v in some) for some in (model.weights, trainer.learning_variables)]
+    counts = [sum(int(np.prod(v.shape)) for v in some) for some in (model.weights, trainer.active_variables)]
     print(f"{len(classes)} classes: {', '.join(classes[:10])}; {counts[0]:,} weights, of which {counts[1]:,} learn")
-    print(f"{config.epochs} epochs of {steps_per_epoch} steps of {config.batch_size} on {strategy.describe(devices)}")
+    print(
+        f"{config.epochs} epochs of {steps_per_epoch} steps of {config.batch_size} on {strategy.describe_devices(devices)}"
+    )
     files.require_writable(config.export_dir, "--export-dir")
     if config.dry_run:
         print(f"Would write {runs.planned_folder(config, 'finetune_text')}, {Path(config.export_dir, config.name)}")
@@ -104,12 +106,12 @@ def run(config):
         part = splits.get("test") or splits.get("validation") or train
         examples.save_texts(run, part.keys)
     record = {name: {"count": len(part), "fingerprint": part.fingerprint} for name, part in splits.items()}
-    run.record(data={"classes": list(classes), "splits": record}, device=strategy.describe(devices))
-    place = checkpoints.restore_latest(trainer, run, warn)
-    runs.announce(run, "finetune_text", place.step, steps_per_epoch)
+    run.update_metadata(data={"classes": list(classes), "splits": record}, device=strategy.describe_devices(devices))
+    state = checkpoints.restore_latest(trainer, run, warn)
+    runs.print_resume_command(run, "finetune_text", state.step, steps_per_epoch)
     arguments = (len(classes), config.batch_size)
     make_batches = functools.partial(
-        text_batches.labelled_text_batches, rows["train"], train.labels, *arguments, config.seed
+        text_batches.labeled_text_batches, rows["train"], train.labels, *arguments, config.seed
     )
     validation = None
     if watched:
@@ -119,15 +121,15 @@ def run(config):
         make_batches,
         run,
         config,
-        place,
+        state,
         steps_per_epoch,
-        [Thaw(steps_per_epoch)],
+        [Unfreeze(steps_per_epoch)],
         validation,
         config.early_stopping,
         unit="texts",
     )
     if not run.writes:
-        workers.wait_for_all()
+        workers.barrier()
         return run
 
     # Evaluate
@@ -147,7 +149,7 @@ def run(config):
     base = Path(config.export_dir, config.name)
     saved_model = run_exports.write_once(run, text_classifier_runs.make_export, base, config.keep_versions)
     print(f"Curves      {run.curves_file}\nSavedModel  {saved_model}")
-    workers.wait_for_all()
+    workers.barrier()
     return run
 
 

@@ -1,9 +1,9 @@
 """Asks a model: of the development server, of TF Serving itself, or a SavedModel without a server.
 
-$ python -m apps.query --model digits_cnn picture.png            # REST, http://127.0.0.1:8501
+$ python -m apps.query --model digits_cnn image.png            # REST, http://127.0.0.1:8501
 $ python -m apps.query --grpc 127.0.0.1:8500 --model bert_tiny --text "Return the [MASK] of the [MASK]."
 $ python -m apps.query --saved-model saved_models/dcgan_digits --seed 0 -n 8 --out drawn.png
-$ python -m apps.query --model digits_cnn picture.png --load 30 --clients 8
+$ python -m apps.query --model digits_cnn image.png --load 30 --clients 8
 """
 
 import dataclasses
@@ -31,17 +31,17 @@ class Config:
     saved_model: str | None = None
     """Folder of an exported model to load and ask here, without a server."""
 
-    pictures: tuple[str, ...] = ()
-    """Pictures, and folders of pictures; the flag's name can be left out."""
+    images: tuple[str, ...] = ()
+    """Images, and folders of images; the flag's name can be left out."""
 
     text: str | None = None
     """A text to ask about; with [MASK] for every word to guess, where the model guesses words."""
 
     seed: int | None = None
-    """Seed of the first picture that a generator is to draw."""
+    """Seed of the first image that a generator is to draw."""
 
     n: int = 1
-    """How many pictures it is to draw, one for each following seed; -n will do."""
+    """How many images it is to draw, one for each following seed; -n will do."""
 
     signature: str | None = None
     """Signature to ask; if left out, the one that takes what was given."""
@@ -56,7 +56,7 @@ class Config:
     """How many classes or words to name."""
 
     out: str | None = None
-    """File for the answer: .json for any; for drawn pictures .png (a sheet), .gif (a film) or a folder."""
+    """File for the answer: .json for any; for drawn images .png (a sheet), .gif (a film) or a folder."""
 
     json: bool = False
     """Print the whole answer as JSON."""
@@ -94,11 +94,11 @@ def run(config):
     signatures = client.signatures(spec)
     name, given, way = questions.choose(signatures, config.signature, asked)
     signature = signatures[name]
-    groups = questions.in_requests(items) if asked == questions.PICTURES else questions.in_rows(items)
+    groups = questions.in_requests(items) if asked == questions.IMAGES else questions.in_rows(items)
 
     results = []
     for group in groups:
-        inputs = {given: questions.inputs_of(group, way, signature.inputs[given])}
+        inputs = {given: questions.select_inputs(group, way, signature.inputs[given])}
         if config.load:
             return _measure(config, client, spec, name, signature, inputs, len(group))
         answer = client.ask(spec, name, signature, inputs)
@@ -116,8 +116,8 @@ def run(config):
 def _check(config):
     if sum(address is not None for address in (config.server, config.grpc, config.saved_model)) > 1:
         raise UserError("Name one of --server URL, --grpc HOST:PORT and --saved-model DIR.")
-    if (bool(config.pictures) + (config.text is not None) + (config.seed is not None)) != 1:
-        raise UserError("Ask about one of: pictures, --text TEXT, --seed NUMBER.")
+    if (bool(config.images) + (config.text is not None) + (config.seed is not None)) != 1:
+        raise UserError("Ask about one of: images, --text TEXT, --seed NUMBER.")
     if config.version is not None and config.label is not None:
         raise UserError("Name one of --version and --label.")
     if config.label is not None and config.saved_model is not None:
@@ -125,7 +125,7 @@ def _check(config):
 
 
 def _items(config):
-    """Returns what is asked about, a list of pictures, texts or seeds, and which of the three it is."""
+    """Returns what is asked about, a list of images, texts or seeds, and which of the three it is."""
     from karpa_tf.serving import questions
 
     if config.text is not None:
@@ -134,15 +134,15 @@ def _items(config):
         if not -(2**63) <= config.seed < 2**63 - config.n:
             raise UserError(f"--seed must be an integer of 64 bits; received {config.seed}.")
         return list(range(config.seed, config.seed + config.n)), questions.SEEDS
-    pictures = []
-    for file in questions.find_pictures(config.pictures):
+    images = []
+    for file in questions.find_image_files(config.images):
         try:
-            pictures.append(questions.read_picture(file))
+            images.append(questions.read_image(file))
         except UserError as error:
             print(f"warning: {error}", file=sys.stderr)
-    if not pictures:
-        raise UserError("None of the pictures can be read.")
-    return pictures, questions.PICTURES
+    if not images:
+        raise UserError("None of the images can be read.")
+    return images, questions.IMAGES
 
 
 def _client(config):
@@ -197,7 +197,7 @@ def _measure(config, client, spec, name, signature, inputs, rows):
 
 def main():
     with cli.errors():
-        run(cli.parse(Config(), __doc__, words="pictures"))
+        run(cli.parse(Config(), __doc__, words="images"))
 
 
 if __name__ == "__main__":

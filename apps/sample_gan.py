@@ -1,9 +1,9 @@
-"""Draws pictures from a trained GAN: same seed, same bytes.
+"""Draws images from a trained GAN: same seed, same bytes.
 
 $ python -m apps.sample_gan --run runs/train_gan/<run> -n 64 --seed 0 --out sheet.png
 $ python -m apps.sample_gan --saved-model saved_models/dcgan_digits --interpolate --out walk.gif
 
-Picture i of a sheet is that of seed + i: the one that a server gives for the same number.
+Image i of a sheet is that of seed + i: the one that a server gives for the same number.
 """
 
 import dataclasses
@@ -25,16 +25,16 @@ class Config:
     """Folder of an exported generator, with or without the version; without, the newest is taken."""
 
     n: int = 64
-    """Number of pictures; -n will do."""
+    """Number of images; -n will do."""
 
     seed: int = 0
-    """Seed of the first picture."""
+    """Seed of the first image."""
 
     out: str = "sheet.png"
     """File to write: .png for a sheet, .gif for a film."""
 
     interpolate: bool = False
-    """Walk in n steps from the picture of the seed to that of seed + 1."""
+    """Walk in n steps from the image of the seed to that of seed + 1."""
 
     verbose: bool = False
     """Show TensorFlow's own messages."""
@@ -48,7 +48,7 @@ class Config:
 
 
 def run(config):
-    """Writes the pictures and returns them, uint8 (n, side, side, channels)."""
+    """Writes the images and returns them, uint8 (n, side, side, channels)."""
     if (config.run is None) == (config.saved_model is None):
         raise UserError("Name one of --run DIR and --saved-model DIR.")
 
@@ -70,7 +70,7 @@ def run(config):
         plots.save_images(config.out, images)
     except OSError as error:
         raise UserError(f"--out {config.out} cannot be written ({error.strerror}).") from error
-    print(f"{config.n} pictures of {images.shape[1]}x{images.shape[2]} in {config.out}")
+    print(f"{config.n} images of {images.shape[1]}x{images.shape[2]} in {config.out}")
     return images
 
 

@@ -1,7 +1,7 @@
 """Serves exported models over TF Serving's REST and gRPC interfaces: for a laptop, for tests, where Docker is absent.
 
 $ python -m apps.serve --model_base_path saved_models
-$ python -m apps.serve --model_base_path saved_models/cifar10 --model_name pictures --rest_api_port 9000
+$ python -m apps.serve --model_base_path saved_models/cifar10 --model_name images --rest_api_port 9000
 $ python -m apps.serve --model_config_file models.config --model_config_file_poll_wait_seconds 10
 
 Then http://localhost:8501 is a page to try the models in, and:

@@ -2,7 +2,7 @@
 
 $ python -m apps.train_classifier                      1,797 handwritten digits, no network
 $ python -m apps.train_classifier mnist                a set of TensorFlow Datasets
-$ python -m apps.train_classifier --data ~/pictures    your own: one folder per class, or train/<class>/...
+$ python -m apps.train_classifier --data ~/images    your own: one folder per class, or train/<class>/...
 """
 
 import functools
@@ -24,15 +24,15 @@ def run(config):
     import numpy as np
 
     from karpa_tf import plots
-    from karpa_tf.configs.image_format import Preparation
+    from karpa_tf.configs.image_format import ImageFormat
     from karpa_tf.data.images.augmentation import make_augmentation
-    from karpa_tf.data.images.batches import evaluation_batches, labelled_batches
+    from karpa_tf.data.images.batches import evaluation_batches, labeled_batches
     from karpa_tf.data.images.splits import load_splits
     from karpa_tf.distribution import collectives as workers
     from karpa_tf.distribution import strategy
-    from karpa_tf.evaluation.classification import save_picture_report, scores
+    from karpa_tf.evaluation.classification import save_image_report, scores
     from karpa_tf.export import examples
-    from karpa_tf.layers.batch_norm import synchronized
+    from karpa_tf.layers.batch_norm import synchronize_batch_norm
     from karpa_tf.models import classifiers
     from karpa_tf.system import files
     from karpa_tf.system.console import warn
@@ -41,71 +41,73 @@ def run(config):
     from karpa_tf.training import checkpoints, optimizers, precision
     from karpa_tf.training import fit as fitting
     from karpa_tf.training import run as runs
-    from karpa_tf.training.callbacks.thaw import Thaw
+    from karpa_tf.training.callbacks.unfreeze import Unfreeze
     from karpa_tf.training.trainers.classifier import Classifier
 
     # Data
-    config = classifier_runs.with_network_of_init(config)
-    strategy.set_up(config)
-    devices = strategy.choose(config.strategy)
-    config = precision.settle(config, "train_classifier")
-    strategy.require_divisible(config.batch_size, devices, config.optimization.accumulate)
-    preparation = Preparation(
-        side=config.side,
+    config = classifier_runs.resolve_init(config)
+    strategy.seed_everything(config)
+    devices = strategy.make_strategy(config.strategy)
+    config = precision.resolve_precision(config, "train_classifier")
+    strategy.require_divisible(config.batch_size, devices, config.optimization.gradient_accumulation_steps)
+    image_format = ImageFormat(
+        image_size=config.image_size,
         channels=config.channels,
         data_dir=config.data_dir,
         cache_dir=config.cache_dir,
         small_images=config.small_images,
-        advice="--side {} or --small-images enlarge".format,
+        advice="--image-size {} or --small-images enlarge".format,
     )
-    validation_share = config.validation_share if config.validate_on == "validation" else 0
-    splits = load_splits(config.data, preparation, validation_share, config.test_share)
+    validation_fraction = config.validation_fraction if config.validate_on == "validation" else 0
+    splits = load_splits(config.data, image_format, validation_fraction, config.test_fraction)
     if len(set(splits.train.labels.tolist())) < 2:
         only = splits.classes[splits.train.labels[0]]
-        raise UserError(f"--data {config.data} has pictures of one class only ({only}); expected two.")
+        raise UserError(f"--data {config.data} has images of one class only ({only}); expected two.")
     print(splits.summary())
     for sentence in splits.warnings():
         warn(sentence)
     steps_per_epoch = len(splits.train.images) // config.batch_size
     if not steps_per_epoch:
         raise UserError(
-            f"--batch-size {config.batch_size} is larger than the training part: {len(splits.train.images)} pictures."
+            f"--batch-size {config.batch_size} is larger than the training part: {len(splits.train.images)} images."
         )
     steps = config.epochs * steps_per_epoch
-    watched = None if config.validate_on == "none" else splits.parts().get(config.validate_on)
+    watched = None if config.validate_on == "none" else splits.as_dict().get(config.validate_on)
     if config.early_stopping and watched is None:
-        raise UserError("--early-stopping needs a validation part; raise --validation-share.")
+        raise UserError("--early-stopping needs a validation part; raise --validation-fraction.")
 
     # Model
-    shape = (config.side, config.side, config.channels)
+    shape = (config.image_size, config.image_size, config.channels)
     with devices.scope():
         model = classifiers.make_classifier(config.model, shape, len(splits.classes))
         if config.sync_batch_norm:
-            model = synchronized(model)
+            model = synchronize_batch_norm(model)
         if config.transfer.init:
-            classifier_runs.start_from_init(model, config)
+            classifier_runs.load_init_weights(model, config)
         else:
-            classifiers.fit_to_images(model, config.model, splits.train.images)
+            classifiers.initialize_from_images(model, config.model, splits.train.images)
         if config.transfer.freeze == "features":
             classifiers.freeze_batch_norm(model)
         weights = splits.class_weights() if config.class_weights == "balanced" else None
         trainer = Classifier(model, config.label_smoothing, weights, config.optimization.ema)
         trainer.compile(
-            optimizers.make_groups(
+            optimizers.make_optimizer_groups(
                 config.optimization,
                 config.learning_rate,
-                optimizers.make_parts(classifiers.split_by_depth(model), config.transfer, steps_per_epoch),
+                optimizers.make_parameter_groups(classifiers.split_by_depth(model), config.transfer, steps_per_epoch),
                 steps,
                 steps_per_epoch,
                 scale_loss=config.precision == "mixed_float16",
             ),
-            config.optimization.clip_norm,
-            config.optimization.accumulate,
+            config.optimization.global_clipnorm,
+            config.optimization.gradient_accumulation_steps,
             jit_compile=strategy.jit_compile(config.jit, devices),
         )
-    counts = [sum(int(np.prod(v.shape)) for v in some) for some in (model.weights, trainer.learning_variables)]
+    counts = [sum(int(np.prod(v.shape)) for v in some) for some in (model.weights, trainer.active_variables)]
     print(f"{model.name} for {'x'.join(map(str, shape))}: {counts[0]:,} weights, of which {counts[1]:,} learn")
-    print(f"{config.epochs} epochs of {steps_per_epoch} steps of {config.batch_size} on {strategy.describe(devices)}")
+    print(
+        f"{config.epochs} epochs of {steps_per_epoch} steps of {config.batch_size} on {strategy.describe_devices(devices)}"
+    )
     files.require_writable(config.export_dir, "--export-dir")
     if config.dry_run:
         print(f"Would write {runs.planned_folder(config, 'train_classifier')}, {Path(config.export_dir, config.name)}")
@@ -113,46 +115,46 @@ def run(config):
 
     # Fit
     run = runs.open_run(config, "train_classifier")
-    run.record(data=splits.record(), device=strategy.describe(devices))
-    examples.save_pictures(run, (splits.test or splits.validation or splits.train).images)
-    place = checkpoints.restore_latest(trainer, run, warn)
-    runs.announce(run, "train_classifier", place.step, steps_per_epoch)
-    augment = make_augmentation(config.augmentation, shape) if config.augmentation.changes() else None
+    run.update_metadata(data=splits.metadata(), device=strategy.describe_devices(devices))
+    examples.save_images(run, (splits.test or splits.validation or splits.train).images)
+    state = checkpoints.restore_latest(trainer, run, warn)
+    runs.print_resume_command(run, "train_classifier", state.step, steps_per_epoch)
+    augment = make_augmentation(config.augmentation, shape) if config.augmentation.is_active else None
     fitting.fit(
         trainer,
-        functools.partial(labelled_batches, splits.train, config.batch_size, config.seed, augment),
+        functools.partial(labeled_batches, splits.train, config.batch_size, config.seed, augment),
         run,
         config,
-        place,
+        state,
         steps_per_epoch,
-        [Thaw(steps_per_epoch)],
+        [Unfreeze(steps_per_epoch)],
         evaluation_batches(watched, config.batch_size) if watched else None,
         config.early_stopping,
     )
     if not run.writes:
-        workers.wait_for_all()
+        workers.barrier()
         return run
 
     # Evaluate
     plots.save_curves(run.curves_file, run.read_metrics(), CURVES)
     best, *_ = classifier_runs.load_classifier(run)
-    name = next((name for name in ("test", "validation") if name in splits.parts()), None)
+    name = next((name for name in ("test", "validation") if name in splits.as_dict()), None)
     if name:
-        part = splits.parts()[name]
-        report = save_picture_report(run.eval, part, scores(best, part.images))
-        print(f"{name.capitalize()} accuracy {report['accuracy']:.2%} of {report['count']:,} pictures; see {run.eval}")
+        part = splits.as_dict()[name]
+        report = save_image_report(run.eval, part, scores(best, part.images))
+        print(f"{name.capitalize()} accuracy {report['accuracy']:.2%} of {report['count']:,} images; see {run.eval}")
 
     # Export
     base = Path(config.export_dir, config.name)
     saved_model = run_exports.write_once(run, classifier_runs.make_export, base, config.keep_versions)
     print(f"Curves      {run.curves_file}\nSavedModel  {saved_model}")
-    workers.wait_for_all()
+    workers.barrier()
     return run
 
 
 def main():
     with cli.errors():
-        run(cli.parse(PRESETS, __doc__, implied="pictures"))
+        run(cli.parse(PRESETS, __doc__, implied="images"))
 
 
 if __name__ == "__main__":

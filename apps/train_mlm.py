@@ -27,7 +27,9 @@ PRESETS = {
         name="bert_smoke",
         epochs=1,
         vocabulary_size=600,
-        model=EASY(bert.BERTConfig(length=32, width=16, depth=1, heads=2, feed_forward=32)),
+        model=EASY(
+            bert.BERTConfig(max_sequence_length=32, hidden_dim=16, num_layers=1, num_heads=2, intermediate_dim=32)
+        ),
     ),
     "mini": dataclasses.replace(
         TINY, name="bert_mini", learning_rate=2e-3, vocabulary_size=8000, model=EASY(bert.MINI)
@@ -35,14 +37,14 @@ PRESETS = {
     "small": dataclasses.replace(
         TINY, name="bert_small", epochs=8, learning_rate=1e-3, vocabulary_size=8000, model=EASY(bert.SMALL)
     ),
-    "base": dataclasses.replace(
+    "base_size": dataclasses.replace(
         TINY,
         name="bert_base",
         epochs=40,
         batch_size=256,
         learning_rate=1e-4,
         vocabulary_size=30_522,
-        optimization=dataclasses.replace(TINY.optimization, accumulate=8),
+        optimization=dataclasses.replace(TINY.optimization, gradient_accumulation_steps=8),
         model=bert.BASE,
     ),
 }
@@ -78,10 +80,10 @@ def run(config):
     from karpa_tf.training.trainers.masked_lm import MaskedLM, Pretraining
 
     # Data
-    strategy.set_up(config)
-    devices = strategy.choose(config.strategy)
-    config = precision.settle(config, "train_mlm")
-    strategy.require_divisible(config.batch_size, devices, config.optimization.accumulate)
+    strategy.seed_everything(config)
+    devices = strategy.make_strategy(config.strategy)
+    config = precision.resolve_precision(config, "train_mlm")
+    strategy.require_divisible(config.batch_size, devices, config.optimization.gradient_accumulation_steps)
     text = masked_lm_runs.load_text(config)
     print(text.summary())
     length = config.row_length
@@ -93,7 +95,7 @@ def run(config):
     if text_batches.count_rows(text.held_out, length):
         held_out = make_held_out(text.held_out, length, masking, config.batch_size)
     else:
-        warn("Nothing is held out, so nothing is measured; raise --held-out-share or name --validation-data.")
+        warn("Nothing is held out, so nothing is measured; raise --held-out-fraction or name --validation-data.")
     steps_per_epoch = text_batches.count_rows(text.train, length) // config.batch_size
     steps = config.epochs * steps_per_epoch
 
@@ -101,23 +103,25 @@ def run(config):
     with devices.scope():
         model = masked_lm_runs.make_network(config, len(text.vocabulary))
         if config.init:
-            masked_lm_runs.start_from_init(model, text.vocabulary, config)
+            masked_lm_runs.load_init_weights(model, text.vocabulary, config)
         trainer = (Pretraining if config.nsp else MaskedLM)(model, config.optimization.ema)
         trainer.compile(
-            optimizers.make_groups(
+            optimizers.make_optimizer_groups(
                 config.optimization,
                 config.learning_rate,
-                [optimizers.Part(model.trainable_variables)],
+                [optimizers.ParameterGroup(model.trainable_variables)],
                 steps,
                 steps_per_epoch,
                 scale_loss=config.precision == "mixed_float16",
             ),
-            config.optimization.clip_norm,
-            config.optimization.accumulate,
+            config.optimization.global_clipnorm,
+            config.optimization.gradient_accumulation_steps,
             jit_compile=strategy.jit_compile(config.jit, devices),
         )
     print(f"{model.name}: {model.count_params():,} weights; rows of {length} tokens, {masking.predictions} to guess")
-    print(f"{config.epochs} epochs of {steps_per_epoch} steps of {config.batch_size} on {strategy.describe(devices)}")
+    print(
+        f"{config.epochs} epochs of {steps_per_epoch} steps of {config.batch_size} on {strategy.describe_devices(devices)}"
+    )
     files.require_writable(config.export_dir, "--export-dir")
     if config.dry_run:
         print(f"Would write {runs.planned_folder(config, 'train_mlm')}, {Path(config.export_dir, config.name)}")
@@ -129,15 +133,15 @@ def run(config):
         text.vocabulary.save(run.path / masked_lm_runs.VOCABULARY_FILE)
         if not run.examples.exists():
             examples.save_texts(run, text.sentences())
-    run.record(data=text.record(), device=strategy.describe(devices))
-    place = checkpoints.restore_latest(trainer, run, warn)
-    runs.announce(run, "train_mlm", place.step, steps_per_epoch)
+    run.update_metadata(data=text.metadata(), device=strategy.describe_devices(devices))
+    state = checkpoints.restore_latest(trainer, run, warn)
+    runs.print_resume_command(run, "train_mlm", state.step, steps_per_epoch)
     fitting.fit(
         trainer,
         functools.partial(make_batches, text.train, length, masking, config.batch_size, config.seed),
         run,
         config,
-        place,
+        state,
         steps_per_epoch,
         [Perplexity()] if held_out else [],
         held_out,
@@ -145,7 +149,7 @@ def run(config):
         unit="tokens",
     )
     if not run.writes:
-        workers.wait_for_all()
+        workers.barrier()
         return run
 
     # Evaluate
@@ -167,7 +171,7 @@ def run(config):
     base = Path(config.export_dir, config.name)
     saved_model = run_exports.write_once(run, masked_lm_runs.make_export, base, config.keep_versions)
     print(f"Curves      {run.curves_file}\nSavedModel  {saved_model}")
-    workers.wait_for_all()
+    workers.barrier()
     return run
 
 

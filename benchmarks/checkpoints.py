@@ -59,7 +59,7 @@ def _steps(folder):
     import keras
     import numpy as np
 
-    from karpa_tf.configs.dcgan import TUTORIAL_28
+    from karpa_tf.configs.gan import TUTORIAL_28
     from karpa_tf.configs.run import RunConfig
     from karpa_tf.data.images.batches import noise_batches
     from karpa_tf.models.dcgan import make_discriminator, make_generator
@@ -84,7 +84,7 @@ def _steps(folder):
         start = time.perf_counter()
         fit(steps_per_epoch=steps)
         if saves:
-            place = checkpoints.Place(int(trainer.generator_optimizer.iterations.numpy()))
+            place = checkpoints.TrainingState(int(trainer.generator_optimizer.iterations.numpy()))
             checkpoints.save(trainer, run, place, steps_per_epoch=10**9)
         return (time.perf_counter() - start) / steps
 

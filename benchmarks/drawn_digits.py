@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from karpa_tf.configs.image_format import Preparation
+from karpa_tf.configs.image_format import ImageFormat
 from karpa_tf.data.images.loaders import load_images
 
 LEARNED = 1400
@@ -30,7 +30,7 @@ def _reader():
     from sklearn.datasets import load_digits
     from sklearn.neural_network import MLPClassifier
 
-    images = _flat(load_images("digits", Preparation(16, 1)).images)
+    images = _flat(load_images("digits", ImageFormat(16, 1)).images)
     labels = load_digits().target
     network = MLPClassifier((256,), max_iter=60, random_state=0).fit(images[:LEARNED], labels[:LEARNED])
     right = network.score(images[LEARNED:], labels[LEARNED:])

@@ -21,7 +21,7 @@ def main():
     import keras
     import numpy as np
 
-    from karpa_tf.configs.dcgan import TUTORIAL_28, TUTORIAL_64
+    from karpa_tf.configs.gan import TUTORIAL_28, TUTORIAL_64
     from karpa_tf.data.images.batches import noise_batches
     from karpa_tf.distribution import strategy
     from karpa_tf.models.dcgan import make_discriminator, make_generator
@@ -34,10 +34,12 @@ def main():
         return made
 
     print(
-        f"{strategy.describe(strategy.choose('none'))}, batch {BATCH_SIZE}, {ROUNDS} rounds of {STEPS} steps, images/s"
+        f"{strategy.describe_devices(strategy.make_strategy('none'))}, batch {BATCH_SIZE}, {ROUNDS} rounds of {STEPS} steps, images/s"
     )
     for config in (TUTORIAL_28, TUTORIAL_64):
-        images = np.random.default_rng(0).integers(0, 256, (512, config.side, config.side, config.channels), np.uint8)
+        images = np.random.default_rng(0).integers(
+            0, 256, (512, config.image_size, config.image_size, config.channels), np.uint8
+        )
         batches = noise_batches(images, BATCH_SIZE, config.latent_dim, seed=0)
         forms = {
             "two passes": trainer(two_pass(GAN), config, "float32"),
@@ -53,7 +55,7 @@ def main():
         for name, measured in rates.items():
             ratios = sorted(rate / base for rate, base in zip(measured[1:], rates["two passes"][1:], strict=True))
             print(
-                f"{config.side}x{config.side}  {name:<20}{statistics.median(measured[1:]):7.0f}  "
+                f"{config.image_size}x{config.image_size}  {name:<20}{statistics.median(measured[1:]):7.0f}  "
                 f"{statistics.median(ratios):.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f})"
             )
 
@@ -64,7 +66,7 @@ def two_pass(gan):
 
     from karpa_tf import losses
     from karpa_tf.distribution import reductions
-    from karpa_tf.training.trainers.updates import move_average
+    from karpa_tf.training.trainers.updates import update_moving_average
 
     class TwoPassGAN(gan):
         """Trains D on real and fake images first, then G against the new D."""
@@ -84,7 +86,7 @@ def two_pass(gan):
                 g_loss = reductions.mean_over_replicas(losses.non_saturating_loss(logits))
             variables = self.generator.trainable_variables
             self.generator_optimizer.apply(tape.gradient(g_loss, variables), variables)
-            move_average(self.exported, self.generator, self.ema, self.generator_optimizer)
+            update_moving_average(self.exported, self.generator, self.ema, self.generator_optimizer)
             return self._report(
                 {
                     "g_loss": losses.non_saturating_loss(logits),

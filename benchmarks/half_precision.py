@@ -1,11 +1,11 @@
 """Whether programs learn as well in mixed_bfloat16 as in float32: both, with the same three seeds, each from scratch.
 
 $ python -m benchmarks.half_precision                               scikit-learn's digits, and Python's documentation
-$ python -m benchmarks.half_precision --cifar DIR --sentences DIR   also pictures in folders, and sentences in TSV files
+$ python -m benchmarks.half_precision --cifar DIR --sentences DIR   also images in folders, and sentences in TSV files
 
 DIR are what train_classifier and finetune_text take as --data. What is measured is each program's own report on
 held-out data; of the GAN, how surely another network reads a thousand of its digits, and the share of the rarest. On
-two cores it takes 30 minutes, and half an hour more for pictures and sentences.
+two cores it takes 30 minutes, and half an hour more for images and sentences.
 """
 
 import argparse
@@ -25,7 +25,7 @@ SEEDS = (0, 1, 2)
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("works", nargs="*", metavar="WORK", help="classifier, gan, mlm, cifar, sentences; none is all")
-    parser.add_argument("--cifar", type=Path, metavar="DIR", help="CIFAR-10 as pictures in folders: two epochs")
+    parser.add_argument("--cifar", type=Path, metavar="DIR", help="CIFAR-10 as images in folders: two epochs")
     parser.add_argument("--sentences", type=Path, metavar="DIR", help="SST-2 as train.tsv, dev.tsv and test.tsv")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="where runs are kept, and gone on with")
     arguments = parser.parse_args()
@@ -50,8 +50,8 @@ def works(cifar=None, sentences=None):
         ("mlm", ["train_mlm", "tiny"], ("perplexity", "accuracy")),
     ]
     if cifar:
-        pictures = ["--data", cifar.absolute(), "--epochs", "2", "--adam-learning-rate", "1e-3"]
-        found.append(("cifar", ["train_classifier", "cifar10", *pictures], ("accuracy", "log_loss")))
+        images = ["--data", cifar.absolute(), "--epochs", "2", "--adam-learning-rate", "1e-3"]
+        found.append(("cifar", ["train_classifier", "cifar10", *images], ("accuracy", "log_loss")))
     if sentences:
         # On the model that `mlm` has made in the same precision, of the same seed.
         tune = ["--data", sentences.absolute(), "--init", "mlm", "--epochs", "2", "--sequence-length", "48"]

@@ -1,11 +1,11 @@
-"""Answers of a ResNet: uint8 pictures in NumPy to probabilities in NumPy, by karpa_tf's export and by Keras."""
+"""Answers of a ResNet: uint8 images in NumPy to probabilities in NumPy, by karpa_tf's export and by Keras."""
 
 import numpy as np
 import tensorflow as tf
 
 from benchmarks import made_up, same_work
 from benchmarks.contender import Program, repeat
-from benchmarks.keras_programs import set_up
+from benchmarks.keras_programs import seed_everything
 from karpa_tf.export.classifier import make_classifier_export
 from karpa_tf.export.versions import load_version, write
 from karpa_tf.models.classifiers import make_classifier
@@ -22,7 +22,7 @@ def signature(folder, config, batch_size):
     Args:
         folder: that of `same_work`.
         config: a `ResNetConfig`.
-        batch_size: pictures in a request.
+        batch_size: images in a request.
     """
     model, pixels, labels = _start(folder, config, batch_size)
     function = load_version(write(folder / "export", make_classifier_export(model, CLASSES)))["images"]
@@ -42,7 +42,7 @@ def predict(folder, config, batch_size):
 
 
 def _start(folder, config, batch_size):
-    set_up("float32")
+    seed_everything("float32")
     model = make_classifier(config, (32, 32, 3), len(CLASSES))
     image_set = made_up.image_set(32, len(CLASSES))
     batch = {"pixels": image_set.images[:batch_size], "labels": image_set.labels[:batch_size]}

@@ -7,7 +7,7 @@ from benchmarks import made_up
 from benchmarks.contender import Program
 from karpa_tf.configs.classifier_presets import CIFAR_AUGMENTATION
 from karpa_tf.data.images.augmentation import make_augmentation
-from karpa_tf.data.images.batches import labelled_batches, noise_batches
+from karpa_tf.data.images.batches import labeled_batches, noise_batches
 from karpa_tf.data.text.batches import masked_batches
 
 SIDE, CLASSES, LATENT_DIM, LENGTH, WORDS, PADDING, PREDICTIONS = 32, 10, 100, 128, 8000, 4, 20
@@ -23,15 +23,15 @@ def _consumed(dataset, data_bytes):
     return Program(run, data_bytes=data_bytes)
 
 
-def _labelled(batch_size):
+def _labeled(batch_size):
     image_set = made_up.image_set(SIDE, CLASSES)
     augment = make_augmentation(CIFAR_AUGMENTATION, (SIDE, SIDE, 3))
-    return _consumed(labelled_batches(image_set, batch_size, 0, augment), image_set.images.nbytes)
+    return _consumed(labeled_batches(image_set, batch_size, 0, augment), image_set.images.nbytes)
 
 
 def _noise(batch_size):
-    pictures = made_up.pictures(64, 3)
-    return _consumed(noise_batches(pictures, batch_size, LATENT_DIM, seed=0), pictures.nbytes)
+    images = made_up.images(64, 3)
+    return _consumed(noise_batches(images, batch_size, LATENT_DIM, seed=0), images.nbytes)
 
 
 def _masked(tokens_in_batch):
@@ -39,7 +39,7 @@ def _masked(tokens_in_batch):
     return _consumed(masked_batches(tokens, LENGTH, masking, tokens_in_batch // LENGTH, seed=0), tokens.ids.nbytes)
 
 
-def _labelled_per_example(batch_size):
+def _labeled_per_example(batch_size):
     image_set = made_up.image_set(SIDE, CLASSES)
 
     def change(image, label):
@@ -51,12 +51,12 @@ def _labelled_per_example(batch_size):
 
 
 def _noise_per_example(batch_size):
-    pictures = made_up.pictures(64, 3)
+    images = made_up.images(64, 3)
 
     def change(image):
         return tf.cast(image, tf.float32) / 127.5 - 1, tf.random.normal((LATENT_DIM,))
 
-    return _per_example(pictures, change, batch_size, pictures.nbytes)
+    return _per_example(images, change, batch_size, images.nbytes)
 
 
 def _masked_per_example(tokens_in_batch):
@@ -88,8 +88,8 @@ def _per_example(arrays, change, batch_size, data_bytes):
     return _consumed(dataset.prefetch(tf.data.AUTOTUNE), data_bytes)
 
 
-OURS = {"labelled": _labelled, "noise": _noise, "masked": _masked}
-"""karpa_tf's pipelines; each takes the number of pictures or tokens in a batch."""
+OURS = {"labeled": _labeled, "noise": _noise, "masked": _masked}
+"""karpa_tf's pipelines; each takes the number of images or tokens in a batch."""
 
-PER_EXAMPLE = {"labelled": _labelled_per_example, "noise": _noise_per_example, "masked": _masked_per_example}
+PER_EXAMPLE = {"labeled": _labeled_per_example, "noise": _noise_per_example, "masked": _masked_per_example}
 """The usual ones."""

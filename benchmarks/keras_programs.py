@@ -66,7 +66,7 @@ def fitted(trainer, batches, loss, variables, data_bytes=0):
     return Program(run, parameters, loss, data_bytes)
 
 
-def endless(arrays):
+def repeat_batch(arrays):
     """Returns an endless dataset of one batch that is ready, and its size in bytes.
 
     tf.data's autotuning is off: it stalls by up to seconds.

@@ -1,23 +1,23 @@
-"""Random pictures and tokens to train on: what is in them makes no step faster or slower."""
+"""Random images and tokens to train on: what is in them makes no step faster or slower."""
 
 import numpy as np
 
 from karpa_tf.data.images.image_set import ImageSet
 
 COUNT = 2048
-"""Pictures, or rows of tokens."""
+"""Images, or rows of tokens."""
 
 
-def pictures(side, channels):
-    """Returns pictures, uint8 (n, side, side, channels)."""
+def images(side, channels):
+    """Returns images, uint8 (n, side, side, channels)."""
     return np.random.default_rng(0).integers(0, 256, (COUNT, side, side, channels), np.uint8)
 
 
 def image_set(side, classes):
-    """Returns a labelled `ImageSet` of pictures in three channels."""
+    """Returns a labeled `ImageSet` of images in three channels."""
     labels = np.random.default_rng(1).integers(0, classes, COUNT).astype(np.int32)
     names = tuple(f"class {number}" for number in range(classes))
-    return ImageSet("made up", pictures(side, 3), "0", labels=labels, classes=names)
+    return ImageSet("made up", images(side, 3), "0", labels=labels, classes=names)
 
 
 def tokens(length, words):

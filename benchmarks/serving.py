@@ -2,8 +2,8 @@
 
 $ python -m benchmarks.serving
 
-Exports a classifier of 32x32 colour pictures (ResNet-20) and a masked language model of the preset tiny's shape, both
-not trained, whose answers take as long; serves both in a process of its own; and sends the same request, one picture as
+Exports a classifier of 32x32 color images (ResNet-20) and a masked language model of the preset tiny's shape, both
+not trained, whose answers take as long; serves both in a process of its own; and sends the same request, one image as
 a PNG file or one sentence, from 8 clients at a time for 20 s in each way, in turn. Prints the medians over the rounds
 of requests per second and of the latencies' percentiles, and how many requests were lost.
 """
@@ -54,7 +54,7 @@ def _export(folder):
     from karpa_tf.models.classifiers import make_classifier
 
     config = PRESETS["cifar10_resnet20"]
-    model = make_classifier(config.model, (config.side, config.side, config.channels), 10)
+    model = make_classifier(config.model, (config.image_size, config.image_size, config.channels), 10)
     export = classifier.make_classifier_export(model, [f"class {number}" for number in range(10)])
     versions.write(folder / "classifier", export)
 
@@ -62,7 +62,7 @@ def _export(folder):
     model = make_masked_lm(TINY.model, make_encoder(TINY.model, len(words)))
     versions.write(folder / "masked_lm", masked_lm.make_masked_lm_export(model, words, TINY.row_length))
 
-    pixels = np.random.default_rng(0).integers(0, 256, (config.side, config.side, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(0, 256, (config.image_size, config.image_size, 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "png")
     return {

@@ -3,7 +3,7 @@
 $ python -m benchmarks.workers
 
 Trains two networks on random images at the same global batch: the tutorial's 28x28 DCGAN (train_gan mnist's) and
-ResNet-20 on 32x32 pictures, in turn with one and two workers, and prints the medians and the spread of the ratios.
+ResNet-20 on 32x32 images, in turn with one and two workers, and prints the medians and the spread of the ratios.
 """
 
 import os
@@ -48,10 +48,10 @@ def work(name):
     import keras
     import numpy as np
 
-    from karpa_tf.configs.dcgan import TUTORIAL_28
+    from karpa_tf.configs.gan import TUTORIAL_28
     from karpa_tf.configs.optimizer import OptimizerConfig
     from karpa_tf.configs.resnet import ResNetConfig
-    from karpa_tf.data.images.batches import labelled_batches, noise_batches
+    from karpa_tf.data.images.batches import labeled_batches, noise_batches
     from karpa_tf.data.images.image_set import ImageSet
     from karpa_tf.distribution import cluster, strategy
     from karpa_tf.distribution import collectives as workers
@@ -61,7 +61,7 @@ def work(name):
     from karpa_tf.training.trainers.classifier import Classifier
     from karpa_tf.training.trainers.gan import GAN
 
-    devices, rng = strategy.choose("auto"), np.random.default_rng(0)
+    devices, rng = strategy.make_strategy("auto"), np.random.default_rng(0)
     keras.utils.set_random_seed(0)
     with devices.scope():
         if name == "dcgan":
@@ -72,17 +72,17 @@ def work(name):
         else:
             model = make_classifier(ResNetConfig(), (32, 32, 3), 10)
             trainer = Classifier(model)
-            part = optimizers.Part(model.trainable_variables)
-            trainer.compile(optimizers.make_groups(OptimizerConfig(), 0.1, [part], 1000, 100))
+            part = optimizers.ParameterGroup(model.trainable_variables)
+            trainer.compile(optimizers.make_optimizer_groups(OptimizerConfig(), 0.1, [part], 1000, 100))
             images = rng.integers(0, 256, (512, 32, 32, 3), np.uint8)
             labels = rng.integers(0, 10, 512).astype(np.int32)
             image_set = ImageSet("random", images, "0", labels=labels, classes=tuple("0123456789"))
-            batches = labelled_batches(image_set, BATCH_SIZE, seed=0)
+            batches = labeled_batches(image_set, BATCH_SIZE, seed=0)
     trainer.fit(batches, steps_per_epoch=5, shuffle=False, verbose=0)
-    workers.wait_for_all()
+    workers.barrier()
     start = time.perf_counter()
     trainer.fit(batches, steps_per_epoch=STEPS[name], shuffle=False, verbose=0)
-    workers.wait_for_all()
+    workers.barrier()
     if cluster.is_chief():
         print(f"rate {STEPS[name] * BATCH_SIZE / (time.perf_counter() - start):.2f}")
 

@@ -8,7 +8,8 @@ import functools
 from collections.abc import Callable
 from typing import Literal
 
-from karpa_tf.configs import bert, dcgan, resnet
+from karpa_tf.configs import bert, resnet
+from karpa_tf.configs import gan as gan_configs
 
 TORCH, TRANSFORMERS = ("torch",), ("torch", "transformers")
 
@@ -112,7 +113,7 @@ def _resnet(title, config, batch_size=128):
 
 
 def _masked_lm(title, words, batch_size=32):
-    config = dataclasses.replace(bert.SMALL, segments=2)
+    config = dataclasses.replace(bert.SMALL, num_segments=2)
 
     def ours(folder, precision):
         from benchmarks.ours.masked_lm import program
@@ -141,7 +142,7 @@ def _masked_lm(title, words, batch_size=32):
         "KerasHub": Contender(keras_hub, "keras", quick=False),
         "KerasHub bfloat16": Contender(keras_hub, "keras", "bfloat16", quick=False),
     }
-    return Work(title, "tokens", batch_size * config.length, contenders)
+    return Work(title, "tokens", batch_size * config.max_sequence_length, contenders)
 
 
 def _both(ours):
@@ -224,17 +225,17 @@ def _starts():
 
 WORKS = {
     "dcgan_64": _dcgan(
-        "DCGAN 64x64, batch 64", dataclasses.replace(dcgan.PAPER_64, kernel_size=4, init_stddev=None), 64
+        "DCGAN 64x64, batch 64", dataclasses.replace(gan_configs.PAPER_64, kernel_size=4, init_stddev=None), 64
     ),
-    "dcgan_28": _dcgan("DCGAN 28x28, batch 256", dcgan.TUTORIAL_28, 256),
+    "dcgan_28": _dcgan("DCGAN 28x28, batch 256", gan_configs.TUTORIAL_28, 256),
     "resnet20": _resnet("ResNet-20, 32x32, batch 128", resnet.cifar(20)),
     "resnet18": _resnet("ResNet-18, 32x32, batch 128", resnet.imagenet((2, 2, 2, 2), "basic", stem="3x3")),
     "bert_small_8k": _masked_lm("BERT-small MLM, vocabulary 8,000, batch 32 x 128", 8_000),
     "bert_small_30k": _masked_lm("BERT-small MLM, vocabulary 30,522, batch 32 x 128", 30_522),
-    "inputs_labelled": _inputs("Pictures 32x32 flipped and shifted, batch 128", "labelled", "images", 128),
-    "inputs_noise": _inputs("Pictures 64x64 with noise, batch 64", "noise", "images", 64, quick=False),
+    "inputs_labeled": _inputs("Images 32x32 flipped and shifted, batch 128", "labeled", "images", 128),
+    "inputs_noise": _inputs("Images 64x64 with noise, batch 64", "noise", "images", 64, quick=False),
     "inputs_masked": _inputs("Masked rows of 128, batch 32", "masked", "tokens", 32 * 128, quick=False),
-    "inference_1": _inference("ResNet-20's answer to 1 picture", 1),
-    "inference_64": _inference("ResNet-20's answer to 64 pictures", 64, quick=False),
+    "inference_1": _inference("ResNet-20's answer to 1 image", 1),
+    "inference_64": _inference("ResNet-20's answer to 64 images", 64, quick=False),
     "start_up": _starts(),
 }

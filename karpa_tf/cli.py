@@ -70,7 +70,7 @@ def errors():
     A `UserError`, and a full disk, is 2; a signal `STOPPED`, Ctrl-C 130, a closed pipe 141.
     """
     try:
-        with signals.raised():
+        with signals.raise_on_signals():
             yield
     except UserError as error:
         print(f"{cluster.mark()}error: {error}", file=sys.stderr)

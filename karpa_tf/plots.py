@@ -1,4 +1,4 @@
-"""Pictures for people: sheets of samples, films of them, curves. The only file that imports matplotlib."""
+"""Images for people: sheets of samples, films of them, curves. The only file that imports matplotlib."""
 
 import math
 import warnings
@@ -23,7 +23,7 @@ LARGEST_FRAME = 320
 """Films are made no larger, in pixels, so that a GIF stays fit for a page."""
 
 
-def sheet(images, columns=None):
+def make_grid(images, columns=None):
     """Returns uint8 (height, width, channels): the images in rows from the top left, on a grid as square as can be.
 
     Args:
@@ -38,15 +38,15 @@ def sheet(images, columns=None):
     return grid.reshape(rows * side, columns * side, channels)
 
 
-def save_sheet(path, images, columns=None):
-    """Writes `sheet(images, columns)` as a PNG: same images, same bytes.
+def save_grid(path, images, columns=None):
+    """Writes `make_grid(images, columns)` as a PNG: same images, same bytes.
 
     Args:
         path: the file; its folder exists.
         images: uint8 (n, side, side, channels).
-        columns: as for `sheet`.
+        columns: as for `make_grid`.
     """
-    _picture(sheet(images, columns), images.shape[1]).save(path, format="PNG")
+    _image(make_grid(images, columns), images.shape[1]).save(path, format="PNG")
 
 
 def save_images(path, images):
@@ -57,24 +57,24 @@ def save_images(path, images):
         images: uint8 (n, side, side, channels).
     """
     if str(path).lower().endswith(".gif"):
-        _save_film(path, [_picture(image, image.shape[0]) for image in images])
+        _save_animation(path, [_image(image, image.shape[0]) for image in images])
     else:
-        save_sheet(path, images)
+        save_grid(path, images)
 
 
-def save_film(path, pictures):
-    """Writes picture files of one size as an animated GIF.
+def save_animation(path, images):
+    """Writes image files of one size as an animated GIF.
 
     Args:
         path: the file; its folder exists.
-        pictures: list of picture files; of more than 60 as many are taken, evenly, the last among them.
+        images: list of image files; of more than 60 as many are taken, evenly, the last among them.
     """
-    chosen = [pictures[round(i)] for i in np.linspace(0, len(pictures) - 1, min(len(pictures), 60))]
+    chosen = [images[round(i)] for i in np.linspace(0, len(images) - 1, min(len(images), 60))]
     frames = []
     for file in chosen:
-        with Image.open(file) as picture:
-            frames.append(ImageOps.contain(picture, (LARGEST_FRAME, LARGEST_FRAME)))
-    _save_film(path, frames)
+        with Image.open(file) as image:
+            frames.append(ImageOps.contain(image, (LARGEST_FRAME, LARGEST_FRAME)))
+    _save_animation(path, frames)
 
 
 def save_curves(path, rows, panels, x="step"):
@@ -114,7 +114,7 @@ def save_curves(path, rows, panels, x="step"):
 
 
 def save_confusion(path, confusion, classes):
-    """Writes a confusion matrix: shares of each true class in colour, and counts where there is room for them.
+    """Writes a confusion matrix: shares of each true class in color, and counts where there is room for them.
 
     Args:
         path: PNG file.
@@ -139,7 +139,7 @@ def save_confusion(path, confusion, classes):
     _save_figure(figure, path)
 
 
-def save_reliability(path, reliability, examples="pictures"):
+def save_reliability(path, reliability, examples="images"):
     """Writes how often the classifier is right where it is so sure, and how often it is so sure.
 
     Args:
@@ -149,14 +149,14 @@ def save_reliability(path, reliability, examples="pictures"):
     """
     figure, (upper, lower) = _figure((5.5, 6), 2, height_ratios=[3, 1])
     bins = len(reliability["count"])
-    centres = (np.arange(bins) + 0.5) / bins
-    upper.plot([0, 1], [0, 1], color="grey", linewidth=1, linestyle="--")
-    upper.bar(centres, np.nan_to_num(reliability["accuracy"]), 1 / bins, edgecolor="white", label="accuracy")
+    centers = (np.arange(bins) + 0.5) / bins
+    upper.plot([0, 1], [0, 1], color="gray", linewidth=1, linestyle="--")
+    upper.bar(centers, np.nan_to_num(reliability["accuracy"]), 1 / bins, edgecolor="white", label="accuracy")
     upper.plot(reliability["confidence"], reliability["accuracy"], "o", color="black", markersize=3, label="mean")
     upper.set_title(f"Expected calibration error {reliability['ece']:.3f}", loc="left")
     upper.set_ylabel("share that is right")
     upper.set_ylim(0, 1)
-    lower.bar(centres, reliability["count"], 1 / bins, edgecolor="white")
+    lower.bar(centers, reliability["count"], 1 / bins, edgecolor="white")
     lower.set_yscale("symlog")
     lower.set_ylabel(examples)
     lower.set_xlabel("largest probability")
@@ -198,7 +198,7 @@ def _figure(size, rows=1, columns=1, **grid):
 
 def _save_figure(figure, path, dpi=110):
     with warnings.catch_warnings():
-        # Where no font has a letter, a box stands for it; the tables beside the pictures have all names in full.
+        # Where no font has a letter, a box stands for it; the tables beside the images have all names in full.
         warnings.filterwarnings("ignore", "Glyph .* missing")
         figure.savefig(path, dpi=dpi, bbox_inches="tight", pad_inches=0.1)
 
@@ -208,7 +208,7 @@ def _short(name, length=20):
 
 
 def _smooth(values):
-    """Returns the centred running mean over about a thirtieth of the values; windows shrink at both ends."""
+    """Returns the centered running mean over about a thirtieth of the values; windows shrink at both ends."""
     half = len(values) // 60
     total = np.concatenate([[0.0], np.cumsum(values)])
     index = np.arange(len(values))
@@ -216,16 +216,16 @@ def _smooth(values):
     return (total[high] - total[low]) / (high - low)
 
 
-def _save_film(path, frames):
+def _save_animation(path, frames):
     """Runs for about eight seconds and rests on the last frame; browsers show none for less than 0.04 s."""
     each = int(max(40, min(500, 8000 / len(frames))))
     durations = [each] * (len(frames) - 1) + [2000]
-    # 32 colours without dithering: a tenth of the bytes, and hardly seen in motion.
+    # 32 colors without dithering: a tenth of the bytes, and hardly seen in motion.
     frames = [frame.quantize(32, dither=Image.Dither.NONE) for frame in frames]
     frames[0].save(path, format="GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 
-def _picture(pixels, side):
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+def _image(pixels, side):
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     factor = math.ceil(SMALLEST_TILE / side)
-    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)

@@ -32,10 +32,10 @@ def clean_state(tmp_path, monkeypatch):
 @pytest.fixture
 def two_replicas():
     """Two replicas, or as many as $KARPA_TEST_REPLICAS says."""
-    return strategy.choose("mirrored")
+    return strategy.make_strategy("mirrored")
 
 
 @pytest.fixture
-def pictures():
+def images():
     """uint8 (40, 16, 16, 1): random, but the same in every test."""
     return np.random.default_rng(0).integers(0, 256, (40, 16, 16, 1), dtype=np.uint8)

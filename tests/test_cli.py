@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from karpa_tf import cli
-from karpa_tf.configs.dcgan import TINY, DCGANConfig
+from karpa_tf.configs.gan import TINY, DCGANConfig
 from karpa_tf.configs.run import RunConfig
 from karpa_tf.errors import UserError
 
@@ -23,12 +23,12 @@ class Config(RunConfig):
 PRESETS = {
     "digits": Config(epochs=5),
     "mnist": Config(epochs=20, data="mnist", deterministic=True),
-    "pictures": Config(epochs=50, data="pictures"),
+    "images": Config(epochs=50, data="images"),
 }
 
 
 def parse(*words, presets=PRESETS):
-    return cli.parse(presets, "What it does.", implied="pictures", args=list(words))
+    return cli.parse(presets, "What it does.", implied="images", args=list(words))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def parse(*words, presets=PRESETS):
         (["--seed", "3"], 5),
         (["--data", "mnist"], 20),  # a set that has a preset
         (["--data=mnist"], 20),
-        (["--data", "~/holidays"], 50),  # any other data: the preset for pictures
+        (["--data", "~/holidays"], 50),  # any other data: the preset for images
         (["digits", "--data", "~/holidays"], 5),
         (["mnist", "--epochs", "7"], 7),
     ],
@@ -50,18 +50,18 @@ def test_the_preset_is_the_one_named_or_implied(words, epochs):
 
 def test_flags_win_over_the_file_and_the_file_over_the_preset(tmp_path):
     (tmp_path / "config.yaml").write_text(
-        "epochs: 30\nbatch_size: 8\nrun: null\ndeterministic: false\nmodel:\n  widths: [4, 2]\n  init_stddev: 0.5\n"
+        "epochs: 30\nbatch_size: 8\nrun: null\ndeterministic: false\nmodel:\n  filters: [4, 2]\n  init_stddev: 0.5\n"
     )
-    config = parse("mnist", "--config", str(tmp_path / "config.yaml"), "--batch-size", "16", "--widths", "9")
+    config = parse("mnist", "--config", str(tmp_path / "config.yaml"), "--batch-size", "16", "--filters", "9")
     assert (config.epochs, config.batch_size, config.data) == (30, 16, "mnist")
     assert config.deterministic is False
-    assert config.model == dataclasses.replace(TINY, widths=(9,), init_stddev=0.5)
+    assert config.model == dataclasses.replace(TINY, filters=(9,), init_stddev=0.5)
 
 
 def test_a_written_config_repeats_itself(tmp_path):
     from karpa_tf.training.run import config_text
 
-    config = parse("mnist", "--epochs", "3", "--widths", "4", "5", "6", "--no-deterministic", "--data-dir", "a b")
+    config = parse("mnist", "--epochs", "3", "--filters", "4", "5", "6", "--no-deterministic", "--data-dir", "a b")
     (tmp_path / "config.yaml").write_text(config_text(config))
     assert parse("--config", str(tmp_path / "config.yaml")) == config
 
@@ -85,7 +85,7 @@ def test_a_written_config_repeats_itself(tmp_path):
         (["--epochs", "0"], "--epochs must be above 0"),
         (["--seed", "-1"], "--seed must be from 0"),
         (["--name", "../x"], "--name must be a plain folder name"),
-        (["--widths"], "--widths needs one or more"),
+        (["--filters"], "--filters needs one or more"),
         (["--config"], "--config needs a value"),
         (["--config", "missing.yaml"], "--config missing.yaml cannot be read"),
     ],
@@ -100,7 +100,7 @@ def test_what_cannot_be_meant_is_answered_in_one_sentence(words, says):
     ("text", "says"),
     [
         ("epocs: 3", "no epocs; did you mean epochs"),
-        ("model:\n  widhts: [3]", "no model.widhts; did you mean widths"),
+        ("model:\n  widhts: [3]", "no model.widhts; did you mean filters"),
         ("epochs: many", "--epochs.*'many'"),
         ("epochs: 0", "--epochs must be above 0"),
         ("model: 3", "model cannot be 3"),

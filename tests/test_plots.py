@@ -6,21 +6,21 @@ from karpa_tf import plots
 from karpa_tf.metrics import classification as metrics
 
 
-def numbered(count, side=4, channels=1):
-    """Pictures of one grey each: 10, 20, 30, ..."""
-    return np.stack([np.full((side, side, channels), 10 * (i + 1) % 256, np.uint8) for i in range(count)])
+def numbered(count, image_size=4, channels=1):
+    """Images of one gray each: 10, 20, 30, ..."""
+    return np.stack([np.full((image_size, image_size, channels), 10 * (i + 1) % 256, np.uint8) for i in range(count)])
 
 
 def test_a_sheet_is_filled_in_rows_and_padded_with_black():
-    sheet = plots.sheet(numbered(5), columns=3)
+    sheet = plots.make_grid(numbered(5), columns=3)
     assert sheet.shape == (8, 12, 1)
     assert sheet[::4, ::4, 0].tolist() == [[10, 20, 30], [40, 50, 0]]
 
 
 def test_a_sheet_is_as_square_as_can_be():
-    assert plots.sheet(numbered(64)).shape == (32, 32, 1)
-    assert plots.sheet(numbered(7)).shape == (12, 12, 1)
-    assert plots.sheet(numbered(1)).shape == (4, 4, 1)
+    assert plots.make_grid(numbered(64)).shape == (32, 32, 1)
+    assert plots.make_grid(numbered(7)).shape == (12, 12, 1)
+    assert plots.make_grid(numbered(1)).shape == (4, 4, 1)
 
 
 def test_the_same_images_make_the_same_bytes(tmp_path):
@@ -32,21 +32,21 @@ def test_the_same_images_make_the_same_bytes(tmp_path):
 
 
 def test_small_tiles_are_enlarged_by_a_whole_factor_and_large_ones_are_not(tmp_path):
-    plots.save_sheet(tmp_path / "small.png", numbered(4, side=20))
+    plots.save_grid(tmp_path / "small.png", numbered(4, image_size=20))
     pixels = np.asarray(Image.open(tmp_path / "small.png"))
     assert pixels.shape == (120, 120)  # 20 x 3 is the first multiple from 48 on
     assert pixels[::60, ::60].tolist() == [[10, 20], [30, 40]]
-    plots.save_sheet(tmp_path / "large.png", numbered(1, side=64, channels=3))
+    plots.save_grid(tmp_path / "large.png", numbered(1, image_size=64, channels=3))
     assert Image.open(tmp_path / "large.png").size == (64, 64)
 
 
-def test_a_film_shows_all_pictures_or_sixty_and_ends_with_the_last(tmp_path):
+def test_a_film_shows_all_images_or_sixty_and_ends_with_the_last(tmp_path):
     files = []
     for i, image in enumerate(np.repeat(np.arange(1, 131, dtype=np.uint8), 16).reshape(130, 4, 4)):
         files.append(tmp_path / f"{i:03}.png")
         Image.fromarray(image).save(files[-1])
     for count, frames in ((1, 1), (5, 5), (130, 60)):
-        plots.save_film(tmp_path / "film.gif", files[:count])
+        plots.save_animation(tmp_path / "film.gif", files[:count])
         film = Image.open(tmp_path / "film.gif")
         assert film.n_frames == frames
         film.seek(frames - 1)
@@ -77,8 +77,8 @@ def test_curves_take_lines_that_few_rows_have_and_leave_out_those_of_none(tmp_pa
     assert sizes[0] == sizes[1] and sizes[0][0] > 800
 
 
-def colours_of(path):
-    return {tuple(colour) for colour in np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)}
+def colors_of(path):
+    return {tuple(color) for color in np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)}
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
@@ -87,9 +87,9 @@ def test_a_confusion_matrix_is_drawn_for_any_number_of_classes_in_any_script(tmp
     confusion = np.diag(np.full(classes, 7))
     names = ["日本", "Äpfel & Birnen", *(f"a class of a rather long name {i}" for i in range(classes - 2))]
     plots.save_confusion(tmp_path / "confusion.png", confusion, names)
-    picture = Image.open(tmp_path / "confusion.png")
-    assert picture.size[0] > 400
-    assert (8, 48, 107) in colours_of(tmp_path / "confusion.png")  # the darkest blue: a share of 1
+    image = Image.open(tmp_path / "confusion.png")
+    assert image.size[0] > 400
+    assert (8, 48, 107) in colors_of(tmp_path / "confusion.png")  # the darkest blue: a share of 1
 
 
 def test_reliability_is_drawn_with_empty_bins(tmp_path):
@@ -104,5 +104,5 @@ def test_captioned_images_are_drawn_also_if_there_are_none(tmp_path, count, chan
     plots.save_captioned(
         tmp_path / "a.png", numbered(count, 8, channels) if count else numbered(1, 8)[:0], ["x"] * count
     )
-    drawn = colours_of(tmp_path / "a.png")
+    drawn = colors_of(tmp_path / "a.png")
     assert all((10 * (i + 1),) * 3 in drawn for i in range(count))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks import made_up, same_work
-from benchmarks.keras_programs import cross_entropy, fitted, set_up
+from benchmarks.keras_programs import cross_entropy, fitted, seed_everything
 from karpa_tf.configs.masked_lm import MaskedLMConfig
 from karpa_tf.data.text.batches import masked_batches
 from karpa_tf.models.bert import make_encoder, make_masked_lm
@@ -21,17 +21,22 @@ def program(folder, precision, config, batch_size, words):
         batch_size: rows in a step.
         words: size of the vocabulary.
     """
-    set_up(precision)
+    seed_everything(precision)
     model = make_masked_lm(config, make_encoder(config, words))
     trainer = MaskedLM(model)
-    adamw, parts = MaskedLMConfig().optimization, [optimizers.Part(model.trainable_variables)]
-    trainer.compile(optimizers.make_groups(adamw, 1e-4, parts, 10**6, 10**6), adamw.clip_norm, jit_compile=False)
-    tokens, masking = made_up.tokens(config.length, words), made_up.masking(config.length, words)
-    batch = _rows(tokens, masking, config.length, batch_size)
+    adamw, parts = MaskedLMConfig().optimization, [optimizers.ParameterGroup(model.trainable_variables)]
+    trainer.compile(
+        optimizers.make_optimizer_groups(adamw, 1e-4, parts, 10**6, 10**6), adamw.global_clipnorm, jit_compile=False
+    )
+    tokens, masking = (
+        made_up.tokens(config.max_sequence_length, words),
+        made_up.masking(config.max_sequence_length, words),
+    )
+    batch = _rows(tokens, masking, config.max_sequence_length, batch_size)
     batch = same_work.start(folder, {weight.path: weight for weight in model.weights}, batch)
     return fitted(
         trainer,
-        masked_batches(tokens, config.length, masking, batch_size, seed=0),
+        masked_batches(tokens, config.max_sequence_length, masking, batch_size, seed=0),
         cross_entropy(model, {tensor.name: batch[tensor.name] for tensor in model.inputs}, batch["mask_ids"]),
         model.trainable_variables,
         tokens.ids.nbytes,

@@ -1,6 +1,6 @@
 """The step of Keras' own DCGAN example (keras.io, generative/dcgan_overriding_train_step), in our own words.
 
-The discriminator learns from one batch of real and fake pictures together; then the generator draws anew and learns. It
+The discriminator learns from one batch of real and fake images together; then the generator draws anew and learns. It
 differs from the example in that the networks are karpa_tf's, of plain Keras layers; labels get no noise.
 """
 
@@ -9,25 +9,25 @@ import tensorflow as tf
 from keras import layers
 
 from benchmarks import same_work
-from benchmarks.keras_programs import endless, fitted, gan_loss, set_up
+from benchmarks.keras_programs import fitted, gan_loss, repeat_batch, seed_everything
 
 
 def program(folder, precision, config, batch_size):
-    """Returns the `Program` of the example's step, with Adam, on pictures that are ready.
+    """Returns the `Program` of the example's step, with Adam, on images that are ready.
 
     Args:
         folder: that of `same_work`.
         precision: "float32" or "bfloat16".
         config: a `DCGANConfig`.
-        batch_size: pictures in a step, those of `same_work`.
+        batch_size: images in a step, those of `same_work`.
     """
-    set_up(precision)
+    seed_everything(precision)
     trainer = DCGAN(make_generator(config), make_discriminator(config), config.latent_dim)
     trainer.compile(keras.optimizers.Adam(2e-4, 0.5), keras.optimizers.Adam(2e-4, 0.5), jit_compile=False)
     batch = same_work.start(folder, same_work.named_weights(trainer.generator, trainer.discriminator))
     loss = gan_loss(trainer.generator, trainer.discriminator, batch)
     weights = trainer.generator.trainable_variables + trainer.discriminator.trainable_variables
-    batches, size = endless(batch["images"])
+    batches, size = repeat_batch(batch["images"])
     return fitted(trainer, batches, loss, weights, size)
 
 
@@ -71,12 +71,12 @@ class DCGAN(keras.Model):
 
 def make_generator(config):
     """Returns the network of `karpa_tf.models.dcgan.make_generator`, of plain Keras layers."""
-    activation = {"negative_slope": config.generator_slope}
+    activation = {"negative_slope": config.generator_negative_slope}
     x = noise = keras.Input((config.latent_dim,))
-    x = layers.Dense(config.base * config.base * config.widths[0], use_bias=False)(x)
-    x = layers.Reshape((config.base, config.base, config.widths[0]))(x)
+    x = layers.Dense(config.base * config.base * config.filters[0], use_bias=False)(x)
+    x = layers.Reshape((config.base, config.base, config.filters[0]))(x)
     x = layers.LeakyReLU(**activation)(layers.BatchNormalization()(x))
-    for width in config.widths[1:]:
+    for width in config.filters[1:]:
         x = layers.Conv2DTranspose(width, config.kernel_size, 2, "same", use_bias=False)(x)
         x = layers.LeakyReLU(**activation)(layers.BatchNormalization()(x))
     x = layers.Conv2DTranspose(config.channels, config.kernel_size, 2, "same")(x)
@@ -85,13 +85,13 @@ def make_generator(config):
 
 def make_discriminator(config):
     """Returns the network of `karpa_tf.models.dcgan.make_discriminator`, of plain Keras layers."""
-    x = images = keras.Input((config.side, config.side, config.channels))
-    for stage, width in enumerate(config.discriminator_widths):
-        normalised = config.discriminator_batch_norm and stage > 0
-        x = layers.Conv2D(width, config.kernel_size, 2, "same", use_bias=not normalised)(x)
-        if normalised:
+    x = images = keras.Input((config.image_size, config.image_size, config.channels))
+    for stage, width in enumerate(config.discriminator_filters):
+        normalized = config.discriminator_batch_norm and stage > 0
+        x = layers.Conv2D(width, config.kernel_size, 2, "same", use_bias=not normalized)(x)
+        if normalized:
             x = layers.BatchNormalization()(x)
-        x = layers.LeakyReLU(negative_slope=config.discriminator_slope)(x)
+        x = layers.LeakyReLU(negative_slope=config.discriminator_negative_slope)(x)
         if config.dropout:
             x = layers.Dropout(config.dropout)(x)
     return keras.Model(images, layers.Dense(1, dtype="float32")(layers.Flatten()(x)))

@@ -5,7 +5,7 @@ import keras_hub
 import numpy as np
 
 from benchmarks import same_work
-from benchmarks.keras_programs import cross_entropy, endless, fitted, set_up
+from benchmarks.keras_programs import cross_entropy, fitted, repeat_batch, seed_everything
 
 
 def program(folder, precision, config, batch_size, words):
@@ -21,10 +21,10 @@ def program(folder, precision, config, batch_size, words):
         batch_size: rows in a step.
         words: size of the vocabulary.
     """
-    set_up(precision)
+    seed_everything(precision)
     model = make_network(config, words)
     arrays, batch = same_work.read(folder)
-    take(model, arrays, config.depth)
+    take(model, arrays, config.num_layers)
     adam = keras.optimizers.AdamW(1e-4, weight_decay=0.01, global_clipnorm=1.0)
     adam.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "embeddings"])
     model.compile(
@@ -37,7 +37,7 @@ def program(folder, precision, config, batch_size, words):
     inputs = {tensor.name: batch[tensor.name] for tensor in model.inputs}
     weights = np.ones(batch["mask_ids"].shape, np.float32)
     loss = cross_entropy(model, inputs, batch["mask_ids"])
-    batches, size = endless((inputs, batch["mask_ids"], weights))
+    batches, size = repeat_batch((inputs, batch["mask_ids"], weights))
     return fitted(model, batches, loss, model.trainable_variables, size)
 
 
@@ -45,13 +45,13 @@ def make_network(config, words):
     """Returns a functional model of `BertBackbone` and `MaskedLMHead`."""
     backbone = keras_hub.models.BertBackbone(
         vocabulary_size=words,
-        num_layers=config.depth,
-        num_heads=config.heads,
-        hidden_dim=config.width,
-        intermediate_dim=config.feed_forward,
+        num_layers=config.num_layers,
+        num_heads=config.num_heads,
+        hidden_dim=config.hidden_dim,
+        intermediate_dim=config.intermediate_dim,
         dropout=config.dropout,
-        max_sequence_length=config.length,
-        num_segments=config.segments,
+        max_sequence_length=config.max_sequence_length,
+        num_segments=config.num_segments,
     )
     mask_positions = keras.Input((None,), dtype="int32", name="mask_positions")
     # In mixed precision the head of KerasHub 0.32 adds a bias of another dtype and fails; in float32 it does not.

@@ -4,20 +4,20 @@ import keras
 from keras import layers, ops
 
 from benchmarks import same_work
-from benchmarks.keras_programs import cross_entropy, endless, fitted, set_up
+from benchmarks.keras_programs import cross_entropy, fitted, repeat_batch, seed_everything
 
 
 def program(folder, precision, config, batch_size, classes=10):
-    """Returns the `Program` of `fit` with SGD, Nesterov momentum and decay, on pictures that are ready.
+    """Returns the `Program` of `fit` with SGD, Nesterov momentum and decay, on images that are ready.
 
     Args:
         folder: that of `same_work`.
         precision: "float32" or "bfloat16".
         config: a `ResNetConfig` of basic blocks and the stem for 32x32.
-        batch_size: pictures in a step.
+        batch_size: images in a step.
         classes: of the logits.
     """
-    set_up(precision)
+    seed_everything(precision)
     model = make_resnet(config, classes)
     model.compile(
         keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True, weight_decay=5e-4),
@@ -27,15 +27,15 @@ def program(folder, precision, config, batch_size, classes=10):
     )
     batch = same_work.start(folder, same_work.named_weights(model))
     loss = cross_entropy(model, batch["images"], batch["labels"])
-    batches, size = endless((batch["images"], batch["labels"]))
+    batches, size = repeat_batch((batch["images"], batch["labels"]))
     return fitted(model, batches, loss, model.trainable_variables, size)
 
 
 def make_resnet(config, classes):
     """Returns the network of `karpa_tf.models.resnet.make_resnet`, of plain Keras layers."""
     images = keras.Input((32, 32, 3))
-    x = layers.ReLU()(_norm()(_convolution(config.widths[0])(images)))
-    for stage, (count, width) in enumerate(zip(config.blocks, config.widths, strict=True)):
+    x = layers.ReLU()(_norm()(_convolution(config.filters[0])(images)))
+    for stage, (count, width) in enumerate(zip(config.blocks, config.filters, strict=True)):
         for place in range(count):
             stride = 2 if stage and not place else 1
             y = layers.ReLU()(_norm()(_convolution(width, 3, stride)(x)))

@@ -15,18 +15,18 @@ from benchmarks import same_work
 from benchmarks.peers.torch_programs import Weights, autocast, mirrored, trained
 
 EPSILON, MOMENTUM = 1e-3, 0.01
-"""Of batch normalisation, as in Keras."""
+"""Of batch normalization, as in Keras."""
 
 
 def program(folder, precision, config, batch_size, channels_last=False):
-    """Returns the `Program` of the example's step, with Adam, on pictures that are ready.
+    """Returns the `Program` of the example's step, with Adam, on images that are ready.
 
     Args:
         folder: that of `same_work`.
         precision: "float32" or "bfloat16" (by autocast).
         config: a `DCGANConfig`.
-        batch_size: pictures in a step.
-        channels_last: lay pictures and kernels out so.
+        batch_size: images in a step.
+        channels_last: lay images and kernels out so.
     """
     arrays, batch = same_work.read(folder)
     generator, discriminator = Generator(config), Discriminator(config)
@@ -74,12 +74,12 @@ def _loss(generator, discriminator, images, noise, precision):
 
 
 class Generator(nn.Module):
-    """As `karpa_tf.models.dcgan.make_generator`'s, noise (batch, latent_dim) to pictures (batch, channels, h, w)."""
+    """As `karpa_tf.models.dcgan.make_generator`'s, noise (batch, latent_dim) to images (batch, channels, h, w)."""
 
     def __init__(self, config):
         super().__init__()
-        self.first = nn.ConvTranspose2d(config.latent_dim, config.widths[0], config.base, bias=False)
-        widths = [*config.widths, config.channels]
+        self.first = nn.ConvTranspose2d(config.latent_dim, config.filters[0], config.base, bias=False)
+        filters = [*config.filters, config.channels]
         self.upsamples = nn.ModuleList(
             nn.ConvTranspose2d(
                 width,
@@ -88,12 +88,12 @@ class Generator(nn.Module):
                 stride=2,
                 padding=(config.kernel_size - 1) // 2,
                 output_padding=config.kernel_size % 2,
-                bias=place == len(config.widths) - 1,
+                bias=place == len(config.filters) - 1,
             )
-            for place, (width, after) in enumerate(itertools.pairwise(widths))
+            for place, (width, after) in enumerate(itertools.pairwise(filters))
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width, EPSILON, MOMENTUM) for width in config.widths)
-        self.activation = _activation(config.generator_slope)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width, EPSILON, MOMENTUM) for width in config.filters)
+        self.activation = _activation(config.generator_negative_slope)
 
     def forward(self, noise):
         x = self.first(noise[:, :, None, None])
@@ -114,23 +114,23 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """As `karpa_tf.models.dcgan.make_discriminator`'s, pictures (batch, channels, h, w) to logits (batch, 1)."""
+    """As `karpa_tf.models.dcgan.make_discriminator`'s, images (batch, channels, h, w) to logits (batch, 1)."""
 
     def __init__(self, config):
         super().__init__()
-        widths = [config.channels, *config.discriminator_widths]
-        normalised = [config.discriminator_batch_norm and stage > 0 for stage in range(len(widths) - 1)]
+        filters = [config.channels, *config.discriminator_filters]
+        normalized = [config.discriminator_batch_norm and stage > 0 for stage in range(len(filters) - 1)]
         self.convolutions = nn.ModuleList(
             nn.Conv2d(before, width, config.kernel_size, 2, (config.kernel_size - 1) // 2, bias=not norm)
-            for before, width, norm in zip(widths[:-1], widths[1:], normalised, strict=True)
+            for before, width, norm in zip(filters[:-1], filters[1:], normalized, strict=True)
         )
         self.norms = nn.ModuleList(
             nn.BatchNorm2d(width, EPSILON, MOMENTUM) if norm else nn.Identity()
-            for width, norm in zip(widths[1:], normalised, strict=True)
+            for width, norm in zip(filters[1:], normalized, strict=True)
         )
-        self.activation = _activation(config.discriminator_slope)
+        self.activation = _activation(config.discriminator_negative_slope)
         self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
-        self.last = nn.Conv2d(widths[-1], 1, config.side >> len(widths) - 1)
+        self.last = nn.Conv2d(filters[-1], 1, config.image_size >> len(filters) - 1)
 
     def forward(self, images):
         x = images

@@ -11,8 +11,8 @@ MASK = 4
 """Id of [MASK]."""
 
 
-class Labelled(torch.utils.data.Dataset):
-    """Random pictures, padded, cut out and flipped by chance."""
+class Labeled(torch.utils.data.Dataset):
+    """Random images, padded, cut out and flipped by chance."""
 
     def __init__(self):
         rng = np.random.default_rng(0)
@@ -31,11 +31,11 @@ class Labelled(torch.utils.data.Dataset):
 
 
 class Noise(torch.utils.data.Dataset):
-    """Random pictures and noise."""
+    """Random images and noise."""
 
     def __init__(self):
-        pictures = np.random.default_rng(0).integers(0, 256, (EXAMPLES, 3, 64, 64), np.uint8)
-        self.images = torch.from_numpy(pictures)
+        images = np.random.default_rng(0).integers(0, 256, (EXAMPLES, 3, 64, 64), np.uint8)
+        self.images = torch.from_numpy(images)
 
     def __len__(self):
         return EXAMPLES
@@ -92,8 +92,8 @@ def _consumed(dataset, batch_size, collate=None):
 
 
 LOADERS = {
-    "labelled": lambda batch_size: _consumed(Labelled(), batch_size),
+    "labeled": lambda batch_size: _consumed(Labeled(), batch_size),
     "noise": lambda batch_size: _consumed(Noise(), batch_size),
     "masked": lambda tokens_in_batch: _consumed(Rows(), tokens_in_batch // LENGTH, hide),
 }
-"""By name; each takes the number of pictures or tokens in a batch. Peak memory is that of the main process alone."""
+"""By name; each takes the number of images or tokens in a batch. Peak memory is that of the main process alone."""

@@ -29,7 +29,7 @@ class Weights:
     """Arrays of `same_work`, in the layout of PyTorch's modules.
 
     TensorFlow puts the odd pixel of padding on the right and at the bottom, PyTorch on the left and at the top. So all
-    kernels are mirrored, both ways, and the network is right for mirrored pictures.
+    kernels are mirrored, both ways, and the network is right for mirrored images.
 
     Args:
         arrays: dict of arrays by name, as `same_work.read` returns them.
@@ -73,5 +73,5 @@ def copy(tensor, array):
 
 
 def mirrored(images):
-    """Returns pictures, float32 (batch, channels, height, width), mirrored both ways, of (batch, h, w, channels)."""
+    """Returns images, float32 (batch, channels, height, width), mirrored both ways, of (batch, h, w, channels)."""
     return torch.from_numpy(np.ascontiguousarray(images[:, ::-1, ::-1].transpose(0, 3, 1, 2)))

@@ -11,14 +11,14 @@ from benchmarks.peers.torch_programs import Weights, autocast, mirrored, trained
 
 
 def program(folder, precision, config, batch_size, channels_last=False, classes=10):
-    """Returns the `Program` of a step with SGD, Nesterov momentum and weight decay, on pictures that are ready.
+    """Returns the `Program` of a step with SGD, Nesterov momentum and weight decay, on images that are ready.
 
     Args:
         folder: that of `same_work`.
         precision: "float32" or "bfloat16" (by autocast).
         config: a `ResNetConfig` of basic blocks and the stem for 32x32.
-        batch_size: pictures in a step.
-        channels_last: lay pictures and kernels out so.
+        batch_size: images in a step.
+        channels_last: lay images and kernels out so.
         classes: of the logits.
     """
     network, batch = start(folder, config, classes)
@@ -51,13 +51,13 @@ def start(folder, config, classes=10):
 
 
 class ResNet(nn.Module):
-    """Pictures (batch, 3, height, width), mirrored, to logits (batch, classes)."""
+    """Images (batch, 3, height, width), mirrored, to logits (batch, classes)."""
 
     def __init__(self, config, classes):
         super().__init__()
-        self.stem, self.stem_norm = _convolution(3, config.widths[0]), nn.BatchNorm2d(config.widths[0])
-        before, blocks = config.widths[0], []
-        for stage, (count, width) in enumerate(zip(config.blocks, config.widths, strict=True)):
+        self.stem, self.stem_norm = _convolution(3, config.filters[0]), nn.BatchNorm2d(config.filters[0])
+        before, blocks = config.filters[0], []
+        for stage, (count, width) in enumerate(zip(config.blocks, config.filters, strict=True)):
             for place in range(count):
                 blocks.append(Block(before, width, 2 if stage and not place else 1, config.shortcut))
                 before = width
@@ -102,7 +102,7 @@ class Block(nn.Module):
 
     def _shortcut(self, x):
         if self.projection is not None:
-            # Of mirrored pictures it takes the pixels that TensorFlow's takes; in training that would cost a copy.
+            # Of mirrored images it takes the pixels that TensorFlow's takes; in training that would cost a copy.
             x = x if self.training or self.stride == 1 else x[:, :, 1:, 1:]
             return self.projection_norm(self.projection(x))
         if self.extra:
@@ -116,7 +116,7 @@ def _convolution(before, width, stride=1):
 
 
 def inference(folder, config, batch_size, classes=10):
-    """Returns the `Program` of inference on pictures, uint8 (batch, height, width, 3), to probabilities in NumPy."""
+    """Returns the `Program` of inference on images, uint8 (batch, height, width, 3), to probabilities in NumPy."""
     network, batch = start(folder, config, classes)
     pixels = np.ascontiguousarray(batch["pixels"][:, ::-1, ::-1])  # mirrored
 

@@ -23,7 +23,7 @@ def program(folder, precision, config, batch_size, words, gathered=False, attent
     """
     arrays, batch = same_work.read(folder)
     network = make_network(config, words, attention_dropout)
-    take(network, arrays, config.depth)
+    take(network, arrays, config.num_layers)
     inputs, positions, targets = tensors(batch)
     loss_of = gathered_loss if gathered else published_loss
     with torch.no_grad(), autocast(precision):
@@ -52,15 +52,15 @@ def make_network(config, words, attention_dropout=True):
     return transformers.BertForMaskedLM(
         transformers.BertConfig(
             vocab_size=words,
-            hidden_size=config.width,
-            num_hidden_layers=config.depth,
-            num_attention_heads=config.heads,
-            intermediate_size=config.feed_forward,
+            hidden_size=config.hidden_dim,
+            num_hidden_layers=config.num_layers,
+            num_attention_heads=config.num_heads,
+            intermediate_size=config.intermediate_dim,
             hidden_act="gelu",
             hidden_dropout_prob=config.dropout,
             attention_probs_dropout_prob=config.dropout if attention_dropout else 0.0,
-            max_position_embeddings=config.length,
-            type_vocab_size=config.segments,
+            max_position_embeddings=config.max_sequence_length,
+            type_vocab_size=config.num_segments,
             layer_norm_eps=1e-12,
             pad_token_id=0,
         )

@@ -1,4 +1,4 @@
-"""Shape of the network that reaches a high CIFAR-10 accuracy with little arithmetic (Jordan 2024)."""
+"""Size of airbench, a classifier that reaches a high CIFAR-10 accuracy in little time (Jordan 2024)."""
 
 import dataclasses
 from typing import Literal
@@ -7,20 +7,20 @@ from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class SpeedCNNConfig:
-    """A frozen whitening convolution, then three groups of two convolutions, the first of each pooled."""
+class AirbenchConfig:
+    """A frozen whitening convolution, then three groups of two convolutions, with pooling after the first of each."""
 
-    family: Literal["speed_cnn"] = "speed_cnn"
-    """The kind of network; the preset decides."""
+    family: Literal["airbench"] = "airbench"
+    """Model family; set by the preset."""
 
-    widths: tuple[int, ...] = (64, 256, 256)
-    """Channels of the groups; each halves the side."""
+    filters: tuple[int, ...] = (64, 256, 256)
+    """Filters of each group; each group halves height and width."""
 
     whitening_size: int = 2
-    """Side of the whitening patches; one channel for each of their principal directions, and one for its opposite."""
+    """Kernel size of the whitening convolution; it has one filter per principal direction and one per its negative."""
 
     def __post_init__(self):
-        if not self.widths or min(self.widths) < 1:
-            raise UserError(f"--widths needs one or more numbers above 0; received {self.widths}.")
+        if not self.filters or min(self.filters) < 1:
+            raise UserError(f"--filters needs one or more numbers above 0; received {self.filters}.")
         if self.whitening_size < 1:
             raise UserError(f"--whitening-size must be above 0; received {self.whitening_size}.")

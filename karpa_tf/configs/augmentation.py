@@ -1,4 +1,4 @@
-"""What is done to training pictures, and to them alone."""
+"""Augmentation of training images."""
 
 import dataclasses
 from typing import Literal
@@ -9,26 +9,26 @@ from karpa_tf.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class AugmentationConfig:
-    """Changes drawn anew for every picture and epoch; the defaults change nothing."""
+    """Random transformations, drawn anew for every image and epoch; the defaults change nothing."""
 
     flip: Literal["none", "random", "alternating"] = "none"
-    """Mirror left to right: each epoch by chance, or by chance in the first epoch and every other one after it
-    (alternating: within two epochs every picture is seen from both sides; Jordan 2024, section 3.6)."""
+    """Horizontal flip: at random in each epoch, or at random in the first epoch and alternating from then on, so that
+    two consecutive epochs show every image both ways (Jordan 2024, section 3.6)."""
 
     crop_padding: int = 0
-    """Shift by up to so many pixels in each direction; the border is filled by reflection."""
+    """Pad by reflection with this many pixels on each side, then crop at random to the original size."""
 
     cutout: float = 0.0
-    """Largest share of the area that one grey rectangle hides."""
+    """Largest fraction of the image area that a gray rectangle covers."""
 
     mixup: float = 0.0
-    """Alpha of Mixup's beta distribution; 0 mixes nothing."""
+    """Alpha of MixUp's beta distribution; 0 turns it off."""
 
     cutmix: float = 0.0
-    """Alpha of CutMix' beta distribution; 0 cuts nothing."""
+    """Alpha of CutMix's beta distribution; 0 turns it off."""
 
     randaugment: float = 0.0
-    """Strength of RandAugment's two operations, up to 1."""
+    """Magnitude of RandAugment's two operations, in [0, 1]."""
 
     def __post_init__(self):
         for field in ("cutout", "randaugment"):
@@ -39,6 +39,7 @@ class AugmentationConfig:
         if self.mixup and self.cutmix:
             raise UserError("--mixup and --cutmix exclude each other; set one of them to 0.")
 
-    def changes(self):
-        """Returns whether anything is changed at all."""
+    @property
+    def is_active(self):
+        """Whether any transformation is on."""
         return self != AugmentationConfig()

@@ -1,67 +1,73 @@
-"""Shapes of BERT encoders."""
+"""Sizes of BERT encoders."""
 
 import dataclasses
 from typing import Literal
 
-from karpa_tf.configs.run import require_not_negative, require_positive, require_share
+from karpa_tf.configs.run import require_fraction, require_not_negative, require_positive
 from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class BERTConfig:
-    """A stack of self-attention and feed-forward blocks over tokens (Devlin et al. 2018)."""
+    """A stack of self-attention and feed-forward layers over tokens (Devlin et al. 2018)."""
 
     family: Literal["bert"] = "bert"
-    """The kind of network; the preset decides."""
+    """Model family; set by the preset."""
 
-    length: int = 128
+    max_sequence_length: int = 128
     """Longest sequence, in tokens."""
 
-    width: int = 256
-    """Features of every token."""
+    hidden_dim: int = 256
+    """Size of a token's hidden state."""
 
-    depth: int = 4
-    """Blocks."""
+    num_layers: int = 4
+    """Number of Transformer layers."""
 
-    heads: int = 4
-    """Attention heads; they divide the width."""
+    num_heads: int = 4
+    """Attention heads per layer; must divide --hidden-dim."""
 
-    feed_forward: int = 1024
-    """Units between the two dense layers of a block."""
+    intermediate_dim: int = 1024
+    """Units of the first of the two dense layers of a feed-forward block."""
 
     dropout: float = 0.1
-    """Share dropped of the embeddings, and of what each half of a block adds."""
+    """Dropout rate of the embeddings and of the output of every attention and feed-forward block."""
 
-    norm: Literal["post", "pre"] = "post"
-    """Normalise after each half of a block, as BERT does, or before it, which is easier to train."""
+    normalize_first: bool = False
+    """Apply layer normalization before each block (pre-norm, easier to train) instead of after it, as BERT does."""
 
-    positions: Literal["learned", "sinusoidal", "rotary"] = "learned"
-    """How tokens know their places: BERT's, the first Transformer's, or turned queries and keys (Su et al. 2021)."""
+    position_embedding: Literal["learned", "sinusoidal", "rotary"] = "learned"
+    """BERT's learned embeddings, fixed sinusoids (Vaswani et al. 2017), or rotary embeddings (Su et al. 2021)."""
 
-    segments: int = 0
-    """Kinds of segments with an embedding of their own; BERT has 2, for pairs of sentences; 0 has none."""
+    num_segments: int = 0
+    """Number of segment types with an embedding each; BERT has 2, for pairs of sentences; 0 has no such embedding."""
 
     def __post_init__(self):
-        for field in ("length", "width", "depth", "heads", "feed_forward"):
+        for field in ("max_sequence_length", "hidden_dim", "num_layers", "num_heads", "intermediate_dim"):
             require_positive(field, getattr(self, field))
-        if self.width % self.heads:
-            raise UserError(f"--heads must divide --width; received {self.heads} and {self.width}.")
-        if self.positions == "rotary" and self.width // self.heads % 2:
+        if self.hidden_dim % self.num_heads:
             raise UserError(
-                f"--positions rotary needs an even --width per head; received {self.width} for {self.heads} heads."
+                f"--num-heads must divide --hidden-dim; received {self.num_heads} heads and a hidden dimension of "
+                f"{self.hidden_dim}."
             )
-        require_share("dropout", self.dropout)
-        require_not_negative("segments", self.segments)
+        if self.position_embedding == "rotary" and self.hidden_dim // self.num_heads % 2:
+            raise UserError(
+                "--position-embedding rotary needs an even --hidden-dim per head; received a hidden dimension of "
+                f"{self.hidden_dim} for {self.num_heads} heads."
+            )
+        require_fraction("dropout", self.dropout)
+        require_not_negative("num_segments", self.num_segments)
 
 
-TINY = BERTConfig(width=128, depth=2, heads=2, feed_forward=512)
-"""BERT-Tiny of Turc et al. 2019, table 1."""
+TINY = BERTConfig(hidden_dim=128, num_layers=2, num_heads=2, intermediate_dim=512)
+"""BERT-Tiny (Turc et al. 2019, table 1)."""
 
-MINI = BERTConfig(width=256, depth=4, heads=4, feed_forward=1024)
+MINI = BERTConfig(hidden_dim=256, num_layers=4, num_heads=4, intermediate_dim=1024)
 """BERT-Mini."""
 
-SMALL = BERTConfig(width=512, depth=4, heads=8, feed_forward=2048)
+SMALL = BERTConfig(hidden_dim=512, num_layers=4, num_heads=8, intermediate_dim=2048)
 """BERT-Small."""
 
-BASE = BERTConfig(length=512, width=768, depth=12, heads=12, feed_forward=3072, segments=2)
-"""BERT-Base: 110 million weights with BERT's vocabulary of 30,522."""
+BASE = BERTConfig(
+    max_sequence_length=512, hidden_dim=768, num_layers=12, num_heads=12, intermediate_dim=3072, num_segments=2
+)
+"""BERT-Base: 110 million weights with BERT's vocabulary of 30,522 tokens."""

@@ -1,13 +1,14 @@
-"""Flags of the classification program."""
+"""Flags of the image classification program."""
 
 import dataclasses
 from typing import Literal
 
-from karpa_tf.configs.airbench import SpeedCNNConfig
+from karpa_tf.configs.airbench import AirbenchConfig
 from karpa_tf.configs.application import ApplicationConfig
 from karpa_tf.configs.augmentation import AugmentationConfig
 from karpa_tf.configs.cnn import CNNConfig
-from karpa_tf.configs.labelled import LabelledConfig
+from karpa_tf.configs.image_format import ImageFormat
+from karpa_tf.configs.labeled import LabeledConfig
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.configs.resnet import ResNetConfig
 from karpa_tf.configs.run import require_positive
@@ -17,83 +18,95 @@ from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassifierConfig(LabelledConfig):
-    """Everything but the network, whose flags depend on its family."""
+class ClassifierConfig(LabeledConfig):
+    """Everything but the model, whose flags depend on its family."""
 
     data: str = "digits"
-    """digits, mnist, fashion_mnist, cifar10, cifar100, another TensorFlow Datasets set, or a folder with a folder of
-    pictures for each class (or train/<class>/..., and validation/ and test/ if there are any)."""
+    """digits, mnist, fashion_mnist, cifar10, cifar100, another data set of TensorFlow Datasets, or a folder with a
+    folder of images per class (or train/<class>/..., and validation/ and test/ if there are any)."""
 
-    side: int = 32
-    """Height and width that pictures are cropped and resized to, in pixels."""
+    image_size: int = 32
+    """Height and width that images are cropped and resized to, in pixels."""
 
     channels: Literal[1, 3] = 3
-    """1 for grey, 3 for colour."""
+    """1 for grayscale, 3 for RGB."""
 
     small_images: Literal["enlarge", "skip", "refuse"] = "enlarge"
-    """What to do with pictures smaller than --side."""
+    """What to do with images smaller than --image-size."""
 
     views: Literal["one", "flip", "flip_shift"] = "one"
-    """Views of a picture over which evaluation and export average: itself, its mirror image, or shifted ones too."""
+    """Test-time augmentation: average the logits over the image, its mirror image, and shifted copies of both."""
 
     sync_batch_norm: bool = False
-    """Normalise with the statistics of the whole batch where several devices share it, not of each one's share."""
+    """Compute batch statistics over the global batch instead of over each replica's part."""
 
     optimization: OptimizerConfig = OptimizerConfig()
-    """How weights move."""
+    """Optimizer and schedule."""
 
     augmentation: AugmentationConfig = AugmentationConfig()
-    """What is done to training pictures."""
+    """Augmentation of training images."""
 
     transfer: TransferConfig = TransferConfig()
-    """What to start from."""
+    """Pretrained weights."""
 
     def __post_init__(self):
         super().__post_init__()
-        require_positive("side", self.side)
+        require_positive("image_size", self.image_size)
         if self.channels not in (1, 3):
             raise UserError(f"--channels must be 1 or 3; received {self.channels}.")
+
+    @property
+    def image_format(self):
+        """The `ImageFormat` of the model."""
+        return ImageFormat(
+            self.image_size,
+            self.channels,
+            self.data_dir,
+            self.cache_dir,
+            self.small_images,
+            "--image-size {} or --small-images enlarge".format,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class CNN(ClassifierConfig):
-    """Flags of a small convolutional network's training."""
+    """Flags for training a small convolutional network."""
 
     model: CNNConfig = CNNConfig()
-    """Shape of the network."""
+    """Size of the model."""
 
 
 @dataclasses.dataclass(frozen=True)
 class VGG(ClassifierConfig):
-    """Flags of a VGG network's training."""
+    """Flags for training a VGG network."""
 
     model: VGGConfig = VGGConfig()
-    """Shape of the network."""
+    """Size of the model."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ResNet(ClassifierConfig):
-    """Flags of a residual network's training."""
+    """Flags for training a residual network."""
 
     model: ResNetConfig = ResNetConfig()
-    """Shape of the network."""
+    """Size of the model."""
 
 
 @dataclasses.dataclass(frozen=True)
-class SpeedCNN(ClassifierConfig):
-    """Flags of the speed network's training."""
+class Airbench(ClassifierConfig):
+    """Flags for training airbench."""
 
-    model: SpeedCNNConfig = SpeedCNNConfig()
-    """Shape of the network."""
+    model: AirbenchConfig = AirbenchConfig()
+    """Size of the model."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Application(ClassifierConfig):
-    """Flags of a training that starts from a network of keras.applications."""
+    """Flags for fine-tuning a model of keras.applications."""
 
     model: ApplicationConfig = ApplicationConfig()
-    """Shape of the network."""
+    """Which model."""
 
 
-FAMILIES = {"cnn": CNN, "vgg": VGG, "resnet": ResNet, "speed_cnn": SpeedCNN, "application": Application}
-"""Config class of each family of networks."""
+FAMILIES = {"cnn": CNN, "vgg": VGG, "resnet": ResNet, "airbench": Airbench, "application": Application}
+"""Config classes by the `family` of their model."""

@@ -1,17 +1,17 @@
-"""Recipes for classifiers: data, network, optimizer and augmentation that go together."""
+"""Presets of the image classification program: data, model, optimizer and augmentation that go together."""
 
 import dataclasses
 
 from karpa_tf.configs import cnn, resnet, vgg
-from karpa_tf.configs.airbench import SpeedCNNConfig
+from karpa_tf.configs.airbench import AirbenchConfig
 from karpa_tf.configs.augmentation import AugmentationConfig
-from karpa_tf.configs.classifier import CNN, VGG, Application, ResNet, SpeedCNN
+from karpa_tf.configs.classifier import CNN, VGG, Airbench, Application, ResNet
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.configs.transfer import TransferConfig
 
 CIFAR_AUGMENTATION = AugmentationConfig(flip="random", crop_padding=4)
 
-ONE_CYCLE = OptimizerConfig(schedule="one_cycle", warmup_epochs=1.0, start_share=0.2)
+ONE_CYCLE = OptimizerConfig(schedule="one_cycle", warmup_epochs=1.0, start_fraction=0.2)
 
 MUON = OptimizerConfig(optimizer="muon", momentum=0.6, adam_learning_rate=2e-3, schedule="one_cycle")
 
@@ -20,7 +20,7 @@ RESNET_SGD = OptimizerConfig(optimizer="sgd", weight_decay=5e-4, schedule="cosin
 DIGITS = CNN(
     name="cnn_digits",
     data="digits",
-    side=16,
+    image_size=16,
     channels=1,
     epochs=40,
     batch_size=64,
@@ -28,72 +28,72 @@ DIGITS = CNN(
     label_smoothing=0.1,
     optimization=dataclasses.replace(ONE_CYCLE, warmup_epochs=5.0, ema=0.98),
     augmentation=AugmentationConfig(crop_padding=2),
-    model=cnn.CNNConfig(widths=(32, 64), dense_widths=(128,), batch_norm=True, dropout=0.4),
+    model=cnn.CNNConfig(filters=(32, 64), dense_units=(128,), batch_norm=True, dropout=0.4),
 )
 
 MNIST = CNN(
     name="cnn_mnist",
     data="mnist",
-    side=28,
+    image_size=28,
     channels=1,
     epochs=5,
     batch_size=128,
     learning_rate=2e-3,
-    validation_share=0.05,
+    validation_fraction=0.05,
     optimization=ONE_CYCLE,
     augmentation=AugmentationConfig(crop_padding=2),
-    model=cnn.CNNConfig(widths=(32, 64), batch_norm=True, dropout=0.3),
+    model=cnn.CNNConfig(filters=(32, 64), batch_norm=True, dropout=0.3),
 )
 
-MNIST_BEST = SpeedCNN(
+MNIST_BEST = Airbench(
     name="speed_cnn_mnist",
     data="mnist",
-    side=28,
+    image_size=28,
     channels=1,
     epochs=10,
     batch_size=500,
     learning_rate=0.24,
     label_smoothing=0.2,
-    validation_share=0.05,
+    validation_fraction=0.05,
     optimization=MUON,
     augmentation=AugmentationConfig(crop_padding=2),
-    model=SpeedCNNConfig(widths=(32, 64, 128)),
+    model=AirbenchConfig(filters=(32, 64, 128)),
 )
 
-CIFAR10 = SpeedCNN(
+CIFAR10 = Airbench(
     name="speed_cnn_cifar10",
     data="cifar10",
-    side=32,
+    image_size=32,
     epochs=8,
     batch_size=1000,
     learning_rate=0.24,
     label_smoothing=0.2,
-    validation_share=0.0,
+    validation_fraction=0.0,
     validate_on="test",
     views="flip_shift",
     log_every=10,
     optimization=MUON,
     augmentation=AugmentationConfig(flip="alternating", crop_padding=2),
-    model=SpeedCNNConfig(),
+    model=AirbenchConfig(),
 )
 
-PICTURES = ResNet(
-    name="resnet_pictures",
-    data="pictures",
-    side=64,
+IMAGES = ResNet(
+    name="resnet_images",
+    data="images",
+    image_size=64,
     epochs=40,
     batch_size=64,
     learning_rate=0.05,
     label_smoothing=0.1,
     optimization=RESNET_SGD,
     augmentation=CIFAR_AUGMENTATION,
-    model=resnet.ResNetConfig(blocks=(2, 2, 2, 2), widths=(32, 64, 128, 256)),
+    model=resnet.ResNetConfig(blocks=(2, 2, 2, 2), filters=(32, 64, 128, 256)),
 )
 
 PRESETS = {
     "digits": DIGITS,
     "smoke": dataclasses.replace(
-        DIGITS, name="cnn_smoke", epochs=1, batch_size=128, model=cnn.CNNConfig(widths=(8,), dense_widths=(16,))
+        DIGITS, name="cnn_smoke", epochs=1, batch_size=128, model=cnn.CNNConfig(filters=(8,), dense_units=(16,))
     ),
     "mnist": MNIST,
     "mnist_best": MNIST_BEST,
@@ -132,18 +132,18 @@ PRESETS = {
         model=vgg.for_32(16),
     ),
     "cifar100": dataclasses.replace(CIFAR10, name="speed_cnn_cifar100", data="cifar100", epochs=16),
-    "pictures": PICTURES,
-    "pictures_resnet50": dataclasses.replace(
-        PICTURES,
-        name="resnet50_pictures",
-        side=224,
+    "images": IMAGES,
+    "images_resnet50": dataclasses.replace(
+        IMAGES,
+        name="resnet50_images",
+        image_size=224,
         model=resnet.imagenet((3, 4, 6, 3), "bottleneck"),
         augmentation=AugmentationConfig(flip="random", crop_padding=28),
     ),
-    "pictures_vgg16": VGG(
-        name="vgg16_pictures",
-        data="pictures",
-        side=224,
+    "images_vgg16": VGG(
+        name="vgg16_images",
+        data="images",
+        image_size=224,
         epochs=40,
         batch_size=64,
         learning_rate=0.01,
@@ -153,8 +153,8 @@ PRESETS = {
     ),
     "transfer": Application(
         name="transfer",
-        data="pictures",
-        side=224,
+        data="images",
+        image_size=224,
         epochs=10,
         batch_size=32,
         learning_rate=1e-3,

@@ -1,4 +1,4 @@
-"""What is done to every picture of a set before it is trained on."""
+"""Size and channels of the images that a model takes."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,27 +7,30 @@ from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Preparation:
-    """What is done to every picture of a set, and where things are kept."""
+class ImageFormat:
+    """What every image of a data set is converted to, and where data sets and converted images are kept."""
 
-    side: int
+    image_size: int
     """Height and width to crop and resize to, in pixels."""
 
     channels: int
-    """1 for grey, 3 for colour."""
+    """1 for grayscale, 3 for RGB."""
 
     data_dir: str | None = None
-    """Where TensorFlow Datasets keeps its prepared sets; None is its own default."""
+    """Folder of data sets prepared by TensorFlow Datasets; None is its default."""
 
     cache_dir: str | None = None
-    """Where decoded pictures are kept; None is $KARPA_CACHE, or ~/.cache/karpa_tf."""
+    """Folder in which decoded images are cached; None is $KARPA_CACHE, or ~/.cache/karpa_tf."""
 
     small_images: str = "refuse"
-    """What to do with pictures smaller than `side`: "refuse" the set, "skip" them, or "enlarge" them."""
+    """What to do with images smaller than `image_size`: "refuse" the data set, "skip" them, or "enlarge" them."""
 
-    advice: Callable[[int], str] = "a side of {}".format
-    """Says for a side that the images do fill which flags bring the model to it."""
+    suggest_flags: Callable[[int], str] = "an image size of {}".format
+    """Returns the flags that fit the model to images of a given size, for error messages."""
 
-    def too_small(self, what, side):
-        """Returns the `UserError` for images of `what` with only `side` pixels."""
-        return UserError(f"{what} smaller than the model's {self.side}x{self.side}; what fits: {self.advice(side)}.")
+    def too_small(self, what, size):
+        """Returns the `UserError` for images, described by `what`, of only `size` pixels."""
+        return UserError(
+            f"{what} smaller than the model's {self.image_size}x{self.image_size}; "
+            f"what fits: {self.suggest_flags(size)}."
+        )

@@ -1,89 +1,128 @@
 """Flags of masked-language-model pretraining."""
 
 import dataclasses
+import functools
 from typing import Literal
 
-from karpa_tf.configs.bert import BERTConfig
+from karpa_tf.configs import bert
 from karpa_tf.configs.optimizer import OptimizerConfig
-from karpa_tf.configs.run import RunConfig, require_share
+from karpa_tf.configs.run import RunConfig, require_fraction
 from karpa_tf.errors import UserError
 
-SMALLEST_VOCABULARY = 6
-"""The five special tokens, and one."""
+MIN_VOCABULARY_SIZE = 6
+"""The five special tokens, and one more."""
+
+MIN_SEQUENCE_LENGTH = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class MaskedLMConfig(RunConfig):
-    """Data, masks, optimizer and network."""
+    """Data, masking, optimizer and model."""
 
     data: str = "python_docs"
-    """python_docs (Python's own documentation), a text file, a folder of them, a glob, a .jsonl file, or a set of
-    TensorFlow Datasets. Blank lines part documents; where there are none, line ends do."""
+    """python_docs (Python's own documentation), a text file, a folder of text files, a glob, a .jsonl file, or a data
+    set of TensorFlow Datasets. Blank lines separate documents; in a file without blank lines every line is one."""
 
     validation_data: str | None = None
-    """Held-out text, named as for --data; None holds out --held-out-share of the documents, or takes the validation
-    split of a set of TensorFlow Datasets."""
+    """Held-out text, specified as for --data; None holds out --held-out-fraction of the documents, or uses the
+    validation split of a data set of TensorFlow Datasets."""
 
-    held_out_share: float = 0.05
-    """Share of the documents that is held out."""
+    held_out_fraction: float = 0.05
+    """Fraction of the documents that is held out."""
 
     field: str = "text"
-    """What holds the text in JSON lines and in a set's examples."""
+    """Name of the text field in JSON lines and in the examples of a data set."""
 
     encoding: str = "utf-8"
     """Encoding of the files."""
 
     init: str | None = None
-    """A run folder of this program, to go on from its weights, with its vocabulary, on other text."""
+    """A run folder of this program: continue pretraining from its weights and vocabulary, on other text."""
 
     vocabulary: str | None = None
-    """A vocabulary.txt of an earlier run; None learns one from the text."""
+    """vocabulary.txt of an earlier run; None trains a vocabulary on the text."""
 
     vocabulary_size: int = 8000
-    """Tokens of the vocabulary to learn, the five special ones included."""
+    """Size of the vocabulary to train, including the five special tokens."""
 
     lowercase: bool = True
-    """Lower-case all letters."""
+    """Convert text to lowercase."""
 
     strip_accents: bool | None = None
-    """Take accents off letters; None does as --lowercase says."""
+    """Strip accents from letters; None does the same as --lowercase."""
 
     sequence_length: int | None = None
-    """Tokens in a row, [CLS] and [SEP] included; None is the model's --length."""
+    """Tokens per sequence, including [CLS] and [SEP]; None is --max-sequence-length."""
 
     mask_rate: float = 0.15
-    """Share of the tokens to guess; 80 % of them become [MASK], 10 % another token, 10 % stay."""
+    """Fraction of the tokens to predict: 80 % of them become [MASK], 10 % a random token, 10 % stay the same."""
 
     mask_units: Literal["tokens", "words", "spans"] = "tokens"
-    """What is hidden at once: single tokens, whole words, or spans of up to ten tokens."""
+    """Mask single tokens, whole words, or spans of up to ten tokens."""
 
     nsp: bool = False
-    """Learn too whether the second half of a row follows the first (next-sentence prediction), as BERT did."""
+    """Train next-sentence prediction too, as BERT did: whether the second half of a sequence follows the first."""
 
     optimization: OptimizerConfig = OptimizerConfig(
-        optimizer="adamw", weight_decay=0.01, schedule="one_cycle", warmup_share=0.1, clip_norm=1.0
+        optimizer="adamw", weight_decay=0.01, schedule="one_cycle", warmup_fraction=0.1, global_clipnorm=1.0
     )
-    """How weights move."""
+    """Optimizer and schedule."""
 
-    model: BERTConfig = BERTConfig()
-    """Shape of the network."""
+    model: bert.BERTConfig = bert.BERTConfig()
+    """Size of the model."""
 
     def __post_init__(self):
         super().__post_init__()
-        require_share("held_out_share", self.held_out_share)
+        require_fraction("held_out_fraction", self.held_out_fraction)
         if not 0 < self.mask_rate < 1:
             raise UserError(f"--mask-rate must be above 0 and below 1; received {self.mask_rate}.")
-        if self.vocabulary_size < SMALLEST_VOCABULARY:
+        if self.vocabulary_size < MIN_VOCABULARY_SIZE:
             raise UserError(
-                f"--vocabulary-size must be at least {SMALLEST_VOCABULARY}; received {self.vocabulary_size}."
+                f"--vocabulary-size must be at least {MIN_VOCABULARY_SIZE}; received {self.vocabulary_size}."
             )
-        if not 8 <= self.row_length <= self.model.length:
+        if not MIN_SEQUENCE_LENGTH <= self.row_length <= self.model.max_sequence_length:
             raise UserError(
-                f"--sequence-length must be from 8 to the model's --length, {self.model.length}; "
-                f"received {self.row_length}."
+                f"--sequence-length must be from {MIN_SEQUENCE_LENGTH} to --max-sequence-length, "
+                f"{self.model.max_sequence_length}; received {self.row_length}."
             )
 
     @property
     def row_length(self):
-        """Tokens in a row."""
-        return self.sequence_length or self.model.length
+        """Tokens per sequence."""
+        return self.sequence_length or self.model.max_sequence_length
+
+    @property
+    def network(self):
+        """The `BERTConfig` to build: with --nsp there are at least two segments."""
+        num_segments = max(self.model.num_segments, 2 if self.nsp else 0)
+        return dataclasses.replace(self.model, num_segments=num_segments)
+
+
+# Trains faster than BERT's post-norm and learned positions; a short run needs no dropout.
+_easy = functools.partial(dataclasses.replace, normalize_first=True, position_embedding="rotary", dropout=0.0)
+
+_TINY = MaskedLMConfig(
+    name="bert_tiny", epochs=12, batch_size=32, learning_rate=4e-3, vocabulary_size=4000, model=_easy(bert.TINY)
+)
+_SMOKE = bert.BERTConfig(max_sequence_length=32, hidden_dim=16, num_layers=1, num_heads=2, intermediate_dim=32)
+
+PRESETS = {
+    "tiny": _TINY,
+    "smoke": dataclasses.replace(_TINY, name="bert_smoke", epochs=1, vocabulary_size=600, model=_easy(_SMOKE)),
+    "mini": dataclasses.replace(
+        _TINY, name="bert_mini", learning_rate=2e-3, vocabulary_size=8000, model=_easy(bert.MINI)
+    ),
+    "small": dataclasses.replace(
+        _TINY, name="bert_small", epochs=8, learning_rate=1e-3, vocabulary_size=8000, model=_easy(bert.SMALL)
+    ),
+    "base": dataclasses.replace(
+        _TINY,
+        name="bert_base",
+        epochs=40,
+        batch_size=256,
+        learning_rate=1e-4,
+        vocabulary_size=30_522,
+        optimization=dataclasses.replace(_TINY.optimization, gradient_accumulation_steps=8),
+        model=bert.BASE,
+    ),
+}

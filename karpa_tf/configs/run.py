@@ -1,59 +1,59 @@
-"""What every training program can be told: one name and one meaning for each flag."""
+"""Flags that all training programs share: one name and one meaning for each."""
 
 import dataclasses
 from typing import Literal
 
 from karpa_tf.errors import UserError
 
-NOT_REPEATED = ("run", "resume", "profile", "dry_run", "verbose")
-"""Fields that say where and how loudly, not what: left out of `config.yaml`, so that it repeats the run."""
+NOT_SAVED = ("run", "resume", "profile", "dry_run", "verbose")
+"""Fields left out of `config.yaml`, which repeats the run: they say where to run and how much to print."""
 
-MAY_CHANGE = ("cache_dir", "strategy", "jit", "save_steps", "save_minutes", "keep", "keep_versions")
-"""Fields in which two starts of one run may differ: they say on what it runs and what is kept, not what is learned."""
+MAY_CHANGE = ("cache_dir", "strategy", "jit", "save_steps", "save_minutes", "keep_checkpoints", "keep_versions")
+"""Fields that may differ when a run is resumed: they do not change what is trained."""
 
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:
-    """Flags that all training programs share."""
+    """Flags of every training program."""
 
     name: str = "model"
-    """Names the run folder and the exported model."""
+    """Name of the run folder and of the exported model."""
 
     data: str = "digits"
-    """A known data set, or a folder."""
+    """Name of a data set, or a folder."""
 
     data_dir: str | None = None
-    """Where TensorFlow Datasets keeps its prepared sets; None is ~/tensorflow_datasets."""
+    """Folder of data sets prepared by TensorFlow Datasets; None is ~/tensorflow_datasets."""
 
     cache_dir: str | None = None
-    """Where decoded pictures and tokens are kept for the next start; None is $KARPA_CACHE, or ~/.cache/karpa_tf."""
+    """Folder in which decoded images and tokens are cached; None is $KARPA_CACHE, or ~/.cache/karpa_tf."""
 
     epochs: int = 1
-    """Passes over the data."""
+    """Passes over the training data."""
 
     batch_size: int = 64
-    """Examples in one step, over all replicas."""
+    """Global batch size: examples per step over all replicas."""
 
     learning_rate: float = 2e-4
-    """Step size of the optimizer."""
+    """Learning rate of the optimizer; the peak where there is a schedule."""
 
     seed: int = 0
-    """Decides initial weights, order of the data and noise."""
+    """Random seed of initial weights, data order, augmentation and noise."""
 
     run: str | None = None
-    """Run folder; None makes runs/<app>/<time>-<name>. A folder that holds the same run is continued."""
+    """Run folder; None is runs/<app>/<time>-<name>. A folder that holds the same run is resumed."""
 
     resume: Literal["auto", "never"] = "auto"
-    """What to do with a run folder that exists: continue it, or move it aside and begin anew."""
+    """What to do if the run folder exists: resume the run, or move the folder aside and start again."""
 
     save_minutes: float = 5.0
-    """Minutes between two checkpoints within an epoch; 0 saves none by the clock. Each epoch ends with one."""
+    """Minutes between checkpoints within an epoch; 0 turns them off. Every epoch ends with a checkpoint."""
 
     save_steps: int = 0
-    """Steps between two checkpoints; 0 saves none by their number."""
+    """Steps between checkpoints within an epoch; 0 turns them off."""
 
-    keep: int = 3
-    """Newest checkpoints to keep; the best epoch's weights are kept besides."""
+    keep_checkpoints: int = 3
+    """Number of newest checkpoints to keep, besides the weights of the best epoch."""
 
     log_every: int = 20
     """Steps between two rows of metrics.csv."""
@@ -62,33 +62,33 @@ class RunConfig:
     """The SavedModel is written to <export-dir>/<name>/<version>."""
 
     keep_versions: int = 0
-    """Newest versions of the SavedModel to keep there; 0 keeps all."""
+    """Number of newest versions of the SavedModel to keep; 0 keeps all."""
 
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """Keras' dtype policy; auto takes mixed_bfloat16 where the hardware has it and results were measured to be as good,
-    or else float32, and a run that is gone on with keeps its own."""
+    """Keras dtype policy. auto is mixed_bfloat16 where the hardware supports it and results were measured to be as
+    good, otherwise float32; a resumed run keeps its precision."""
 
     strategy: Literal["auto", "none", "mirrored", "multiworker", "tpu"] = "auto"
-    """Devices to train on: auto takes all workers that TF_CONFIG or Slurm names, or else every GPU of this machine;
-    none one device; mirrored all of this machine; multiworker all workers; tpu is untested."""
+    """Devices to train on. auto: all workers named by TF_CONFIG or Slurm, otherwise all GPUs of this machine; none: one
+    device; mirrored: all devices of this machine; multiworker: all workers; tpu: untested."""
 
     jit: Literal["auto", "on", "off"] = "auto"
-    """Compile the step with XLA; auto does so on a single GPU."""
+    """Compile the training step with XLA; auto does so on a single GPU."""
 
     deterministic: bool = False
-    """Same seed, same weights, to the bit; somewhat slower."""
+    """Make runs with the same seed bit-identical; somewhat slower."""
 
     profile: bool = False
-    """Trace a few steps of the first epoch for TensorBoard, and write profile/summary.md: where their time went."""
+    """Trace a few steps of the first epoch for TensorBoard and summarize them in profile/summary.md."""
 
     dry_run: bool = False
-    """Load the data, build the models, say what would be done, and write nothing."""
+    """Load the data, build the models, print what would be done, and write nothing."""
 
     verbose: bool = False
-    """Show TensorFlow's own messages."""
+    """Show TensorFlow's log messages."""
 
     def __post_init__(self):
-        for field in ("epochs", "batch_size", "learning_rate", "keep", "log_every"):
+        for field in ("epochs", "batch_size", "learning_rate", "keep_checkpoints", "log_every"):
             require_positive(field, getattr(self, field))
         for field in ("save_minutes", "save_steps", "keep_versions"):
             require_not_negative(field, getattr(self, field))
@@ -103,7 +103,7 @@ def require_positive(field, value):
         raise UserError(f"{flag(field)} must be above 0; received {value}.")
 
 
-def require_share(field, value):
+def require_fraction(field, value):
     """Raises `UserError` unless `value` is at least 0 and below 1; NaN is refused too."""
     if not 0 <= value < 1:
         raise UserError(f"{flag(field)} must be at least 0 and below 1; received {value}.")
@@ -116,7 +116,7 @@ def require_not_negative(field, value):
 
 
 def require_plain_name(name):
-    """Raises `UserError` unless `--name` can name a folder that listings show."""
+    """Raises `UserError` unless `--name` can be the name of a visible folder."""
     if not name or any(character in name for character in "/\\\0") or name.startswith("."):
         raise UserError(f"--name must be a plain folder name; received {name!r}.")
 
@@ -126,19 +126,26 @@ def flag(field):
     return "--" + field.replace("_", "-")
 
 
-def from_plain(kind, values):
-    """Returns the config of class `kind` that a mapping of names, numbers, lists and mappings describes.
+def from_dict(config_class, values):
+    """Returns the config that a dict of plain values, such as a `config.yaml`, describes.
+
+    Args:
+        config_class: a config dataclass.
+        values: dict of numbers, strings, lists and dicts.
 
     Raises:
-        UserError: the mapping has an entry that the class lacks.
+        UserError: the dict has an entry that the class lacks.
     """
-    fields = {field.name: field.type for field in dataclasses.fields(kind)}
+    fields = {field.name: field.type for field in dataclasses.fields(config_class)}
     unknown = sorted(values.keys() - fields.keys())
     if unknown:
-        raise UserError(f"There is no {unknown[0]} in {kind.__name__}; was it written by another version?")
+        raise UserError(
+            f"The config of this run has the entry {unknown[0]}, which {config_class.__name__} does not know: it was "
+            "written by another version of karpa_tf. Train the model again, or use that version."
+        )
     arguments = {}
     for name, value in values.items():
         if dataclasses.is_dataclass(fields[name]):
-            value = from_plain(fields[name], value)
+            value = from_dict(fields[name], value)
         arguments[name] = tuple(value) if isinstance(value, list) else value
-    return kind(**arguments)
+    return config_class(**arguments)

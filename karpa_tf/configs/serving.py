@@ -12,8 +12,8 @@ class LimitsConfig:
     code 413, or RESOURCE_EXHAUSTED.
     """
 
-    max_picture_megapixels: int = 50
-    """Most pixels of all pictures of a request together, in millions, by what their headers say, before any is decoded;
+    max_image_megapixels: int = 50
+    """Most pixels of all images of a request together, in millions, by what their headers say, before any is decoded;
     more is answered with 400, INVALID_ARGUMENT. No more than these are decoded at a time, which takes up to 31 bytes
     for each; other requests wait.
     """

@@ -1,4 +1,4 @@
-"""Starting from weights that were learned on something else."""
+"""Transfer learning: pretrained weights, and how much of them to train."""
 
 import dataclasses
 from typing import Literal
@@ -8,16 +8,16 @@ from karpa_tf.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class FreezeConfig:
-    """How gently to change weights that were learned before."""
+    """How gently to fine-tune pretrained weights."""
 
     freeze: Literal["none", "features"] = "none"
-    """features: only what follows the last features learns, and normalisation keeps the statistics it has."""
+    """features: train only the layers after the last features; batch normalization keeps its statistics."""
 
     unfreeze_every: int = 0
-    """Epochs after which another quarter of the frozen layers, from the top, begins to learn; 0 thaws none."""
+    """Epochs after which the next quarter of the frozen layers, from the top, is unfrozen; 0 keeps all frozen."""
 
     layer_decay: float = 1.0
-    """Factor of the learning rate from each quarter of the layers to the one below it."""
+    """Factor of the learning rate from each quarter of the layers to the quarter below it."""
 
     def __post_init__(self):
         if self.unfreeze_every < 0:
@@ -30,17 +30,18 @@ class FreezeConfig:
 
 @dataclasses.dataclass(frozen=True)
 class TransferConfig(FreezeConfig):
-    """What to start from, and how gently to change it."""
+    """Which pretrained model to start from, and how gently to fine-tune it."""
 
     init: str | None = None
-    """A run folder, whose network and weights are taken, or a network of keras.applications, such as MobileNetV2."""
+    """A run folder, whose model and weights are used, or the name of a model in keras.applications, such as
+    MobileNetV2."""
 
     init_weights: str | None = None
-    """A .weights.h5 file for the keras.applications network; None takes ImageNet's, which Keras downloads once."""
+    """A .weights.h5 file for the keras.applications model; None takes ImageNet's, which Keras downloads once."""
 
     def __post_init__(self):
         super().__post_init__()
         if self.freeze != "none" and not self.init:
-            raise UserError("--freeze needs --init: there is nothing learned yet to keep.")
+            raise UserError("--freeze needs --init: without pretrained weights there is nothing to keep.")
         if self.init_weights and not self.init:
-            raise UserError("--init-weights needs --init, the name of a keras.applications network.")
+            raise UserError("--init-weights needs --init, the name of a keras.applications model.")

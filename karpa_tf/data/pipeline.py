@@ -23,7 +23,7 @@ class InputMeter:
         return np.int64(0)
 
 
-def shuffled_indices(step, count, batch_size, seed):
+def shuffle_indices(step, count, batch_size, seed):
     """Returns the places, int64 (batch_size,), of a step's examples among `count`, and its epoch.
 
     Batch k of epoch e is the k-th of the `count // batch_size` whole batches of a permutation seeded by (`seed`, e).
@@ -38,7 +38,7 @@ def shuffled_indices(step, count, batch_size, seed):
     return indices, epoch
 
 
-def endless(batch, first_step=0, meter=None):
+def make_endless_dataset(batch, first_step=0, meter=None):
     """Returns a dataset of what `batch` makes of each step, an int64 from `first_step` on.
 
     Args:
@@ -48,7 +48,7 @@ def endless(batch, first_step=0, meter=None):
     """
     dataset = tf.data.Dataset.counter(first_step).map(batch, num_parallel_calls=2, deterministic=True)
     dataset = dataset.prefetch(4)
-    return untuned(_measured(dataset, meter) if meter else dataset)
+    return disable_autotune(_measured(dataset, meter) if meter else dataset)
 
 
 def _measured(dataset, meter):
@@ -63,7 +63,7 @@ def _measured(dataset, meter):
     return tf.data.Dataset.zip(asked, dataset).map(received)
 
 
-def untuned(dataset):
+def disable_autotune(dataset):
     """Returns the dataset with its own numbers of calls and batches ahead, and none that TensorFlow chooses.
 
     Of several workers each takes its rows of every batch, which all of them make whole.

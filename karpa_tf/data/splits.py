@@ -19,8 +19,8 @@ def hold_out(examples, share, purpose):
     """Returns two sets of the same kind: the larger part, and `share` of every class, rounded, in the order of the set.
 
     Args:
-        examples: labelled `ImageSet` or `TextSet`.
-        share: in (0, 1); a class keeps at least one picture in the larger part.
+        examples: labeled `ImageSet` or `TextSet`.
+        share: in (0, 1); a class keeps at least one image in the larger part.
         purpose: any word; another word takes other examples.
     """
     names = examples.keys or [str(place) for place in range(len(examples.labels))]

@@ -15,7 +15,7 @@ PIECE = 2**22
 """int32 that travel at once."""
 
 
-def largest(number):
+def all_reduce_max(number):
     """Returns the largest of the workers' numbers, an int or float, to all of them; `number` without a cluster."""
     workers = cluster.current()
     if not workers:
@@ -25,30 +25,30 @@ def largest(number):
     return type(number)(_summed_bits(numbers).max())
 
 
-def wait_for_all():
+def barrier():
     """Returns when all workers have called it.
 
     To be called at the end of a program too: of a worker that ends before the others TensorFlow 2.21 says after ten
     seconds that it has crashed.
     """
-    largest(0)
+    all_reduce_max(0)
 
 
-def from_chief(facts):
+def broadcast_object(facts):
     """Returns what the chief gave, anything that JSON can hold, to all workers; what the others give is not looked at.
 
-    So the chief alone reads what is on disk: `from_chief(read() if cluster.is_chief() else None)`.
+    So the chief alone reads what is on disk: `broadcast_object(read() if cluster.is_chief() else None)`.
     """
     if not cluster.current():
         return facts
     text = json.dumps(facts).encode() if cluster.is_chief() else b""
-    size = largest(len(text))
+    size = all_reduce_max(len(text))
     row = np.zeros(size, np.uint8)
     row[: len(text)] = np.frombuffer(text, np.uint8)
     return json.loads(_summed_bits(row).tobytes())
 
 
-def spread_from_chief(variables):
+def broadcast_variables(variables):
     """Sets Keras variables, of any dtype, on every worker to what they are on the chief, copy by copy.
 
     A variable that every replica holds for itself (a metric's, a statistic of a batch) is set to that of the replica of
@@ -57,7 +57,7 @@ def spread_from_chief(variables):
     """
     if not cluster.current():
         return
-    devices = strategy.choose("multiworker")
+    devices = strategy.make_strategy("multiworker")
     copies = [copy for variable in variables for copy in devices.experimental_local_results(variable.value)]
     # Nothing but a copy of our own is read: a read of the whole may be a reduction.
     values = [
@@ -73,7 +73,7 @@ def spread_from_chief(variables):
 
 
 @contextlib.contextmanager
-def lost_workers_named():
+def name_lost_workers():
     """Turns TensorFlow's errors about a worker that has ended into a `Stopped` that names it.
 
     TensorFlow 2.21 notices at once where a connection breaks, and else after ten seconds without a sign of life.
@@ -107,10 +107,10 @@ def _summed_bits(array):
 
     Exact for every dtype where all workers but one have zeros in a place.
     """
-    total = _sum_over_workers(strategy.choose("multiworker"))
+    total = _sum_over_workers(strategy.make_strategy("multiworker"))
     data = array.tobytes()
     data = np.frombuffer(data + bytes(-len(data) % 4), np.int32)
-    with lost_workers_named():
+    with name_lost_workers():
         pieces = [total(data[start : start + PIECE]).numpy() for start in range(0, len(data), PIECE)]
     return np.frombuffer(b"".join(piece.tobytes() for piece in pieces), array.dtype, array.size).reshape(array.shape)
 

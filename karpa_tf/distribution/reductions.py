@@ -9,15 +9,15 @@ def mean_over_replicas(values):
     Optimizers sum gradients over the replicas, so the shares must sum to the mean: each divides by the number of
     examples of all replicas. Exact also where the replicas hold different numbers of examples.
     """
-    return tf.reduce_sum(values) / tf.cast(count_over_replicas(tf.shape(values)[0]), values.dtype)
+    return tf.reduce_sum(values) / tf.cast(sum_over_replicas_count(tf.shape(values)[0]), values.dtype)
 
 
-def count_over_replicas(count):
+def sum_over_replicas_count(count):
     """Returns the sum of `count`, a scalar, over the replicas, as float32."""
     return _over_replicas("SUM", [tf.cast(count, tf.float32)])[0]
 
 
-def clipped(gradients, norm):
+def clip_by_global_norm(gradients, norm):
     """Returns the replicas' gradients scaled so that their sum over the replicas is no longer than `norm`.
 
     Keras' optimizers clip each replica's share before they sum, which is another step than one replica's.

@@ -102,7 +102,7 @@ def jit_compile(name, strategy):
     return name == "on"
 
 
-def set_up(config):
+def seed_everything(config):
     """Seeds Python, NumPy and Keras, and asks for determinism if `config` does."""
     keras.utils.set_random_seed(config.seed)
     if config.deterministic:
@@ -121,12 +121,12 @@ def describe(strategy):
     return f"{workers} workers of {devices}" if workers > 1 else devices
 
 
-def require_divisible(batch_size, strategy, accumulate=1):
+def require_divisible(batch_size, strategy, gradient_accumulation_steps=1):
     """Raises `UserError` if the replicas, and the parts in which each works off its share, do not divide a batch."""
     replicas = strategy.num_replicas_in_sync
-    if batch_size % (replicas * accumulate):
-        parts = f", each in {accumulate} parts," if accumulate > 1 else ""
+    if batch_size % (replicas * gradient_accumulation_steps):
+        parts = f", each in {gradient_accumulation_steps} parts," if gradient_accumulation_steps > 1 else ""
         raise UserError(
-            f"--batch-size is shared by {replicas} devices{parts} and must be a multiple of {replicas * accumulate}; "
+            f"--batch-size is shared by {replicas} devices{parts} and must be a multiple of {replicas * gradient_accumulation_steps}; "
             f"received {batch_size}."
         )

@@ -1,4 +1,4 @@
-"""A classifier on every example of a set: figures, tables and pictures of where it fails."""
+"""A classifier on every example of a set: figures, tables and images of where it fails."""
 
 import csv
 import functools
@@ -8,13 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from karpa_tf import plots
-from karpa_tf.data.images.decoding import normalised
+from karpa_tf.data.images.decoding import normalize
 from karpa_tf.errors import UserError
 from karpa_tf.metrics import classification as metrics
 from karpa_tf.system.console import track
 
 BATCH = 250
-"""Pictures at a time; the last batch is filled up, so that there is one shape."""
+"""Images at a time; the last batch is filled up, so that there is one shape."""
 
 MISTAKES = 36
 """Most confident mistakes that are shown."""
@@ -35,7 +35,7 @@ def scorer(model):
 
     @tf.function(input_signature=[tf.TensorSpec((BATCH, *model.input_shape[1:]), tf.uint8)])
     def probabilities(pixels):
-        return tf.nn.softmax(tf.cast(model(normalised(pixels), training=False), tf.float32))
+        return tf.nn.softmax(tf.cast(model(normalize(pixels), training=False), tf.float32))
 
     return functools.partial(_in_batches, probabilities)
 
@@ -87,15 +87,15 @@ def _in_batches(probabilities, images):
     return np.concatenate(found)
 
 
-def save_picture_report(folder, image_set, probabilities):
+def save_image_report(folder, image_set, probabilities):
     """Writes what `save_report` does, and `mistakes.png`, and returns the content of `report.json`.
 
     Args:
         folder: where to; exists.
-        image_set: labelled `ImageSet` of n pictures.
+        image_set: labeled `ImageSet` of n images.
         probabilities: float (n, classes).
     """
-    report = save_report(folder, image_set, probabilities, "picture")
+    report = save_report(folder, image_set, probabilities, "image")
     rows = _mistakes(image_set, probabilities)
     captions = [f"{true}\n→ {taken_for} {p:.0%}" for _, _, true, taken_for, p in rows]
     plots.save_captioned(folder / "mistakes.png", image_set.images[[place for place, *_ in rows]], captions)
@@ -110,7 +110,7 @@ def save_report(folder, examples, probabilities, kind):
 
     Args:
         folder: where to; exists.
-        examples: labelled `ImageSet` or `TextSet` of n examples.
+        examples: labeled `ImageSet` or `TextSet` of n examples.
         probabilities: float (n, classes).
         kind: what an example is called.
     """

@@ -1,16 +1,16 @@
-"""A classifier as a SavedModel: from picture files, from pixels, and from `tf.Example`."""
+"""A classifier as a SavedModel: from image files, from pixels, and from `tf.Example`."""
 
 import numpy as np
 import tensorflow as tf
 
-from karpa_tf.data.images.decoding import decode_square, normalised
+from karpa_tf.data.images.decoding import decode_square, normalize
 from karpa_tf.export.versions import Call, Export
 
 FEATURE = "image_bytes"
-"""Where a serialized `tf.Example` holds the picture file."""
+"""Where a serialized `tf.Example` holds the image file."""
 
 
-def make_classifier_export(model, classes, pictures=None):
+def make_classifier_export(model, classes, images=None):
     """Returns the `Export` of a classifier.
 
     Signatures; outputs are `classes`, string (batch, classes), the same in every row, and `scores`, float32
@@ -22,7 +22,7 @@ def make_classifier_export(model, classes, pictures=None):
     Args:
         model: images, float32 (batch, height, width, channels) in [-1, 1], to logits.
         classes: their names, in the order of the logits.
-        pictures: examples from real data, uint8 (n, height, width, channels), or None.
+        images: examples from real data, uint8 (n, height, width, channels), or None.
     """
     functions = classifier_functions(model, classes)
     height, width, _ = shape = model.input_shape[1:]
@@ -35,38 +35,38 @@ def make_classifier_export(model, classes, pictures=None):
     return Export(
         task="image_classification",
         functions=functions,
-        examples=_requests(noise if pictures is None else pictures),
-        real_examples=pictures is not None,
+        examples=_requests(noise if images is None else images),
+        real_examples=images is not None,
         edge_cases=_requests(noise) | {"serving_default": [{"image_bytes": _strings([_jpeg(shape), *_files(noise)])}]},
         convertible=scores,
-        convertible_examples=_requests(noise if pictures is None else pictures)["images"],
+        convertible_examples=_requests(noise if images is None else images)["images"],
         files={"labels.txt": "".join(f"{name}\n" for name in classes)},
         details={"classes": list(classes), "shape": list(shape)},
-        about=f"It says which of {len(classes)} classes a picture shows, with a probability for each.",
+        about=f"It says which of {len(classes)} classes an image shows, with a probability for each.",
         limits=(
-            f"It knows {len(classes)} classes and nothing else; a picture of something else gets one of them too.",
-            f"Of a picture the central square is taken and brought to {height}x{width} pixels.",
-            "How it does on pictures unlike those of its data was not measured.",
-            "One file that is no picture fails all that are asked for together with it.",
+            f"It knows {len(classes)} classes and nothing else; an image of something else gets one of them too.",
+            f"Of an image the central square is taken and brought to {height}x{width} pixels.",
+            "How it does on images unlike those of its data was not measured.",
+            "One file that is no image fails all that are asked for together with it.",
         ),
         calls=_calls(shape),
     )
 
 
 def _calls(shape):
-    picture = 'open("picture.jpg", "rb").read()'
-    feature = f"tf.train.Feature(bytes_list=tf.train.BytesList(value=[{picture}]))"
-    in_base64 = """{"b64": "'$(base64 -w0 picture.jpg)'"}"""
+    image = 'open("image.jpg", "rb").read()'
+    feature = f"tf.train.Feature(bytes_list=tf.train.BytesList(value=[{image}]))"
+    in_base64 = """{"b64": "'$(base64 -w0 image.jpg)'"}"""
     return {
         "serving_default": Call(
             "`image_bytes` are JPEG, PNG, GIF, BMP or WebP files of any size. `classes` names the columns of `scores`, "
             "which are probabilities.",
-            f"image_bytes=tf.constant([{picture}])",
+            f"image_bytes=tf.constant([{image}])",
             f'"instances": [{{"image_bytes": {in_base64}}}]',
         ),
         "images": Call("Pixels from 0 to 255.", f"images=tf.zeros({(1, *shape)}, tf.uint8)"),
         "classify": Call(
-            f"`inputs` are serialized `tf.Example`s with a picture file as bytes feature `{FEATURE}`: TensorFlow "
+            f"`inputs` are serialized `tf.Example`s with an image file as bytes feature `{FEATURE}`: TensorFlow "
             "Serving's Classify makes them of what it is sent.",
             f"inputs=tf.constant([tf.train.Example(features=tf.train.Features(\n"
             f'    feature={{"{FEATURE}": {feature}}}\n)).SerializeToString()])',
@@ -82,7 +82,7 @@ def classifier_functions(model, classes):
     names = tf.constant(list(classes))
 
     def answer(pixels):
-        logits = model(normalised(pixels), training=False)
+        logits = model(normalize(pixels), training=False)
         scores = tf.nn.softmax(tf.cast(logits, tf.float32))
         return {"classes": tf.tile(names[None], [tf.shape(scores)[0], 1]), "scores": scores}
 
@@ -108,9 +108,9 @@ def classifier_functions(model, classes):
     return {"serving_default": from_files, "images": from_images, "classify": from_examples}
 
 
-def _requests(pictures):
-    """Returns requests to every signature: all pictures, uint8 (n, height, width, channels), and the first alone."""
-    files = _files(pictures)
+def _requests(images):
+    """Returns requests to every signature: all images, uint8 (n, height, width, channels), and the first alone."""
+    files = _files(images)
     examples = [
         tf.train.Example(
             features=tf.train.Features(feature={FEATURE: tf.train.Feature(bytes_list=tf.train.BytesList(value=[file]))})
@@ -119,14 +119,14 @@ def _requests(pictures):
     ]
     inputs = {
         "serving_default": ("image_bytes", _strings(files)),
-        "images": ("images", pictures),
+        "images": ("images", images),
         "classify": ("inputs", _strings(examples)),
     }
     return {name: [{key: values}, {key: values[:1]}] for name, (key, values) in inputs.items()}
 
 
-def _files(pictures):
-    return [tf.io.encode_png(picture).numpy() for picture in pictures]
+def _files(images):
+    return [tf.io.encode_png(image).numpy() for image in images]
 
 
 def _jpeg(shape):

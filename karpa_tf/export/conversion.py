@@ -35,7 +35,7 @@ def require(name, *modules):
         )
 
 
-def numeric(function):
+def make_numeric_copy(function):
     """Returns a `tf.function` that does what `function` does and holds no variables, and whether it is as exact.
 
     Outputs that are strings are left out: neither format's converter takes them. What `function` computes in bfloat16
@@ -86,7 +86,7 @@ def _widen(graph):
     return found
 
 
-def written(file, content, run, function, copy, examples, exact, **facts):
+def write_checked(file, content, run, function, copy, examples, exact, **facts):
     """Writes a converted file, compares it with the SavedModel and returns what `card.json` says of it.
 
     Args:
@@ -94,8 +94,8 @@ def written(file, content, run, function, copy, examples, exact, **facts):
         content: its bytes.
         run: maps the path to a function from a dict of inputs to a dict of outputs, by the file.
         function: the `tf.function` of the SavedModel's signature.
-        copy: what `numeric` made of it.
-        examples: dicts of arrays (batch, ...), real ones: numbers drawn at random are no pictures and no sentences.
+        copy: what `make_numeric_copy` made of it.
+        examples: dicts of arrays (batch, ...), real ones: numbers drawn at random are no images and no sentences.
         exact: whether nothing was rounded.
         facts: more to be said of the file.
 
@@ -110,7 +110,7 @@ def written(file, content, run, function, copy, examples, exact, **facts):
     greatest, share, relative = compare(file, run(file), function, examples)
     limit, reached, whole = (EXACT, share, "size") if exact else (NOISE, relative, "spread")
     if not reached <= limit:  # NaN is refused as well
-        raise refused(
+        raise conversion_error(
             file,
             f"differs from the SavedModel by {greatest:.3g}, which is {reached:.2g} of its outputs' {whole}, "
             f"where at most {limit:g} was expected",
@@ -127,7 +127,7 @@ def written(file, content, run, function, copy, examples, exact, **facts):
     }
 
 
-def refused(file, reason):
+def conversion_error(file, reason):
     """Returns the `UserError` for a file that is not to be had, naming the flag that leaves it out."""
     return UserError(f"{file.name} {reason}. Leave {file.suffix[1:]} out of --formats.")
 
@@ -136,7 +136,7 @@ def compare(file, run, function, examples):
     """Returns how far what `run` computes by a file is from what `function` does, as three numbers.
 
     Each batch is tried as it is, its first row alone, and all of it twice over, for files must take any batch size. Of
-    the whole numbers, pixels, neighbours count as equal for the second and third number: they may be rounded from
+    the whole numbers, pixels, neighbors count as equal for the second and third number: they may be rounded from
     floats that are.
 
     Returns:
@@ -149,11 +149,11 @@ def compare(file, run, function, examples):
         try:
             answers = run(inputs)
         except Exception as error:  # of the runtimes' several kinds
-            raise refused(file, f"cannot be run: {first_line(error)}") from error
+            raise conversion_error(file, f"cannot be run: {first_line(error)}") from error
         for name, value in answers.items():
             if value.shape != wanted[name].shape:
                 shapes = list(value.shape), wanted[name].shape.as_list()
-                raise refused(file, "makes {} of shape {} where the SavedModel makes {}".format(name, *shapes))
+                raise conversion_error(file, "makes {} of shape {} where the SavedModel makes {}".format(name, *shapes))
             expected.setdefault(name, []).append(wanted[name].numpy().ravel())
             received.setdefault(name, []).append(value.ravel())
     pairs = ((np.concatenate(expected[name]), np.concatenate(received[name])) for name in expected)

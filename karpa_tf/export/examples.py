@@ -5,7 +5,7 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from karpa_tf.system.files import published_folder
+from karpa_tf.system.files import publish_folder
 
 COUNT = 8
 """Examples that are kept."""
@@ -21,32 +21,32 @@ def spread(count):
     return np.unique(np.linspace(0, count - 1, min(COUNT, count)).round().astype(int)) if count else np.zeros(0, int)
 
 
-def save_pictures(run, images):
-    """Keeps pictures as PNG files, unless the folder of the run has examples already.
+def save_images(run, images):
+    """Keeps images as PNG files, unless the folder of the run has examples already.
 
     Args:
         run: a `Run`; of several workers the chief alone writes.
         images: uint8 (n, height, width, channels), an array or a memory map, of which a few are taken.
     """
     if run.writes and not run.examples.exists():
-        with published_folder(run.examples) as folder:
+        with publish_folder(run.examples) as folder:
             for number, place in enumerate(spread(len(images))):
                 (folder / f"{number:03}.png").write_bytes(tf.io.encode_png(images[place]).numpy())
 
 
 def save_texts(run, texts):
-    """Keeps texts, a list of strings, as `save_pictures` does pictures."""
+    """Keeps texts, a list of strings, as `save_images` does images."""
     if run.writes and not run.examples.exists():
         kept = [texts[place][:LONGEST] for place in spread(len(texts))]
-        with published_folder(run.examples) as folder:
+        with publish_folder(run.examples) as folder:
             (folder / TEXTS).write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def load_pictures(run, shape):
-    """Returns the pictures of a run, uint8 (n, height, width, channels), or None where it has none of this shape."""
+def load_images(run, shape):
+    """Returns the images of a run, uint8 (n, height, width, channels), or None where it has none of this shape."""
     files = sorted(run.examples.glob("*.png"))
-    pictures = [tf.io.decode_png(file.read_bytes(), channels=shape[-1]).numpy() for file in files]
-    return np.stack(pictures) if pictures and all(picture.shape == tuple(shape) for picture in pictures) else None
+    images = [tf.io.decode_png(file.read_bytes(), channels=shape[-1]).numpy() for file in files]
+    return np.stack(images) if images and all(image.shape == tuple(shape) for image in images) else None
 
 
 def load_texts(run):

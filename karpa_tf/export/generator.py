@@ -1,4 +1,4 @@
-"""A generator as a SavedModel: pictures for seeds, and pictures for noise."""
+"""A generator as a SavedModel: images for seeds, and images for noise."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,18 +7,18 @@ from karpa_tf.export.versions import Call, Export
 from karpa_tf.models.sampling import noise_from_seeds, to_pixels
 
 AT_A_TIME = 8
-"""Pictures that the seed signature draws in one go."""
+"""Images that the seed signature draws in one go."""
 
 
 def make_generator_export(generator):
     """Returns the `Export` of a generator.
 
     Signatures; `images` are uint8 (batch, side, side, channels):
-        serving_default: `seed`, int64 (batch,), to `images`. A seed gives the same picture, to the bit, alone and in
+        serving_default: `seed`, int64 (batch,), to `images`. A seed gives the same image, to the bit, alone and in
             any batch.
         noise: `noise`, float32 (batch, latent_dim), standard normal, to `images`. The batch is drawn at once, which is
-            faster; now and then a pixel differs by one grey level from one batch size to another.
-        image_bytes: `seed`, int64 (batch,), to `image_bytes`, string (batch,): the same pictures as PNG files.
+            faster; now and then a pixel differs by one gray level from one batch size to another.
+        image_bytes: `seed`, int64 (batch,), to `image_bytes`, string (batch,): the same images as PNG files.
 
     Args:
         generator: functional model, noise to images in [-1, 1].
@@ -38,25 +38,25 @@ def make_generator_export(generator):
         convertible=functions["noise"],
         convertible_examples=noises,
         details={"latent_dim": latent_dim, "shape": list(shape)},
-        about=f"It draws pictures of {'x'.join(map(str, shape))}, like those that it has learned from, one for each "
+        about=f"It draws images of {'x'.join(map(str, shape))}, like those that it has learned from, one for each "
         "seed.",
         limits=(
-            "It has learned from its training pictures alone, and nothing can be asked for but a number.",
-            "Whether it draws all kinds of its training pictures, and how often, was not measured.",
+            "It has learned from its training images alone, and nothing can be asked for but a number.",
+            "Whether it draws all kinds of its training images, and how often, was not measured.",
         ),
         calls={
             "serving_default": Call(
-                "A seed gives the same picture, to the bit, alone and in any batch.",
+                "A seed gives the same image, to the bit, alone and in any batch.",
                 "seed=tf.constant([0, 1, 2], tf.int64)",
                 '"instances": [{"seed": 0}]',
             ),
             "noise": Call(
                 "Standard normal numbers. The whole batch is drawn at once, which is faster than by seeds; now and "
-                "then a pixel differs by one grey level from one batch size to another.",
+                "then a pixel differs by one gray level from one batch size to another.",
                 f"noise=tf.random.normal((3, {latent_dim}))",
             ),
             "image_bytes": Call(
-                "The pictures of the seeds as PNG files; in REST's answers these are base64.",
+                "The images of the seeds as PNG files; in REST's answers these are base64.",
                 "seed=tf.constant([0, 1, 2], tf.int64)",
                 '"instances": [{"seed": 0}]',
             ),
@@ -75,7 +75,7 @@ def generator_functions(generator):
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.int64, name="seed")])
     def from_seed(seed):
-        # Convolutions round differently for different batch sizes, so pictures are always drawn eight at a time.
+        # Convolutions round differently for different batch sizes, so images are always drawn eight at a time.
         count = tf.shape(seed)[0]
         padded = tf.pad(seed, [[0, -count % AT_A_TIME]])
         chunks = tf.reshape(noise_from_seeds(padded, latent_dim), (-1, AT_A_TIME, latent_dim))

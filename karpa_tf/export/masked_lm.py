@@ -8,7 +8,7 @@ import tensorflow as tf
 from karpa_tf.data.text.tokenizer import WordPiece
 from karpa_tf.data.text.vocabulary import MASK, PAD
 from karpa_tf.export.versions import Call, Export
-from karpa_tf.models.bert import encoder_of, masked_lm_of
+from karpa_tf.models.bert import extract_encoder, extract_masked_lm
 
 TOP = 10
 """Tokens that are named for every [MASK]."""
@@ -41,7 +41,7 @@ def make_masked_lm_export(model, vocabulary, length, sentences=None):
         sentences: examples from real data, of which one word becomes a blank; or None.
     """
     functions, tokenizer = masked_lm_functions(model, vocabulary, length)
-    blanks = [with_blank(sentence) for sentence in sentences] if sentences else list(MADE_UP[:1])
+    blanks = [mask_one_word(sentence) for sentence in sentences] if sentences else list(MADE_UP[:1])
     ids = _ids(functions, tokenizer, blanks, length)
     texts = np.array(blanks, object)
     plain = np.array(list(sentences or MADE_UP[1:2]), object)
@@ -77,7 +77,7 @@ def make_masked_lm_export(model, vocabulary, length, sentences=None):
     )
 
 
-def with_blank(sentence):
+def mask_one_word(sentence):
     """Returns a sentence with one word as [MASK], unless it has a [MASK] already."""
     words = sentence.split()
     if BLANK in sentence or not words:
@@ -125,17 +125,17 @@ def _in_shell(text):
 def masked_lm_functions(model, vocabulary, length):
     """Returns the signatures' functions by name, as `make_masked_lm_export` describes them, and the tokenizer."""
     tokenizer = WordPiece(vocabulary, read_mask=True)
-    masked_lm, encoder = masked_lm_of(model), encoder_of(model)
+    masked_lm, encoder = extract_masked_lm(model), extract_encoder(model)
     has_segments = any(tensor.name == "segment_ids" for tensor in model.inputs)
     names = tf.constant(list(vocabulary.tokens))
     mask, padding = (vocabulary.tokens.index(name) for name in (MASK, PAD))
 
-    def inputs_of(token_ids):
+    def select_inputs(token_ids):
         inputs = {"token_ids": token_ids, "padding_mask": token_ids != padding}
         return inputs | ({"segment_ids": tf.zeros_like(token_ids)} if has_segments else {})
 
     def logits_at(token_ids, positions):
-        logits = masked_lm(inputs_of(token_ids) | {"mask_positions": positions}, training=False)
+        logits = masked_lm(select_inputs(token_ids) | {"mask_positions": positions}, training=False)
         return tf.cast(logits, tf.float32)
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
@@ -166,7 +166,7 @@ def masked_lm_functions(model, vocabulary, length):
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
     def embed(text):
         token_ids, real = tokenizer.packed(text, length)
-        features = tf.cast(encoder(inputs_of(token_ids), training=False), tf.float32)
+        features = tf.cast(encoder(select_inputs(token_ids), training=False), tf.float32)
         weights = tf.cast(real, tf.float32)[..., None]
         return {"embedding": tf.reduce_sum(features * weights, axis=1) / tf.reduce_sum(weights, axis=1)}
 

@@ -27,17 +27,17 @@ def write(function, examples, folder):
         folder: where it is written; a `Path`.
 
     Returns:
-        list of one dict, see `conversion.written`, with `opset`.
+        list of one dict, see `conversion.write_checked`, with `opset`.
 
     Raises:
         UserError: a package is missing, an operation cannot be converted, or the file differs too much.
     """
     require_converter()
     with conversion.quiet():
-        copy, exact = conversion.numeric(function)
+        copy, exact = conversion.make_numeric_copy(function)
         file = folder / FILE
         content = _converted(file, copy)
-        record = conversion.written(file, content, _runner, function, copy, examples, exact=exact, opset=OPSET)
+        record = conversion.write_checked(file, content, _runner, function, copy, examples, exact=exact, opset=OPSET)
     return [record]
 
 
@@ -49,7 +49,7 @@ def _converted(file, copy):
             copy, copy.input_signature, opset=OPSET, custom_op_handlers={"Erfc": (_erfc, [])}
         )
     except Exception as error:  # of several kinds
-        raise conversion.refused(file, f"cannot be made: {first_line(error)}") from error
+        raise conversion.conversion_error(file, f"cannot be made: {first_line(error)}") from error
     _name_dimensions(model.graph)
     return model.SerializeToString()
 
@@ -78,6 +78,6 @@ def _runner(file):
     try:
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     except Exception as error:  # of several kinds, for what tf2onnx leaves unconverted
-        raise conversion.refused(file, f"is refused by ONNX Runtime: {first_line(error)}") from error
+        raise conversion.conversion_error(file, f"is refused by ONNX Runtime: {first_line(error)}") from error
     names = [output.name for output in session.get_outputs()]
     return lambda inputs: dict(zip(names, session.run(names, inputs), strict=True))

@@ -33,16 +33,16 @@ def write(function, examples, folder):
         folder: where they are written; a `Path`.
 
     Returns:
-        list of dicts, see `conversion.written`, with `weights`: "float32", "float16" or "int8".
+        list of dicts, see `conversion.write_checked`, with `weights`: "float32", "float16" or "int8".
 
     Raises:
         UserError: a package is missing, an operation cannot be converted, or a file differs too much.
     """
     require_converter()
     with conversion.quiet():
-        copy, exact = conversion.numeric(function)
+        copy, exact = conversion.make_numeric_copy(function)
         return [
-            conversion.written(
+            conversion.write_checked(
                 folder / name,
                 _converted(folder / name, copy, weights),
                 _runner,
@@ -68,7 +68,7 @@ def _converted(file, copy, weights):
     except Exception as error:  # of several kinds, with the graph in its text
         lacking = re.search(r"^(?:TF Select|Custom) ops: (.*)$", str(error), re.MULTILINE)
         reason = f"LiteRT has no {lacking[1]}" if lacking else first_line(error)
-        raise conversion.refused(file, f"cannot be made: {reason}") from error
+        raise conversion.conversion_error(file, f"cannot be made: {reason}") from error
 
 
 def _runner(file):

@@ -11,7 +11,7 @@ from karpa_tf.errors import UserError, first_line
 from karpa_tf.export import card, housekeeping, operations, warm_up
 from karpa_tf.export.comparison import compare
 from karpa_tf.export.meta_graph import EXTRA, SAVED_MODEL, count_weights, list_versions, read_meta_graph, signatures_of
-from karpa_tf.system.files import published_folder
+from karpa_tf.system.files import publish_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +104,7 @@ def write(base, export, facts=None, keep=0, allow_custom_ops=False, converters=(
     try:
         with housekeeping.writing(base):
             # The number is asked for at the end, when all is written.
-            with published_folder(base / "new", lambda: next_version()) as folder:
+            with publish_folder(base / "new", lambda: next_version()) as folder:
                 known = _fill(folder, base.absolute().name, export, facts or {}, allow_custom_ops, converters)
 
                 def next_version():

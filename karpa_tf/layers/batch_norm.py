@@ -1,4 +1,4 @@
-"""Batch normalisation by TensorFlow's one fused kernel, which Keras 3 leaves unused."""
+"""Batch normalization by TensorFlow's one fused kernel, which Keras 3 leaves unused."""
 
 import keras
 import tensorflow as tf
@@ -10,9 +10,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     Same arguments, weights, names and results (to rounding) as Keras 3.15's, which computes in seven steps and, under a
     mixed policy, in float32; this one reads and writes the compute dtype and keeps the statistics in float32. Inputs of
-    other ranks, other axes, masks, float64 and batch renormalisation take Keras' own way.
+    other ranks, other axes, masks, float64 and batch renormalization take Keras' own way.
 
-    Every replica normalises with the statistics of its own share of the batch, and moves its own averages; with
+    Every replica normalizes with the statistics of its own share of the batch, and moves its own averages; with
     `synchronized`, in Keras' own way, with those of the whole batch.
     """
 
@@ -49,18 +49,18 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return not own_way and len(inputs.shape) == 4 and self.axis in (-1, 3) and self.compute_dtype != "float64"
 
 
-def fused(model):
-    """Returns a functional model of the same weights whose batch normalisation is all by this file's layer."""
+def fuse_batch_norm(model):
+    """Returns a functional model of the same weights whose batch normalization is all by this file's layer."""
     return _with_batch_norm(model, lambda layer: BatchNormalization.from_config(layer.get_config()))
 
 
-def synchronized(model):
-    """Returns a functional model of the same weights whose batch normalisation sees the batches of all replicas."""
+def synchronize_batch_norm(model):
+    """Returns a functional model of the same weights whose batch normalization sees the batches of all replicas."""
     return _with_batch_norm(model, lambda layer: type(layer).from_config(layer.get_config() | {"synchronized": True}))
 
 
 def _with_batch_norm(model, make):
-    """Returns a functional model of the same weights, with what `make` makes of each layer of batch normalisation."""
+    """Returns a functional model of the same weights, with what `make` makes of each layer of batch normalization."""
 
     def copy(layer):
         if isinstance(layer, keras.layers.BatchNormalization):

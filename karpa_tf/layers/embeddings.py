@@ -17,7 +17,7 @@ class Bias(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("karpa_tf")
-class Sines(layers.Layer):
+class SinePositionEncoding(layers.Layer):
     """Maps x, float (batch, length, width), to sines and cosines of the places, of the same shape.
 
     Vaswani et al. 2017, section 3.5, as KerasHub computes it; of its einsum LiteRT's converter makes a wrong product.

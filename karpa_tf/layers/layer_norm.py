@@ -1,4 +1,4 @@
-"""Layer normalisation with a gradient in few steps: Keras 3 has TensorFlow derive one from every step of its own."""
+"""Layer normalization with a gradient in few steps: Keras 3 has TensorFlow derive one from every step of its own."""
 
 import keras
 import tensorflow as tf
@@ -18,15 +18,15 @@ class LayerNormalization(keras.layers.LayerNormalization):
         if not last or self.rms_scaling or not self.scale or not self.center:
             return super().call(inputs)
         gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
-        return tf.cast(_normalise(inputs, gamma, beta, self.epsilon), self.compute_dtype)
+        return tf.cast(_normalize(inputs, gamma, beta, self.epsilon), self.compute_dtype)
 
 
-def _normalise(x, gamma, beta, epsilon):
-    """Returns x, float (..., width), normalised over its last axis, times gamma, plus beta, both (width,)."""
+def _normalize(x, gamma, beta, epsilon):
+    """Returns x, float (..., width), normalized over its last axis, times gamma, plus beta, both (width,)."""
     inner = tf.float32 if x.dtype.size < 4 else x.dtype
 
     @tf.custom_gradient
-    def normalise(x, gamma, beta):
+    def normalize(x, gamma, beta):
         y = tf.cast(x, inner)
         mean = tf.reduce_mean(y, axis=-1, keepdims=True)
         variance = tf.reduce_mean(tf.square(y - mean), axis=-1, keepdims=True)
@@ -38,7 +38,7 @@ def _normalise(x, gamma, beta, epsilon):
             rows = tf.range(len(x.shape) - 1)
             scaled = upstream * tf.cast(gamma, inner)
             along = tf.reduce_mean(scaled * normal, axis=-1, keepdims=True)
-            # What moves all of a row, or its deviation, moves nothing after the normalisation.
+            # What moves all of a row, or its deviation, moves nothing after the normalization.
             x_gradient = inverse * (scaled - tf.reduce_mean(scaled, axis=-1, keepdims=True) - along * normal)
             gamma_gradient = tf.reduce_sum(upstream * normal, axis=rows)
             beta_gradient = tf.reduce_sum(upstream, axis=rows)
@@ -51,4 +51,4 @@ def _normalise(x, gamma, beta, epsilon):
         normal = (y - mean) * inverse
         return tf.cast(normal * tf.cast(gamma, inner) + tf.cast(beta, inner), x.dtype), gradient
 
-    return normalise(x, gamma, beta)
+    return normalize(x, gamma, beta)

@@ -9,42 +9,42 @@ from karpa_tf.layers.convolution import Conv2D
 from karpa_tf.layers.gelu import gelu
 
 
-def make_speed_cnn(config, input_shape, classes):
+def make_airbench(config, input_shape, classes):
     """Maps `images`, float32 (batch, height, width, channels), to `logits`, float32 (batch, classes).
 
     Section 3 of the paper: a frozen convolution that `whiten` fills, then groups of convolution, pooling,
-    normalisation, GELU, convolution, normalisation, GELU. Convolutions start as the identity on as many channels as
-    they take in; normalisation has no gain and forgets fast; of the last map the largest values are read. The layers
+    normalization, GELU, convolution, normalization, GELU. Convolutions start as the identity on as many channels as
+    they take in; normalization has no gain and forgets fast; of the last map the largest values are read. The layers
     `features` (last feature map), `pooled` and `logits` are named.
 
     Args:
-        config: a `SpeedCNNConfig`.
-        input_shape: (height, width, channels); for pictures of about 32 pixels.
+        config: a `AirbenchConfig`.
+        input_shape: (height, width, channels); for images of about 32 pixels.
         classes: number of classes.
     """
     images = keras.Input(input_shape, name="images")
     directions = input_shape[-1] * config.whitening_size**2
     x = layers.Conv2D(2 * directions, config.whitening_size, trainable=False, name="whitening")(images)
     x = layers.Activation(gelu)(x)
-    for group, width in enumerate(config.widths):
+    for group, width in enumerate(config.filters):
         x = layers.MaxPooling2D()(_convolution(width)(x))
         x = layers.Activation(gelu)(_batch_norm()(x))
         x = _batch_norm()(_convolution(width)(x))
-        x = layers.Activation(gelu, name="features" if group == len(config.widths) - 1 else None)(x)
+        x = layers.Activation(gelu, name="features" if group == len(config.filters) - 1 else None)(x)
     pooled = layers.GlobalMaxPooling2D(name="pooled")(x)
-    small = keras.initializers.RandomNormal(stddev=1 / config.widths[-1])
+    small = keras.initializers.RandomNormal(stddev=1 / config.filters[-1])
     logits = layers.Dense(classes, use_bias=False, kernel_initializer=small, dtype="float32", name="logits")(pooled)
-    return keras.Model(images, logits, name="speed_cnn")
+    return keras.Model(images, logits, name="airbench")
 
 
 def whiten(model, images):
-    """Sets the first layer of `make_speed_cnn`'s model so that its outputs on such images are uncorrelated.
+    """Sets the first layer of `make_airbench`'s model so that its outputs on such images are uncorrelated.
 
     Its filters are the eigenvectors of the patches' covariance, each divided by the root of its eigenvalue, and their
     opposites, since GELU passes one sign only; the bias takes off the mean (section 3.2).
 
     Args:
-        model: what `make_speed_cnn` returned.
+        model: what `make_airbench` returned.
         images: uint8 (n, height, width, channels), a few thousand training images.
     """
     layer = model.get_layer("whitening")

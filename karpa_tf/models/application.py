@@ -7,7 +7,7 @@ from keras import layers
 
 from karpa_tf.configs.application import PIXELS
 from karpa_tf.errors import UserError, first_line
-from karpa_tf.layers.batch_norm import fused
+from karpa_tf.layers.batch_norm import fuse_batch_norm
 from karpa_tf.layers.dropout import Dropout
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -28,7 +28,7 @@ def make_application(config, input_shape, classes):
         classes: number of classes.
     """
     if input_shape[-1] != 3:
-        raise UserError(f"{config.application} takes colour pictures: --channels 3; received {input_shape[-1]}.")
+        raise UserError(f"{config.application} takes color images: --channels 3; received {input_shape[-1]}.")
     images = keras.Input(input_shape, name="images")
     try:
         base = _base(config, None, input_tensor=_pixels(images, config.application))
@@ -37,7 +37,9 @@ def make_application(config, input_shape, classes):
     features = layers.Identity(name="features")(base.output)
     x = layers.GlobalAveragePooling2D(name="pooled")(features)
     x = Dropout(config.dropout)(x)
-    return fused(keras.Model(images, layers.Dense(classes, dtype="float32", name="logits")(x), name="application"))
+    return fuse_batch_norm(
+        keras.Model(images, layers.Dense(classes, dtype="float32", name="logits")(x), name="application")
+    )
 
 
 def load_application(model, config, weights):
@@ -84,7 +86,7 @@ def _pixels(images, application):
         return images
     if kind == "unchanged":
         return layers.Rescaling(127.5, 127.5)(images)
-    if kind == "centred_bgr":
+    if kind == "centered_bgr":
         return layers.Rescaling(127.5, [127.5 - mean for mean in BGR_MEAN])(images[..., ::-1])
     return layers.Rescaling(
         [0.5 / stddev for stddev in IMAGENET_STDDEV],

@@ -6,13 +6,13 @@ from keras import layers, ops
 
 from karpa_tf.layers.attention import SelfAttention
 from karpa_tf.layers.dropout import Dropout
-from karpa_tf.layers.embeddings import Bias, Sines
+from karpa_tf.layers.embeddings import Bias, SinePositionEncoding
 from karpa_tf.layers.gelu import gelu
 from karpa_tf.layers.initializers import initial_stddev, scaled_truncated_normal
 from karpa_tf.layers.layer_norm import LayerNormalization
 
 EPSILON = 1e-12
-"""In every normalisation, as in the published network."""
+"""In every normalization, as in the published network."""
 
 
 def make_encoder(config, vocabulary_size):
@@ -28,28 +28,28 @@ def make_encoder(config, vocabulary_size):
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     padding_mask = keras.Input((None,), dtype="bool", name="padding_mask")
     inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
-    small = scaled_truncated_normal(config.width)
+    small = scaled_truncated_normal(config.hidden_dim)
     embedding = keras_hub.layers.ReversibleEmbedding(
-        vocabulary_size, config.width, embeddings_initializer=small, name="token_embedding"
+        vocabulary_size, config.hidden_dim, embeddings_initializer=small, name="token_embedding"
     )
     x = embedding(token_ids)
-    if config.positions == "learned":
-        positions = keras_hub.layers.PositionEmbedding(config.length, small, name="position_embedding")
+    if config.position_embedding == "learned":
+        positions = keras_hub.layers.PositionEmbedding(config.max_sequence_length, small, name="position_embedding")
         x = layers.Add()([x, positions(x)])
-    elif config.positions == "sinusoidal":
+    elif config.position_embedding == "sinusoidal":
         # Scaled, for sines would drown embeddings that are so small.
-        sines = Sines(name="position_encoding")(x)
-        x = layers.Add()([x, initial_stddev(config.width) * sines])
-    if config.segments:
+        sines = SinePositionEncoding(name="position_encoding")(x)
+        x = layers.Add()([x, initial_stddev(config.hidden_dim) * sines])
+    if config.num_segments:
         inputs["segment_ids"] = keras.Input((None,), dtype="int32", name="segment_ids")
-        segments = layers.Embedding(config.segments, config.width, small, name="segment_embedding")
+        segments = layers.Embedding(config.num_segments, config.hidden_dim, small, name="segment_embedding")
         x = layers.Add()([x, segments(inputs["segment_ids"])])
-    if config.norm == "post":
+    if not config.normalize_first:
         x = _norm("embedding_norm")(x)
     x = Dropout(config.dropout)(x)
-    for number in range(config.depth):
+    for number in range(config.num_layers):
         x = _block(x, padding_mask, config, f"block_{number}")
-    if config.norm == "pre":
+    if config.normalize_first:
         x = _norm("final_norm")(x)
     return keras.Model(inputs, layers.Identity(name="features")(x), name="encoder")
 
@@ -67,7 +67,9 @@ def make_masked_lm(config, encoder):
     inputs = {tensor.name: tensor for tensor in encoder.inputs}
     mask_positions = inputs["mask_positions"] = keras.Input((None,), dtype="int32", name="mask_positions")
     chosen = ops.take_along_axis(encoder.output, ops.expand_dims(mask_positions, -1), axis=1)
-    x = layers.Dense(config.width, gelu, kernel_initializer=scaled_truncated_normal(config.width), name="head")(chosen)
+    x = layers.Dense(
+        config.hidden_dim, gelu, kernel_initializer=scaled_truncated_normal(config.hidden_dim), name="head"
+    )(chosen)
     x = _norm("head_norm")(x)
     x = encoder.get_layer("token_embedding")(x, reverse=True)
     return keras.Model(inputs, Bias(dtype="float32", name="logits")(x), name="masked_lm")
@@ -80,8 +82,8 @@ def make_pretraining(config, encoder):
     one logit stands for the paper's two.
     """
     masked_lm = make_masked_lm(config, encoder)
-    small = scaled_truncated_normal(config.width)
-    x = layers.Dense(config.width, "tanh", kernel_initializer=small, name="first_pooled")(encoder.output[:, 0])
+    small = scaled_truncated_normal(config.hidden_dim)
+    x = layers.Dense(config.hidden_dim, "tanh", kernel_initializer=small, name="first_pooled")(encoder.output[:, 0])
     x = layers.Dense(1, kernel_initializer=small, dtype="float32", name="next_sentence")(x)
     outputs = {"logits": masked_lm.output, "is_next": layers.Reshape((), dtype="float32", name="is_next")(x)}
     return keras.Model({tensor.name: tensor for tensor in masked_lm.inputs}, outputs, name="pretraining")
@@ -95,22 +97,22 @@ def make_text_classifier(config, encoder, classes):
     """
     inputs = {tensor.name: tensor for tensor in encoder.inputs}
     mean = layers.GlobalAveragePooling1D(dtype="float32", name="mean")(encoder.output, mask=inputs["padding_mask"])
-    x = layers.Dense(config.width, "tanh", kernel_initializer=scaled_truncated_normal(config.width), name="pooled")(
-        mean
-    )
+    x = layers.Dense(
+        config.hidden_dim, "tanh", kernel_initializer=scaled_truncated_normal(config.hidden_dim), name="pooled"
+    )(mean)
     x = Dropout(config.dropout)(x)
     logits = layers.Dense(
-        classes, kernel_initializer=scaled_truncated_normal(config.width), dtype="float32", name="logits"
+        classes, kernel_initializer=scaled_truncated_normal(config.hidden_dim), dtype="float32", name="logits"
     )(x)
     return keras.Model(inputs, logits, name="text_classifier")
 
 
-def encoder_of(model):
+def extract_encoder(model):
     """Returns the encoder within a model of this file: tokens to `features`; the weights are shared."""
     return _ending_at(model, "features", leave_out=("mask_positions",))
 
 
-def masked_lm_of(model):
+def extract_masked_lm(model):
     """Returns the masked language model within one of `make_pretraining` or `make_masked_lm`; weights are shared."""
     return _ending_at(model, "logits")
 
@@ -121,18 +123,18 @@ def _ending_at(model, layer, leave_out=()):
 
 
 def _block(x, padding_mask, config, name):
-    attention = SelfAttention(config.heads, config.positions == "rotary", name=f"{name}_attention")
+    attention = SelfAttention(config.num_heads, config.position_embedding == "rotary", name=f"{name}_attention")
     x = _added(x, lambda y: attention(y, padding_mask=padding_mask), config, f"{name}_attention")
-    small = scaled_truncated_normal(config.width)
-    inner = layers.Dense(config.feed_forward, gelu, kernel_initializer=small, name=f"{name}_feed_forward")
-    outer = layers.Dense(config.width, kernel_initializer=small, name=f"{name}_feed_forward_output")
+    small = scaled_truncated_normal(config.hidden_dim)
+    inner = layers.Dense(config.intermediate_dim, gelu, kernel_initializer=small, name=f"{name}_feed_forward")
+    outer = layers.Dense(config.hidden_dim, kernel_initializer=small, name=f"{name}_feed_forward_output")
     return _added(x, lambda y: outer(inner(y)), config, f"{name}_feed_forward")
 
 
 def _added(x, function, config, name):
-    """Returns x and what a half of a block makes of it, normalised after the sum or before the function."""
+    """Returns x and what a half of a block makes of it, normalized after the sum or before the function."""
     dropout = Dropout(config.dropout)
-    if config.norm == "post":
+    if not config.normalize_first:
         return _norm(f"{name}_norm")(layers.Add()([x, dropout(function(x))]))
     return layers.Add()([x, dropout(function(_norm(f"{name}_norm")(x)))])
 

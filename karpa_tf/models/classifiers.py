@@ -5,7 +5,7 @@ import itertools
 import keras
 from keras import layers, ops
 
-from karpa_tf.models.airbench import make_speed_cnn, whiten
+from karpa_tf.models.airbench import make_airbench, whiten
 from karpa_tf.models.application import make_application
 from karpa_tf.models.cnn import make_cnn
 from karpa_tf.models.resnet import make_resnet
@@ -15,12 +15,12 @@ FACTORIES = {
     "cnn": make_cnn,
     "vgg": make_vgg,
     "resnet": make_resnet,
-    "speed_cnn": make_speed_cnn,
+    "airbench": make_airbench,
     "application": make_application,
 }
 """Factories by `family` of their config; each takes (config, input_shape, classes)."""
 
-FITTED = {"speed_cnn": whiten}
+FITTED = {"airbench": whiten}
 """Functions by `family` that read some of a new model's weights off training images; each takes (model, images)."""
 
 PARTS = 4
@@ -32,7 +32,7 @@ def make_classifier(config, input_shape, classes):
     return FACTORIES[config.family](config, input_shape, classes)
 
 
-def fit_to_images(model, config, images):
+def initialize_from_images(model, config, images):
     """Sets those of a new model's weights that are read off the training images; most families have none.
 
     Args:
@@ -52,7 +52,7 @@ def copy_features(model, learned):
 
 
 def freeze_batch_norm(model):
-    """Lets every normalisation layer keep its weights and its statistics, in training too; call before `compile`."""
+    """Lets every normalization layer keep its weights and its statistics, in training too; call before `compile`."""
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
             layer.trainable = False
@@ -75,7 +75,7 @@ def split_by_depth(model):
     return parts
 
 
-def with_views(model, views):
+def average_views(model, views):
     """Returns a model of the same inputs whose logits are means over several views of each image.
 
     Args:

@@ -15,20 +15,20 @@ def make_cnn(config, input_shape, classes):
 
     Args:
         config: a `CNNConfig`.
-        input_shape: (height, width, channels); each side at least 2 ** len(config.widths).
+        input_shape: (height, width, channels); each side at least 2 ** len(config.filters).
         classes: number of classes.
     """
     images = keras.Input(input_shape, name="images")
     x = images
-    for stage, width in enumerate(config.widths):
+    for stage, width in enumerate(config.filters):
         x = Conv2D(width, config.kernel_size, padding="same", use_bias=not config.batch_norm)(x)
         if config.batch_norm:
             x = BatchNormalization(momentum=0.9)(x)
         x = layers.ReLU()(x)
-        last = stage == len(config.widths) - 1
+        last = stage == len(config.filters) - 1
         x = layers.MaxPooling2D(name="features" if last else None)(x)
     x = layers.Flatten(name="pooled")(x)
-    for width in config.dense_widths:
+    for width in config.dense_units:
         x = layers.Dense(width, activation="relu")(x)
         if config.dropout:
             x = Dropout(config.dropout)(x)

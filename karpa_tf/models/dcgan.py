@@ -11,8 +11,8 @@ from karpa_tf.layers.dropout import Dropout
 def make_generator(config):
     """Maps `noise`, float32 (batch, latent_dim), to `images`, float32 (batch, side, side, channels) in [-1, 1].
 
-    A Dense layer makes the first map of (base, base, widths[0]); each width is followed by a transposed convolution
-    of stride 2, the last of which makes the image. Batch normalisation follows every layer but the last
+    A Dense layer makes the first map of (base, base, filters[0]); each width is followed by a transposed convolution
+    of stride 2, the last of which makes the image. Batch normalization follows every layer but the last
     (Radford et al. 2015, section 3).
 
     Args:
@@ -20,13 +20,13 @@ def make_generator(config):
     """
     noise = keras.Input((config.latent_dim,), name="noise")
     x = layers.Dense(
-        config.base * config.base * config.widths[0], use_bias=False, kernel_initializer=_initializer(config)
+        config.base_size * config.base_size * config.filters[0], use_bias=False, kernel_initializer=_initializer(config)
     )(noise)
-    x = layers.Reshape((config.base, config.base, config.widths[0]))(x)
-    x = _normalise_and_activate(x, config, config.generator_slope)
-    for width in config.widths[1:]:
+    x = layers.Reshape((config.base_size, config.base_size, config.filters[0]))(x)
+    x = _normalize_and_activate(x, config, config.generator_negative_slope)
+    for width in config.filters[1:]:
         x = _upsample(config, width, use_bias=False)(x)
-        x = _normalise_and_activate(x, config, config.generator_slope)
+        x = _normalize_and_activate(x, config, config.generator_negative_slope)
     x = _upsample(config, config.channels, use_bias=True)(x)
     # Pixels are compared with the data's: float32 under every precision.
     images = layers.Activation("tanh", dtype="float32", name="images")(x)
@@ -37,26 +37,26 @@ def make_discriminator(config):
     """Maps `images`, float32 (batch, side, side, channels) in [-1, 1], to `logits`, float32 (batch, 1), high if real.
 
     Convolutions of stride 2 with LeakyReLU and dropout, flattened to one logit. With `discriminator_batch_norm` every
-    convolution but the first is normalised, as in the paper.
+    convolution but the first is normalized, as in the paper.
 
     Args:
         config: a `DCGANConfig`.
     """
-    images = keras.Input((config.side, config.side, config.channels), name="images")
+    images = keras.Input((config.image_size, config.image_size, config.channels), name="images")
     x = images
-    for stage, width in enumerate(config.discriminator_widths):
-        normalised = config.discriminator_batch_norm and stage > 0
+    for stage, width in enumerate(config.discriminator_filters):
+        normalized = config.discriminator_batch_norm and stage > 0
         x = Conv2D(
             width,
             config.kernel_size,
             strides=2,
             padding="same",
-            use_bias=not normalised,
+            use_bias=not normalized,
             kernel_initializer=_initializer(config),
         )(x)
-        if normalised:
+        if normalized:
             x = _batch_norm(config)(x)
-        x = layers.LeakyReLU(config.discriminator_slope)(x)
+        x = layers.LeakyReLU(config.discriminator_negative_slope)(x)
         if config.dropout:
             x = Dropout(config.dropout)(x)
     x = layers.Flatten()(x)
@@ -76,7 +76,7 @@ def _upsample(config, width, use_bias):
     )
 
 
-def _normalise_and_activate(x, config, slope):
+def _normalize_and_activate(x, config, slope):
     x = _batch_norm(config)(x)
     return layers.LeakyReLU(slope)(x) if slope else layers.ReLU()(x)
 

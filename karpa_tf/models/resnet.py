@@ -11,7 +11,7 @@ from karpa_tf.layers.dropout import Dropout
 def make_resnet(config, input_shape, classes):
     """Maps `images`, float32 (batch, height, width, channels), to `logits`, float32 (batch, classes).
 
-    The last batch normalisation of every basic and bottleneck block starts at zero, so that the block starts as its
+    The last batch normalization of every basic and bottleneck block starts at zero, so that the block starts as its
     shortcut (Goyal et al. 2017, section 5.1); in a wide block a ReLU follows it, which would never wake up.
     Bottlenecks take their stride in the 3x3 convolution. The layers `features` (last feature map), `pooled` (its mean)
     and `logits` are named.
@@ -24,7 +24,7 @@ def make_resnet(config, input_shape, classes):
     images = keras.Input(input_shape, name="images")
     block = {"basic": _basic_block, "bottleneck": _bottleneck_block, "wide": _wide_block}[config.block]
     x = _stem(images, config)
-    for stage, (count, width) in enumerate(zip(config.blocks, config.widths, strict=True)):
+    for stage, (count, width) in enumerate(zip(config.blocks, config.filters, strict=True)):
         for i in range(count):
             x = block(x, width, 2 if stage and not i else 1, config)
     if config.block == "wide":
@@ -37,12 +37,12 @@ def make_resnet(config, input_shape, classes):
 
 def _stem(x, config):
     if config.stem == "7x7":
-        x = layers.ReLU()(_batch_norm()(_convolution(config.widths[0], 7, 2)(x)))
+        x = layers.ReLU()(_batch_norm()(_convolution(config.filters[0], 7, 2)(x)))
         return layers.MaxPooling2D(3, strides=2, padding="same")(x)
-    # A wide block normalises its own input; a small stem feeds it the bare convolution, of 16 channels at any width.
+    # A wide block normalizes its own input; a small stem feeds it the bare convolution, of 16 channels at any width.
     if config.block == "wide":
         return _convolution(16)(x)
-    return layers.ReLU()(_batch_norm()(_convolution(config.widths[0])(x)))
+    return layers.ReLU()(_batch_norm()(_convolution(config.filters[0])(x)))
 
 
 def _basic_block(x, width, stride, config):
@@ -59,7 +59,7 @@ def _bottleneck_block(x, width, stride, config):
 
 
 def _wide_block(x, width, stride, config):
-    """Normalises before each convolution; the projection, too, sees the normalised input."""
+    """Normalizes before each convolution; the projection, too, sees the normalized input."""
     y = layers.ReLU()(_batch_norm()(x))
     shortcut = x if x.shape[-1] == width and stride == 1 else _convolution(width, 1, stride)(y)
     y = layers.ReLU()(_batch_norm()(_convolution(width, 3, stride)(y)))

@@ -1,4 +1,4 @@
-"""VGG networks (Simonyan and Zisserman 2014), with batch normalisation if wanted."""
+"""VGG networks (Simonyan and Zisserman 2014), with batch normalization if wanted."""
 
 import keras
 from keras import layers
@@ -15,21 +15,21 @@ def make_vgg(config, input_shape, classes):
 
     Args:
         config: a `VGGConfig`.
-        input_shape: (height, width, channels); each side at least 2 ** len(config.widths).
+        input_shape: (height, width, channels); each side at least 2 ** len(config.filters).
         classes: number of classes.
     """
     images = keras.Input(input_shape, name="images")
     x = images
-    for stage, (count, width) in enumerate(zip(config.convolutions, config.widths, strict=True)):
+    for stage, (count, width) in enumerate(zip(config.convolutions, config.filters, strict=True)):
         for _ in range(count):
             x = Conv2D(width, 3, padding="same", use_bias=not config.batch_norm, kernel_initializer="he_normal")(x)
             if config.batch_norm:
                 x = BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
             x = layers.ReLU()(x)
-        last = stage == len(config.widths) - 1
+        last = stage == len(config.filters) - 1
         x = layers.MaxPooling2D(name="features" if last else None)(x)
     x = layers.Flatten(name="pooled")(x)
-    for width in config.dense_widths:
+    for width in config.dense_units:
         x = layers.Dense(width, activation="relu", kernel_initializer="he_normal")(x)
         x = Dropout(config.dropout)(x)
     return keras.Model(images, layers.Dense(classes, dtype="float32", name="logits")(x), name="vgg")

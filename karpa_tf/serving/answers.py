@@ -1,4 +1,4 @@
-"""The answers of models for people: printed, or saved as pictures or as JSON."""
+"""The answers of models for people: printed, or saved as images or as JSON."""
 
 import io
 import json
@@ -16,7 +16,7 @@ SHOWN = 8
 
 
 def show(items, outputs, top):
-    """Prints what a model says of each of `items`: `questions.Picture`s, texts or seeds.
+    """Prints what a model says of each of `items`: `questions.Image`s, texts or seeds.
 
     Args:
         items: list of them, (batch,).
@@ -34,8 +34,8 @@ def show(items, outputs, top):
             best = np.argsort(-scores, kind="stable")[:top]
             print(f"{_label(item)}  " + "  ".join(f"{_text(classes[i])} {scores[i]:.1%}" for i in best))
     elif drawn := _drawn(outputs):
-        with Image.open(io.BytesIO(drawn[0])) as picture:
-            print(f"{len(drawn)} picture{'s' * (len(drawn) > 1)} of {picture.width}x{picture.height}")
+        with Image.open(io.BytesIO(drawn[0])) as image:
+            print(f"{len(drawn)} image{'s' * (len(drawn) > 1)} of {image.width}x{image.height}")
     else:
         for row, item in enumerate(items):
             _show_arrays(f"{_label(item)}  ", {name: array[row] for name, array in outputs.items()})
@@ -51,14 +51,14 @@ def save(path, items, outputs, raw):
     """Saves answers and returns a sentence that says so.
 
     Args:
-        path: .json for whole answers, .png for a sheet of drawn pictures, .gif for a film, anything else is a folder
+        path: .json for whole answers, .png for a sheet of drawn images, .gif for a film, anything else is a folder
             that gets a PNG file for each.
         items: list of what was asked about.
         outputs: list of dicts of arrays by name, one for each request.
         raw: list of functions that return the answers as JSON.
 
     Raises:
-        UserError: the answers hold no pictures, or the file cannot be written.
+        UserError: the answers hold no images, or the file cannot be written.
     """
     path = Path(path)
     try:
@@ -69,7 +69,7 @@ def save(path, items, outputs, raw):
             return f"The answer is in {path}."
         files = [file for part in outputs for file in _drawn(part)]
         if not files:
-            raise UserError(f"--out {path}: the answer holds no pictures; a file that ends in .json takes any answer.")
+            raise UserError(f"--out {path}: the answer holds no images; a file that ends in .json takes any answer.")
         if path.suffix:
             _save_together(path, files)
         else:
@@ -78,7 +78,7 @@ def save(path, items, outputs, raw):
                 (path / f"{Path(_label(item)).stem.replace(' ', '_')}.png").write_bytes(file)
     except OSError as error:
         raise UserError(f"--out {path} cannot be written ({error.strerror}).") from error
-    return f"The pictures are in {path}."
+    return f"The images are in {path}."
 
 
 def _save_together(path, files):

@@ -1,4 +1,4 @@
-"""What a request may cost: its rows, and the pixels of its pictures, looked at before the model sees them."""
+"""What a request may cost: its rows, and the pixels of its images, looked at before the model sees them."""
 
 import contextlib
 import threading
@@ -7,7 +7,7 @@ import grpc
 
 from karpa_tf.configs.serving import LimitsConfig
 from karpa_tf.serving.errors import ServingError, invalid
-from karpa_tf.serving.pictures import pixels
+from karpa_tf.serving.images import pixels
 
 
 class Limits:
@@ -22,13 +22,13 @@ class Limits:
     def __init__(self, config=None):
         self.config = config = config or LimitsConfig()
         self.body_bytes = config.max_body_mb * 10**6
-        self._most_pixels = config.max_picture_megapixels * 10**6
+        self._most_pixels = config.max_image_megapixels * 10**6
         self._lock = threading.Lock()
         self.inside = 0
         self._decoded, self._room = 0, threading.Condition()
 
     def check_inputs(self, inputs):
-        """Refuses arrays of too many rows, or with too many pixels in encoded pictures; returns the number of pixels.
+        """Refuses arrays of too many rows, or with too many pixels in encoded images; returns the number of pixels.
 
         Args:
             inputs: dict of arrays by name.
@@ -42,7 +42,7 @@ class Limits:
                     f"Input {name} has {value.shape[0]} rows; this server takes {self.config.max_batch} at most "
                     "(--max_batch)."
                 )
-        return check_pictures(inputs, self._most_pixels)
+        return check_images(inputs, self._most_pixels)
 
     @contextlib.contextmanager
     def decoding(self, count):
@@ -78,11 +78,11 @@ class Limits:
             self.inside -= 1
 
 
-def check_pictures(inputs, most_pixels):
-    """Refuses encoded pictures that have more pixels together than `most_pixels`; returns how many they have.
+def check_images(inputs, most_pixels):
+    """Refuses encoded images that have more pixels together than `most_pixels`; returns how many they have.
 
     Args:
-        inputs: dict of arrays; every value of those of bytes is looked at, pictures in serialized `tf.Example`s too.
+        inputs: dict of arrays; every value of those of bytes is looked at, images in serialized `tf.Example`s too.
 
     Raises:
         ServingError: INVALID_ARGUMENT.
@@ -93,7 +93,7 @@ def check_pictures(inputs, most_pixels):
             total += sum(map(pixels, value.ravel()))
     if total > most_pixels:
         raise invalid(
-            f"The request's pictures have {total} pixels; this server takes {most_pixels} at most "
-            "(--max_picture_megapixels)."
+            f"The request's images have {total} pixels; this server takes {most_pixels} at most "
+            "(--max_image_megapixels)."
         )
     return total

@@ -23,7 +23,7 @@ FILES = {
     "page.js": "text/javascript",
     "model.js": "text/javascript",
     "form.js": "text/javascript",
-    "picture_form.js": "text/javascript",
+    "image_form.js": "text/javascript",
     "seed_form.js": "text/javascript",
     "text_forms.js": "text/javascript",
     "json_form.js": "text/javascript",

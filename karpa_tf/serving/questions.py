@@ -1,4 +1,4 @@
-"""From pictures, texts and seeds to the inputs of a signature, by what a server tells of its signatures."""
+"""From images, texts and seeds to the inputs of a signature, by what a server tells of its signatures."""
 
 import io
 from pathlib import Path
@@ -10,7 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from karpa_tf.errors import UserError, first_line, nearest
 from karpa_tf.serving.protos import without_tensorflow
 
-PICTURES, TEXTS, SEEDS = "pictures", "--text", "--seed"
+IMAGES, TEXTS, SEEDS = "images", "--text", "--seed"
 """What can be asked about, by how it is named on the command line."""
 
 DEFAULT = "serving_default"
@@ -19,14 +19,14 @@ KNOWN = ("PNG", "JPEG", "GIF", "BMP")
 """Kinds of files that TensorFlow reads everywhere; Pillow rewrites others as PNG."""
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
-"""Of the pictures that are looked for in a folder."""
+"""Of the images that are looked for in a folder."""
 
 MOST_BYTES, MOST_PIXELS, MOST_ROWS = 8 * 10**6, 25 * 10**6, 64
-"""Of one request; a server's own limits are higher as a rule. A picture that is larger goes alone."""
+"""Of one request; a server's own limits are higher as a rule. An image that is larger goes alone."""
 
 
-class Picture(NamedTuple):
-    """A picture file: its name, its content as TensorFlow can read it, and its number of pixels."""
+class ImageFile(NamedTuple):
+    """An image file: its name, its content as TensorFlow can read it, and its number of pixels."""
 
     name: str
     content: bytes
@@ -40,7 +40,7 @@ def choose(signatures, name, asked):
         signatures: dict of `client.Signature` by name.
         name: of the signature, or None for the one that people want: a generator's `image_bytes`, else serving_default,
             else the first that takes what is asked about.
-        asked: `PICTURES`, `TEXTS` or `SEEDS`.
+        asked: `IMAGES`, `TEXTS` or `SEEDS`.
 
     Raises:
         UserError: there is none that takes it.
@@ -65,12 +65,12 @@ def _takes(signature):
     rank = None if info.shape is None else len(info.shape)
     if info.dtype == "object" and rank in (1, None):
         if name.endswith("_bytes"):
-            return PICTURES, name, "bytes"
+            return IMAGES, name, "bytes"
         if name == "inputs" and set(signature.outputs) <= {"classes", "scores"}:
-            return PICTURES, name, "examples"
+            return IMAGES, name, "examples"
         return TEXTS, name, "text"
     if info.dtype == "uint8" and rank == 4:
-        return PICTURES, name, "pixels"
+        return IMAGES, name, "pixels"
     if info.dtype in ("int64", "int32") and rank == 1:
         return SEEDS, name, "seeds"
     return None
@@ -87,65 +87,65 @@ def _kind(info):
     return f"{'string' if info.dtype == 'object' else info.dtype} {shape}".strip()
 
 
-def find_pictures(names):
+def find_image_files(names):
     """Returns the files that are named, and those in the folders that are named.
 
     Raises:
-        UserError: a name is neither, or a folder has no pictures.
+        UserError: a name is neither, or a folder has no images.
     """
     files = []
     for path in map(Path, names):
         if path.is_dir():
             found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
             if not found:
-                raise UserError(f"There are no pictures in {path}; expected files such as a.png or b.jpg.")
+                raise UserError(f"There are no images in {path}; expected files such as a.png or b.jpg.")
             files += found
         elif path.exists():
             files.append(path)
         else:
-            raise UserError(f"There is no picture or folder {path}.")
+            raise UserError(f"There is no image or folder {path}.")
     return files
 
 
-def read_picture(file):
-    """Returns the `Picture` in a file, rewritten as a PNG where TensorFlow may not know its kind.
+def read_image(file):
+    """Returns the `ImageFile` of a file, rewritten as a PNG where TensorFlow may not know its kind.
 
     Raises:
-        UserError: it cannot be read as a picture.
+        UserError: it cannot be read as an image.
     """
     try:
         content = Path(file).read_bytes()
-        with Image.open(file) as picture:
-            pixels = picture.width * picture.height
-            if picture.format not in KNOWN:
-                content = _png(ImageOps.exif_transpose(picture))
+        with Image.open(file) as image:
+            pixels = image.width * image.height
+            if image.format not in KNOWN:
+                content = _png(ImageOps.exif_transpose(image))
             else:
-                picture.load()
+                image.load()
     except UnidentifiedImageError:
-        raise UserError(f"{file} is no picture, or of an unknown kind.") from None
+        raise UserError(f"{file} is no image, or of an unknown kind.") from None
     except Exception as error:  # Pillow raises errors of many kinds for damaged files.
-        raise UserError(f"{file} cannot be read as a picture: {first_line(error)}") from None
-    return Picture(str(file), content, pixels)
+        raise UserError(f"{file} cannot be read as an image: {first_line(error)}") from None
+    return ImageFile(str(file), content, pixels)
 
 
-def _png(picture):
+def _png(image):
     buffer = io.BytesIO()
-    picture.convert("RGBA" if picture.has_transparency_data else "RGB").save(buffer, format="PNG")
+    image.convert("RGBA" if image.has_transparency_data else "RGB").save(buffer, format="PNG")
     return buffer.getvalue()
 
 
-def in_requests(pictures):
-    """Yields lists of pictures that are small enough for one request each."""
+def in_requests(images):
+    """Yields lists of images that are small enough for one request each."""
     group = []
-    for picture in pictures:
-        together = [*group, picture]
+    for image in images:
+        together = [*group, image]
         if group and (
             len(together) > MOST_ROWS
             or sum(len(p.content) for p in together) > MOST_BYTES
             or sum(p.pixels for p in together) > MOST_PIXELS
         ):
             yield group
-            together = [picture]
+            together = [image]
         group = together
     if group:
         yield group
@@ -157,35 +157,35 @@ def in_rows(items):
         yield items[start : start + MOST_ROWS]
 
 
-def inputs_of(items, way, info):
+def select_inputs(items, way, info):
     """Returns the array for an input.
 
     Args:
-        items: list of `Picture`, `str` or `int`.
+        items: list of `ImageFile`, `str` or `int`.
         way: how they are given: "bytes", "pixels", "examples", "text" or "seeds".
         info: `client.Info` of the input.
 
     Raises:
-        UserError: pictures are to be given as pixels of no fixed size.
+        UserError: images are to be given as pixels of no fixed size.
     """
     if way == "seeds":
         return np.asarray(items, info.dtype)
     if way == "pixels":
-        return np.stack([_pixels(picture, info.shape[1:]) for picture in items])
+        return np.stack([_pixels(image, info.shape[1:]) for image in items])
     array = np.empty(len(items), object)
     if way == "examples":
-        array[:] = _examples([picture.content for picture in items])
+        array[:] = _examples([image.content for image in items])
     else:
         array[:] = [item.content if way == "bytes" else item.encode() for item in items]
     return array
 
 
-def _pixels(picture, shape):
-    """Returns a picture's centre as uint8 `shape`; a model's own way there, from the bytes, may round otherwise."""
+def _pixels(image, shape):
+    """Returns an image's center as uint8 `shape`; a model's own way there, from the bytes, may round otherwise."""
     height, width, channels = shape
     if min(height, width) < 1 or channels not in (1, 3):
         raise UserError(f"The signature takes pixels of shape {list(shape)}; expected a fixed size of 1 or 3 channels.")
-    with Image.open(io.BytesIO(picture.content)) as image:
+    with Image.open(io.BytesIO(image.content)) as image:
         image = ImageOps.exif_transpose(image)
         if image.has_transparency_data:
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))

@@ -21,7 +21,7 @@ INIT_OP = "__saved_model_init_op"
 class Servable:
     """A version that answers requests, from any number of threads.
 
-    It is loaded by TensorFlow's loader for sessions, as TF Serving does it, with its tables initialised; a callable of
+    It is loaded by TensorFlow's loader for sessions, as TF Serving does it, with its tables initialized; a callable of
     the session is the fastest way to run a signature from Python.
 
     Attributes:

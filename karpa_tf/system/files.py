@@ -47,7 +47,7 @@ def require_room(folder, size):
 
 
 @contextlib.contextmanager
-def published_folder(path, first_free=None):
+def publish_folder(path, first_free=None):
     """Gives a new folder beside `path` to fill; once filled it is synced and renamed, or removed after an error.
 
     Readers see the whole folder or none. The temporary name starts with a point and is not a number.

@@ -33,7 +33,7 @@ class StopSignals:
         self.received = signal.Signals(number).name
 
 
-def raised():
+def raise_on_signals():
     """Makes SIGTERM and SIGUSR1 end the program as Ctrl-C does, by an exception: `Stopped`. Use `with`."""
 
     def stop(number, frame):

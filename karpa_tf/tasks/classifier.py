@@ -7,16 +7,16 @@ import keras
 
 from karpa_tf.configs.application import APPLICATIONS, ApplicationConfig
 from karpa_tf.configs.classifier import FAMILIES, Application
-from karpa_tf.configs.run import from_plain
+from karpa_tf.configs.run import from_dict
 from karpa_tf.errors import UserError, nearest
 from karpa_tf.evaluation import classification as evaluation
 from karpa_tf.export import examples
 from karpa_tf.export.classifier import make_classifier_export
 from karpa_tf.export.versions import load_version
 from karpa_tf.models.application import load_application
-from karpa_tf.models.classifiers import copy_features, make_classifier, with_views
+from karpa_tf.models.classifiers import average_views, copy_features, make_classifier
 from karpa_tf.training.run import Run
-from karpa_tf.training.weights import exported_weights
+from karpa_tf.training.weights import find_weights
 
 
 def read_config(run):
@@ -25,7 +25,7 @@ def read_config(run):
     family = values.get("model", {}).get("family") if isinstance(values, dict) else None
     if family not in FAMILIES:
         raise UserError(f"--run {run.path} holds no classifier's run.")
-    return from_plain(FAMILIES[family], values)
+    return from_dict(FAMILIES[family], values)
 
 
 def load_classifier(run):
@@ -40,16 +40,16 @@ def load_classifier(run):
 
 
 def make_export(run, kind=None):
-    """Returns the `Export` of a `Run` and its `Weights`, of a kind as for `exported_weights`."""
+    """Returns the `Export` of a `Run` and its `Weights`, of a kind as for `find_weights`."""
     model, _, classes, weights = _load(run, kind)
-    return make_classifier_export(model, classes, examples.load_pictures(run, model.input_shape[1:])), weights
+    return make_classifier_export(model, classes, examples.load_images(run, model.input_shape[1:])), weights
 
 
 def _load(run, kind=None):
     config = read_config(run)
     keras.config.set_dtype_policy("float32")
     model, classes, weights = _learned(run, "--run", config, kind)
-    return with_views(model, config.views), config, classes, weights
+    return average_views(model, config.views), config, classes, weights
 
 
 def load_scorer(run=None, saved_model=None):
@@ -68,7 +68,7 @@ def load_scorer(run=None, saved_model=None):
     return *evaluation.load_exported(load_version(saved_model)), None
 
 
-def with_network_of_init(config):
+def resolve_init(config):
     """Returns a config with the network that `--init` names: that of a run, or one of keras.applications."""
     init = config.transfer.init
     if init is None:
@@ -80,13 +80,13 @@ def with_network_of_init(config):
         return _changed(config, Application, model=model)
     if Path(init).is_dir():
         other = read_config(Run(init))
-        return _changed(config, type(other), model=other.model, side=other.side, channels=other.channels)
+        return _changed(config, type(other), model=other.model, image_size=other.side, channels=other.channels)
     raise UserError(
         f"--init {init} is neither a run folder nor a network of keras.applications{nearest(init, APPLICATIONS)}"
     )
 
 
-def start_from_init(model, config):
+def load_init_weights(model, config):
     """Brings the weights that `--init` names into a new model; the logits stay as they are."""
     init = config.transfer.init
     if init in APPLICATIONS:
@@ -98,11 +98,11 @@ def start_from_init(model, config):
 
 def _learned(run, flag, config, kind=None):
     """Returns the network of a run, under the present policy, its classes' names and the `Weights` that it has."""
-    classes = run.facts().get("data", {}).get("classes")
-    weights = exported_weights(run, kind)
+    classes = run.metadata().get("data", {}).get("classes")
+    weights = find_weights(run, kind)
     if not (classes and weights):
         raise UserError(f"{flag} {run.path} has no checkpoint yet; expected a run of train_classifier that has one.")
-    model = make_classifier(config.model, (config.side, config.side, config.channels), len(classes))
+    model = make_classifier(config.model, (config.image_size, config.image_size, config.channels), len(classes))
     weights.load(model)
     return model, tuple(classes), weights
 

@@ -2,13 +2,13 @@
 
 import keras
 
-from karpa_tf.configs.dcgan import DCGANConfig
-from karpa_tf.configs.run import from_plain
+from karpa_tf.configs.gan import DCGANConfig
+from karpa_tf.configs.run import from_dict
 from karpa_tf.errors import UserError
 from karpa_tf.export.generator import make_generator_export
 from karpa_tf.models.dcgan import make_generator
 from karpa_tf.training.run import Run
-from karpa_tf.training.weights import exported_weights
+from karpa_tf.training.weights import find_weights
 
 
 def load_generator(path, kind=None):
@@ -18,17 +18,17 @@ def load_generator(path, kind=None):
 
     Args:
         path: the run folder.
-        kind: which weights, as for `exported_weights`.
+        kind: which weights, as for `find_weights`.
     """
     run = Run(path)
     config = run.read_config()
-    if (app := run.facts().get("app", "train_gan")) != "train_gan":
+    if (app := run.metadata().get("app", "train_gan")) != "train_gan":
         raise UserError(f"--run {path} holds a run of {app}; expected one of train_gan.")
-    weights = exported_weights(run, kind)
+    weights = find_weights(run, kind)
     if weights is None:
         raise UserError(f"--run {path} has no checkpoint yet; one is written after every epoch at the latest.")
     keras.config.set_dtype_policy("float32")
-    generator = make_generator(from_plain(DCGANConfig, config["model"]))
+    generator = make_generator(from_dict(DCGANConfig, config["model"]))
     weights.load(generator)
     return generator, weights
 

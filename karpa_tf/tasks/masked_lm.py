@@ -9,18 +9,18 @@ from pathlib import Path
 import keras
 
 from karpa_tf.configs.masked_lm import MaskedLMConfig
-from karpa_tf.configs.run import from_plain
+from karpa_tf.configs.run import from_dict
 from karpa_tf.data.text import vocabulary as vocabularies
 from karpa_tf.data.text.batches import count_rows
 from karpa_tf.data.text.corpus import find_corpus
-from karpa_tf.data.text.token_cache import Tokens, cached_tokens, cached_vocabulary, is_held_out
+from karpa_tf.data.text.token_cache import Tokens, is_held_out, load_cached_tokens, load_cached_vocabulary
 from karpa_tf.errors import UserError
 from karpa_tf.export import examples
 from karpa_tf.export.masked_lm import make_masked_lm_export, masked_lm_functions
 from karpa_tf.export.versions import load_version
 from karpa_tf.models import bert
 from karpa_tf.training.run import Run
-from karpa_tf.training.weights import exported_weights
+from karpa_tf.training.weights import find_weights
 
 VOCABULARY_FILE = "vocabulary.txt"
 """In a run folder."""
@@ -58,7 +58,7 @@ class TextData:
         parts = [f"{len(part):,} tokens of {part.documents:,} documents" for part in (self.train, self.held_out)]
         return f"{parts[0]}, held out {parts[1]}; {len(self.vocabulary):,} tokens in the vocabulary"
 
-    def record(self):
+    def metadata(self):
         """Returns what `run.json` says of the data."""
         parts = {"train": self.train, "held_out": self.held_out}
         return {
@@ -85,13 +85,13 @@ def load_text(config):
     vocabulary = _given_vocabulary(config)
     if vocabulary is None:
         strip_accents = config.lowercase if config.strip_accents is None else config.strip_accents
-        vocabulary = cached_vocabulary(
+        vocabulary = load_cached_vocabulary(
             corpus, config.vocabulary_size, config.lowercase, strip_accents, config.cache_dir
         )
-    share = 0.0 if held_out_corpus else config.held_out_share
-    train, held_out = cached_tokens(corpus, vocabulary, share, config.cache_dir)
+    share = 0.0 if held_out_corpus else config.held_out_fraction
+    train, held_out = load_cached_tokens(corpus, vocabulary, share, config.cache_dir)
     if held_out_corpus:
-        held_out, _ = cached_tokens(held_out_corpus, vocabulary, 0.0, config.cache_dir)
+        held_out, _ = load_cached_tokens(held_out_corpus, vocabulary, 0.0, config.cache_dir)
     if count_rows(train, config.row_length) < config.batch_size:
         raise UserError(
             f"--data {config.data} has {count_rows(train, config.row_length):,} rows of {config.row_length} tokens, "
@@ -124,9 +124,9 @@ def read_masked_lm(path, flag="--run"):
         flag: what named it.
     """
     run = Run(path)
-    if run.facts().get("app") != "train_mlm":
+    if run.metadata().get("app") != "train_mlm":
         raise UserError(f"{flag} {path} holds no run of train_mlm.")
-    return run, from_plain(MaskedLMConfig, run.read_config())
+    return run, from_dict(MaskedLMConfig, run.read_config())
 
 
 def load_vocabulary(run):
@@ -149,7 +149,7 @@ def load_pretrained(path, flag="--run", precision="float32"):
 
 
 def make_export(run, kind=None):
-    """Returns the `Export` of a `Run` of train_mlm and its `Weights`, of a kind as for `exported_weights`."""
+    """Returns the `Export` of a `Run` of train_mlm and its `Weights`, of a kind as for `find_weights`."""
     model, vocabulary, config, weights = _load(run.path, kind=kind)
     return make_masked_lm_export(model, vocabulary, config.row_length, examples.load_texts(run)), weights
 
@@ -157,7 +157,7 @@ def make_export(run, kind=None):
 def _load(path, flag="--run", precision="float32", kind=None):
     run, config = read_masked_lm(path, flag)
     vocabulary = load_vocabulary(run)
-    weights = exported_weights(run, kind)
+    weights = find_weights(run, kind)
     if not weights:
         raise UserError(f"{flag} {path} has no checkpoint yet.")
     keras.config.set_dtype_policy(precision)
@@ -175,10 +175,10 @@ def make_network(config, vocabulary_size):
 
 def network_shape(config):
     """Returns the `BERTConfig` of a `MaskedLMConfig`: with --nsp there are two segments at least."""
-    return dataclasses.replace(config.model, segments=max(config.model.segments, 2 if config.nsp else 0))
+    return dataclasses.replace(config.model, num_segments=max(config.model.num_segments, 2 if config.nsp else 0))
 
 
-def start_from_init(model, vocabulary, config):
+def load_init_weights(model, vocabulary, config):
     """Brings the weights of the run that `--init` names into a new model of the same shape.
 
     Raises:

@@ -4,7 +4,7 @@ import json
 
 from karpa_tf.export import versions
 from karpa_tf.training import run as runs
-from karpa_tf.training.weights import exported_weights
+from karpa_tf.training.weights import find_weights
 
 
 def write(run, make_export, base, kind=None, **options):
@@ -14,7 +14,7 @@ def write(run, make_export, base, kind=None, **options):
         run: a `Run`.
         make_export: function of a `Run` and a kind of weights that returns an `Export` and `Weights`.
         base: folder of the model's versions.
-        kind: which weights, as for `exported_weights`.
+        kind: which weights, as for `find_weights`.
         **options: for `versions.write`.
     """
     export, weights = make_export(run, kind)
@@ -23,7 +23,7 @@ def write(run, make_export, base, kind=None, **options):
 
 def write_once(run, make_export, base, keep=0):
     """Returns the folder of a `Run`'s SavedModel, written now where there is none; arguments as for `write`."""
-    return runs.exported_once(run, lambda: write(run, make_export, base, keep=keep)[0])
+    return runs.export_once(run, lambda: write(run, make_export, base, keep=keep)[0])
 
 
 def facts(run, weights):
@@ -32,12 +32,12 @@ def facts(run, weights):
     The metrics are those of the run's report if it was made of these weights, or else the validation loss of the best
     epoch; of other weights nothing is known.
     """
-    config, known = run.read_config(), run.facts()
+    config, known = run.read_config(), run.metadata()
     found = {key: known[key] for key in ("app", "device", "started") if key in known}
     metrics, measured = _metrics(run, weights, known.get("app"))
     return found | {
         "run": {"name": run.path.absolute().name, "id": known.get("id")},
-        "weights": weights.record(),
+        "weights": weights.metadata(),
         "config": config,
         "seed": config.get("seed"),
         "data": {"name": config.get("data")} | _without_skipped(known.get("data", {})),
@@ -50,8 +50,8 @@ def _metrics(run, weights, app):
     """Returns what was measured of these weights, and a sentence on what."""
     report = run.eval / "report.json"
     # The report is made at the end, of the weights that are used by default.
-    if weights == exported_weights(run) and report.exists() and report.stat().st_mtime >= weights.file.stat().st_mtime:
-        what = "training pictures, with new noise" if app == "train_gan" else "examples that it has not learned from"
+    if weights == find_weights(run) and report.exists() and report.stat().st_mtime >= weights.file.stat().st_mtime:
+        what = "training images, with new noise" if app == "train_gan" else "examples that it has not learned from"
         values = {key: value for key, value in json.loads(report.read_text()).items() if key != "classes"}
         return values, f"Measured after training on {what}."
     if weights.kind == "best":

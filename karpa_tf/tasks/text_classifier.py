@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from karpa_tf.configs.run import from_plain
+from karpa_tf.configs.run import from_dict
 from karpa_tf.configs.text_classifier import TextClassifierConfig
 from karpa_tf.errors import UserError
 from karpa_tf.export import examples
@@ -12,10 +12,10 @@ from karpa_tf.export.text_classifier import make_text_classifier_export
 from karpa_tf.models import bert
 from karpa_tf.tasks import masked_lm as masked_lm_runs
 from karpa_tf.training.run import Run
-from karpa_tf.training.weights import exported_weights
+from karpa_tf.training.weights import find_weights
 
 
-def with_network_of_init(config):
+def resolve_init(config):
     """Returns a `TextClassifierConfig` with the network of the run that `--init` names; dropout stays its own.
 
     Raises:
@@ -25,26 +25,26 @@ def with_network_of_init(config):
         raise UserError("Name the run of train_mlm to start from: --init RUN.")
     _, pretrained = masked_lm_runs.read_masked_lm(config.init, "--init")
     model = dataclasses.replace(masked_lm_runs.network_shape(pretrained), dropout=config.model.dropout)
-    if (config.sequence_length or 0) > model.length:
+    if (config.sequence_length or 0) > model.max_sequence_length:
         raise UserError(
-            f"--sequence-length {config.sequence_length} is more than the {model.length} that the model of --init "
+            f"--sequence-length {config.sequence_length} is more than the {model.max_sequence_length} that the model of --init "
             "takes."
         )
     return dataclasses.replace(config, model=model)
 
 
-def vocabulary_of_init(config):
+def load_init_vocabulary(config):
     """Returns the `Vocabulary` of the run that `--init` names."""
     return masked_lm_runs.load_vocabulary(Run(config.init))
 
 
-def start_from_init(model, config):
+def load_init_weights(model, config):
     """Brings the encoder's weights of the run that `--init` names into a new model."""
     pretrained, *_ = masked_lm_runs.load_pretrained(config.init, "--init", config.precision)
-    start_from_pretrained(model, pretrained)
+    load_pretrained_weights(model, pretrained)
 
 
-def start_from_pretrained(model, pretrained):
+def load_pretrained_weights(model, pretrained):
     """Brings every weight that two models have by the same layer's name from `pretrained` into `model`."""
     known = {layer.name: layer for layer in pretrained.layers}
     for layer in model.layers:
@@ -63,19 +63,19 @@ def load_text_classifier(path):
 
 
 def make_export(run, kind=None):
-    """Returns the `Export` of a `Run` of finetune_text and its `Weights`, of a kind as for `exported_weights`."""
+    """Returns the `Export` of a `Run` of finetune_text and its `Weights`, of a kind as for `find_weights`."""
     model, vocabulary, config, classes, weights = _load(run.path, kind)
-    length = config.sequence_length or config.model.length
+    length = config.sequence_length or config.model.max_sequence_length
     return make_text_classifier_export(model, vocabulary, length, classes, examples.load_texts(run)), weights
 
 
 def _load(path, kind=None):
     run = Run(path)
-    if run.facts().get("app") != "finetune_text":
+    if run.metadata().get("app") != "finetune_text":
         raise UserError(f"--run {path} holds no run of finetune_text.")
-    config = from_plain(TextClassifierConfig, run.read_config())
-    vocabulary, classes = masked_lm_runs.load_vocabulary(run), run.facts().get("data", {}).get("classes")
-    weights = exported_weights(run, kind)
+    config = from_dict(TextClassifierConfig, run.read_config())
+    vocabulary, classes = masked_lm_runs.load_vocabulary(run), run.metadata().get("data", {}).get("classes")
+    weights = find_weights(run, kind)
     if not weights:
         raise UserError(f"--run {path} has no checkpoint yet.")
     keras.config.set_dtype_policy("float32")

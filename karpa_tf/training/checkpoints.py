@@ -1,4 +1,4 @@
-"""Saves and restores everything a run needs to go on: weights, averages, optimizers, random states, and its place."""
+"""Saves and restores everything a run needs to go on: weights, averages, optimizers, random states, and its state."""
 
 import dataclasses
 import json
@@ -11,14 +11,14 @@ import numpy as np
 
 from karpa_tf.distribution import collectives as workers
 from karpa_tf.errors import Stopped, UserError, diverged, first_line
-from karpa_tf.system.files import digest, published_folder, require_room
+from karpa_tf.system.files import digest, publish_folder, require_room
 
 CHECKSUMS = "checksums.json"
 SAVE, STOP = 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class TrainingState:
     """Where a run stands."""
 
     step: int = 0
@@ -41,15 +41,15 @@ class Checkpoint(keras.callbacks.Callback):
         run: a `Run`.
         config: a `RunConfig`; `save_steps`, `save_minutes` and `keep` are used.
         steps_per_epoch: number of steps in one epoch.
-        place: where this start begins.
+        state: where this start begins.
         stop: a `StopSignals`; once it has received one the trainer is saved after the step, and `Stopped` is raised.
         remembering: callbacks with a `get_state`, which returns what JSON can hold.
     """
 
-    def __init__(self, run, config, steps_per_epoch, place, stop, remembering=()):
+    def __init__(self, run, config, steps_per_epoch, state, stop, remembering=()):
         super().__init__()
         self.run, self.config, self.steps_per_epoch, self.stop = run, config, steps_per_epoch, stop
-        self.step, self.remembering = place.step, remembering
+        self.step, self.remembering = state.step, remembering
 
     def on_train_begin(self, logs=None):
         self.saved_at = time.monotonic()
@@ -80,17 +80,17 @@ class Checkpoint(keras.callbacks.Callback):
         """Returns what one of the workers, at least, has been asked for: nothing (0), to save, or to stop."""
         steps, seconds = self.config.save_steps, 60 * self.config.save_minutes
         is_due = (steps and self.step % steps == 0) or (seconds and time.monotonic() - self.saved_at >= seconds)
-        return workers.largest(STOP if self.stop.received else SAVE if is_due else 0)
+        return workers.all_reduce_max(STOP if self.stop.received else SAVE if is_due else 0)
 
     def _metrics(self):
         return [variable.numpy() for variable in self.model.metrics_variables]
 
     def _save(self, closed=True, metrics=None):
         remembered = {type(callback).__name__: callback.get_state() for callback in self.remembering}
-        place = Place(self.step, closed, self._metrics() if metrics is None else metrics, remembered)
+        state = TrainingState(self.step, closed, self._metrics() if metrics is None else metrics, remembered)
         if self.run.writes:
-            save(self.model, self.run, place, self.steps_per_epoch)
-            for old in list_checkpoints(self.run.checkpoints)[: -self.config.keep]:
+            save(self.model, self.run, state, self.steps_per_epoch)
+            for old in list_checkpoints(self.run.checkpoints)[: -self.config.keep_checkpoints]:
                 shutil.rmtree(old)
         self.saved_at = time.monotonic()
 
@@ -101,13 +101,13 @@ class Checkpoint(keras.callbacks.Callback):
         raise Stopped(what)
 
 
-def save(trainer, run, place, steps_per_epoch):
+def save(trainer, run, state, steps_per_epoch):
     """Writes a checkpoint folder that appears whole or not at all, and returns its path.
 
     Args:
         trainer: `keras.Model` with a model `exported`; every layer, optimizer and seed generator it holds is saved.
         run: the `Run` it belongs to.
-        place: the `Place` where the run stands.
+        state: the `TrainingState` where the run stands.
         steps_per_epoch: number of steps in one epoch; at an epoch's end the name says so.
 
     Raises:
@@ -115,43 +115,43 @@ def save(trainer, run, place, steps_per_epoch):
     """
     broken = [weight.path for weight in trainer.weights if not np.isfinite(weight.numpy()).all()]
     if broken:
-        raise diverged(f"At step {place.step} the weights of {broken[0]} are not finite", latest(run))
-    name = f"step-{place.step:08d}"
-    if place.closed and place.step % steps_per_epoch == 0:
-        name += f"-epoch-{place.step // steps_per_epoch:05d}"
+        raise diverged(f"At step {state.step} the weights of {broken[0]} are not finite", latest(run))
+    name = f"step-{state.step:08d}"
+    if state.closed and state.step % steps_per_epoch == 0:
+        name += f"-epoch-{state.step // steps_per_epoch:05d}"
     try:
-        with published_folder(run.checkpoints / name) as folder:
+        with publish_folder(run.checkpoints / name) as folder:
             # Every weight with two moments, and what HDF5 writes around it: h5py 3.14 takes the process with it where a
             # disk is full in the midst of a file.
             require_room(folder, sum(3 * weight.numpy().nbytes + 8192 for weight in trainer.weights) + 2**16)
             trainer.save_weights(folder / "trainer.weights.h5")
             trainer.exported.save_weights(folder / "exported.weights.h5")
             np.savez(folder / "random_states.npz", *[variable.numpy() for variable in _random_states(trainer)])
-            np.savez(folder / "metrics.npz", *place.metrics)
-            state = {"run": run.facts().get("id"), "step": place.step, "closed": place.closed}
-            (folder / "state.json").write_text(json.dumps(state | {"callbacks": place.callbacks}))
+            np.savez(folder / "metrics.npz", *state.metrics)
+            record = {"run": run.metadata().get("id"), "step": state.step, "closed": state.closed}
+            (folder / "state.json").write_text(json.dumps(record | {"callbacks": state.callbacks}))
             checksums = {path.name: digest(path) for path in sorted(folder.iterdir())}
             (folder / CHECKSUMS).write_text(json.dumps(checksums, indent=2) + "\n")
     except (OSError, RuntimeError) as error:  # h5py raises either.
         kept = f"{newest} is whole" if (newest := latest(run)) else "there was none before"
         raise UserError(
-            f"The checkpoint of step {place.step} cannot be written ({first_line(error)}); {kept}. "
+            f"The checkpoint of step {state.step} cannot be written ({first_line(error)}); {kept}. "
             f"Make room in {run.checkpoints}, and the same command goes on from there."
         ) from error
     return run.checkpoints / name
 
 
 def restore(trainer, path):
-    """Brings a compiled trainer back to where it was saved and returns the `Place`."""
+    """Brings a compiled trainer back to where it was saved and returns the `TrainingState`."""
     trainer.load_weights(path / "trainer.weights.h5")
     for variable, state in zip(_random_states(trainer), _arrays(path / "random_states.npz"), strict=True):
         variable.assign(state)
-    state = json.loads((path / "state.json").read_text())
-    return Place(state["step"], state["closed"], _arrays(path / "metrics.npz"), state["callbacks"])
+    values = json.loads((path / "state.json").read_text())
+    return TrainingState(values["step"], values["closed"], _arrays(path / "metrics.npz"), values["callbacks"])
 
 
 def restore_latest(trainer, run, warn):
-    """Brings a compiled trainer to the newest whole checkpoint of a `Run`, if it has any, and returns the `Place`.
+    """Brings a compiled trainer to the newest whole checkpoint of a `Run`, if it has any, and returns the `TrainingState`.
 
     Damaged ones, and those of another run, are named and set aside. Of several workers the chief alone reads.
 
@@ -163,12 +163,12 @@ def restore_latest(trainer, run, warn):
     Raises:
         UserError: there are checkpoints, and all of them are damaged.
     """
-    place = _restore_latest(trainer, run, warn) if run.writes else None
-    workers.spread_from_chief(_variables(trainer))
-    if place:
-        plain = dataclasses.asdict(place) | {"metrics": [(v.dtype.name, v.tolist()) for v in place.metrics]}
-    plain = workers.from_chief(plain if place else None)
-    return Place(**(plain | {"metrics": tuple(np.array(value, kind) for kind, value in plain["metrics"])}))
+    state = _restore_latest(trainer, run, warn) if run.writes else None
+    workers.broadcast_variables(_variables(trainer))
+    if state:
+        plain = dataclasses.asdict(state) | {"metrics": [(v.dtype.name, v.tolist()) for v in state.metrics]}
+    plain = workers.broadcast_object(plain if state else None)
+    return TrainingState(**(plain | {"metrics": tuple(np.array(value, kind) for kind, value in plain["metrics"])}))
 
 
 def _restore_latest(trainer, run, warn):
@@ -189,7 +189,7 @@ def _restore_latest(trainer, run, warn):
             f"None of the {len(checkpoints)} checkpoints in {run.checkpoints} can be used; with --resume never the run "
             "begins anew, and what is left of this one is moved aside."
         )
-    return Place()
+    return TrainingState()
 
 
 def damage(path, run):
@@ -204,7 +204,7 @@ def damage(path, run):
         return f"is damaged ({error.filename.rpartition('/')[2]} is missing)"
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return f"is damaged ({CHECKSUMS} cannot be read)"
-    return None if owner == run.facts().get("id") else "is that of another run"
+    return None if owner == run.metadata().get("id") else "is that of another run"
 
 
 def list_checkpoints(directory):

@@ -18,7 +18,7 @@ def fit(
     batches,
     run,
     config,
-    place,
+    state,
     steps_per_epoch,
     callbacks=(),
     validation=None,
@@ -32,12 +32,12 @@ def fit(
     only the chief writes.
 
     Args:
-        trainer: a compiled trainer, which stands at `place`.
+        trainer: a compiled trainer, which stands at `state`.
         batches: function of the number of a step, `first_step`, and of an `InputMeter`, `meter`; returns an endless
             dataset that begins with that step's batch, and tells the meter how long each is waited for.
         run: a `Run`.
         config: a `RunConfig`.
-        place: the `checkpoints.Place` from which to go on.
+        state: the `checkpoints.TrainingState` from which to go on.
         steps_per_epoch: number of steps in one epoch.
         callbacks: more Keras callbacks; they see one `fit`, and the batch's number in the epoch. Where they add to the
             logs of an epoch, these are written too.
@@ -53,22 +53,22 @@ def fit(
     units = units or config.batch_size
     validated = [f"val_{metric.name}" for metric in trainer.metrics] if validation is not None else []
     validated += [name for callback in callbacks for name in getattr(callback, "adds", ())]
-    log = MetricsLog(run, units, config.log_every, place.step, validated, unit)
-    log.set_state(place.callbacks.get("MetricsLog"))
+    log = MetricsLog(run, units, config.log_every, state.step, validated, unit)
+    log.set_state(state.callbacks.get("MetricsLog"))
     best = BestEpoch(run, patience) if validation is not None else None
     watch = InputWatch(InputMeter())
-    progress = Progress(units, unit, place.step, watch)
-    with StopSignals() as stop, progress, workers.lost_workers_named():
+    progress = Progress(units, unit, state.step, watch)
+    with StopSignals() as stop, progress, workers.name_lost_workers():
         everything = _OneFit(
             [
-                _RestoreMetrics(place),
+                _RestoreMetrics(state),
                 watch,
                 *_profiles(run, config),
-                StopIfNotFinite(lambda: checkpoints.latest(run), place.step),
+                StopIfNotFinite(lambda: checkpoints.latest(run), state.step),
                 *callbacks,
                 log,
                 *([best] if best else []),
-                checkpoints.Checkpoint(run, config, steps_per_epoch, place, stop, [log]),
+                checkpoints.Checkpoint(run, config, steps_per_epoch, state, stop, [log]),
                 progress,
             ],
             add_history=True,  # `fit` returns it.
@@ -77,12 +77,12 @@ def fit(
             steps=steps_per_epoch,
         )
         everything.begin()
-        epoch, made = divmod(place.step, steps_per_epoch)
-        if not place.closed:
+        epoch, made = divmod(state.step, steps_per_epoch)
+        if not state.closed:
             everything.close_epoch(epoch - 1, validation)
         elif made:
             everything.made = made
-            rest = batches(first_step=place.step, meter=watch.meter)
+            rest = batches(first_step=state.step, meter=watch.meter)
             _fit(trainer, rest, epoch, epoch + 1, steps_per_epoch - made, validation, everything)
             everything.made = 0
             epoch += 1
@@ -100,7 +100,7 @@ def _profiles(run, config):
     # Not before it is asked for: what it reads the profile with has no public name.
     from karpa_tf.training.callbacks.profile import Profile
 
-    facts = run.facts()
+    facts = run.metadata()
     return [Profile(run, f"{facts['app']} on {facts['device']} in {config.precision}")]
 
 
@@ -156,12 +156,12 @@ class _OneFit(keras.callbacks.CallbackList):
 class _RestoreMetrics(keras.callbacks.Callback):
     """Brings back what the metrics had summed up when the run was stopped; the first callback."""
 
-    def __init__(self, place):
+    def __init__(self, state):
         super().__init__()
-        self.place = place
+        self.state = state
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self.place.metrics:
-            for variable, value in zip(self.model.metrics_variables, self.place.metrics, strict=True):
+        if self.state.metrics:
+            for variable, value in zip(self.model.metrics_variables, self.state.metrics, strict=True):
                 variable.assign(value)
-        self.place = checkpoints.Place()
+        self.state = checkpoints.TrainingState()

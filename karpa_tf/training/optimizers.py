@@ -20,21 +20,21 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         after: a Keras schedule whose first value is `peak`.
         peak: the largest learning rate.
         warmup_steps: W.
-        start_share: s, in [0, 1].
+        start_fraction: s, in [0, 1].
         first_step: added to every step; for weights that join a run that has begun.
     """
 
-    def __init__(self, after, peak, warmup_steps=0, start_share=0.0, first_step=0):
+    def __init__(self, after, peak, warmup_steps=0, start_fraction=0.0, first_step=0):
         super().__init__()
         self.after, self.peak, self.warmup_steps = after, peak, warmup_steps
-        self.start_share, self.first_step = start_share, first_step
+        self.start_fraction, self.first_step = start_fraction, first_step
 
     def __call__(self, step):
         step = ops.cast(step, "float32") + self.first_step
         after = self.after(ops.maximum(step - self.warmup_steps, 0.0))
         if not self.warmup_steps:
             return after
-        share = self.start_share + (1 - self.start_share) * (step + 1) / self.warmup_steps
+        share = self.start_fraction + (1 - self.start_fraction) * (step + 1) / self.warmup_steps
         return ops.where(step < self.warmup_steps, self.peak * share, after)
 
     def get_config(self):
@@ -42,7 +42,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             "after": keras.optimizers.schedules.serialize(self.after),
             "peak": self.peak,
             "warmup_steps": self.warmup_steps,
-            "start_share": self.start_share,
+            "start_fraction": self.start_fraction,
             "first_step": self.first_step,
         }
 
@@ -61,9 +61,9 @@ def make_schedule(config, peak, steps, steps_per_epoch, first_step=0):
         steps_per_epoch: converts the config's epochs.
         first_step: as for `Schedule`.
     """
-    warmup = round(config.warmup_epochs * steps_per_epoch + config.warmup_share * steps)
+    warmup = round(config.warmup_epochs * steps_per_epoch + config.warmup_fraction * steps)
     after = SCHEDULES[config.schedule](config, peak, max(steps - warmup, 1), steps_per_epoch, warmup)
-    return Schedule(after, peak, warmup, config.start_share, first_step)
+    return Schedule(after, peak, warmup, config.start_fraction, first_step)
 
 
 def _constant(config, peak, steps, steps_per_epoch, warmup):
@@ -78,11 +78,11 @@ def _step(config, peak, steps, steps_per_epoch, warmup):
 
 
 def _cosine(config, peak, steps, steps_per_epoch, warmup):
-    return keras.optimizers.schedules.CosineDecay(peak, steps, alpha=config.end_share)
+    return keras.optimizers.schedules.CosineDecay(peak, steps, alpha=config.end_fraction)
 
 
 def _one_cycle(config, peak, steps, steps_per_epoch, warmup):
-    return keras.optimizers.schedules.PolynomialDecay(peak, steps, end_learning_rate=config.end_share * peak)
+    return keras.optimizers.schedules.PolynomialDecay(peak, steps, end_learning_rate=config.end_fraction * peak)
 
 
 SCHEDULES = {"constant": _constant, "step": _step, "cosine": _cosine, "one_cycle": _one_cycle}
@@ -119,7 +119,7 @@ class Muon(keras.optimizers.Optimizer):
         gradient = ops.cast(gradient, variable.dtype)
         learning_rate = ops.cast(learning_rate, variable.dtype)
         self.assign(momentum, momentum * self.momentum + gradient)
-        direction = orthogonalized(gradient + self.momentum * momentum, self.newton_schulz_steps)
+        direction = orthogonalize(gradient + self.momentum * momentum, self.newton_schulz_steps)
         scale = variable.shape[-1] ** 0.5 / ops.sqrt(ops.sum(ops.square(variable)))
         self.assign(variable, variable * scale - learning_rate * direction)
 
@@ -128,7 +128,7 @@ class Muon(keras.optimizers.Optimizer):
         return super().get_config() | own
 
 
-def orthogonalized(kernel, steps):
+def orthogonalize(kernel, steps):
     """Returns a kernel (..., outputs) with its singular vectors, and singular values near 1, by Newton and Schulz.
 
     Each step maps a singular value s to 3.4445 s - 4.7750 s^3 + 2.0315 s^5, steep at 0 and within about 0.7 to 1.2
@@ -146,13 +146,13 @@ def orthogonalized(kernel, steps):
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class ParameterGroup:
     """Weights that are treated alike: of one depth, say."""
 
     variables: list
     """Trainable Keras variables."""
 
-    share: float = 1.0
+    learning_rate_factor: float = 1.0
     """Factor of the run's learning rate."""
 
     first_step: int = 0
@@ -160,7 +160,7 @@ class Part:
 
 
 @dataclasses.dataclass(frozen=True)
-class Group:
+class OptimizerGroup:
     """Weights that one optimizer moves."""
 
     optimizer: keras.optimizers.Optimizer
@@ -173,8 +173,8 @@ class Group:
     """Step from which on they learn."""
 
 
-def make_parts(variables_by_depth, config, steps_per_epoch):
-    """Returns the `Part`s that a `TransferConfig` asks for.
+def make_parameter_groups(variables_by_depth, config, steps_per_epoch):
+    """Returns the `ParameterGroup`s that a `TransferConfig` asks for.
 
     Args:
         variables_by_depth: list of lists of variables, the head first, then the features from the top down.
@@ -185,19 +185,19 @@ def make_parts(variables_by_depth, config, steps_per_epoch):
     for depth, variables in enumerate(variables_by_depth):
         first_step = depth * config.unfreeze_every * steps_per_epoch
         if config.freeze == "none" or not depth or config.unfreeze_every:
-            parts.append(Part(variables, config.layer_decay**depth, first_step))
-    if len({(part.share, part.first_step) for part in parts}) == 1:
-        return [Part([variable for part in parts for variable in part.variables])]
+            parts.append(ParameterGroup(variables, config.layer_decay**depth, first_step))
+    if len({(part.learning_rate_factor, part.first_step) for part in parts}) == 1:
+        return [ParameterGroup([variable for part in parts for variable in part.variables])]
     return parts
 
 
-def make_groups(config, learning_rate, parts, steps, steps_per_epoch, scale_loss=False):
-    """Returns a list of `Group`, one for each way in which some of the weights are moved; call it under the strategy.
+def make_optimizer_groups(config, learning_rate, parts, steps, steps_per_epoch, scale_loss=False):
+    """Returns a list of `OptimizerGroup`, one for each way in which some of the weights are moved; call it under the strategy.
 
     Args:
         config: an `OptimizerConfig`.
         learning_rate: the largest.
-        parts: list of `Part`.
+        parts: list of `ParameterGroup`.
         steps: of the whole run.
         steps_per_epoch: converts the config's epochs.
         scale_loss: wrap each optimizer in dynamic loss scaling, for float16.
@@ -207,12 +207,12 @@ def make_groups(config, learning_rate, parts, steps, steps_per_epoch, scale_loss
         for variables, factory, peak in _kinds(config, part.variables, learning_rate):
             if not variables:
                 continue
-            schedule = make_schedule(config, peak * part.share, steps, steps_per_epoch, part.first_step)
+            schedule = make_schedule(config, peak * part.learning_rate_factor, steps, steps_per_epoch, part.first_step)
             optimizer = factory(schedule)
             if scale_loss:
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
             optimizer.build(variables)
-            groups.append(Group(optimizer, variables, part.first_step))
+            groups.append(OptimizerGroup(optimizer, variables, part.first_step))
     return groups
 
 
@@ -225,8 +225,8 @@ def _kinds(config, variables, learning_rate):
             (hidden, lambda schedule: Muon(schedule, config.momentum), learning_rate),
             (others, keras.optimizers.Adam, config.adam_learning_rate or learning_rate),
         ]
-    decayed = [variable for variable in variables if is_decayed(variable)]
-    spared = [variable for variable in variables if not is_decayed(variable)]
+    decayed = [variable for variable in variables if has_weight_decay(variable)]
+    spared = [variable for variable in variables if not has_weight_decay(variable)]
     decay = config.weight_decay or None
     if config.optimizer == "sgd":
         sgd = functools.partial(keras.optimizers.SGD, momentum=config.momentum, nesterov=True)
@@ -237,7 +237,7 @@ def _kinds(config, variables, learning_rate):
     ]
 
 
-def is_decayed(variable):
+def has_weight_decay(variable):
     """Returns whether weight decay applies: to kernels, not to biases, norms and embeddings."""
     return len(variable.shape) > 1 and "embedding" not in variable.path
 

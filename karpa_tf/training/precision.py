@@ -19,7 +19,7 @@ CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
 """Either means products of bfloat16 in hardware, as Linux names them."""
 
 
-def settle(config, app):
+def resolve_precision(config, app):
     """Returns a config whose precision is not `auto`, and makes that precision Keras' policy.
 
     A run that is gone on with keeps its own. Else `auto` takes mixed_bfloat16 if the program is one of
@@ -40,13 +40,13 @@ def settle(config, app):
 
 def _chosen(config, app):
     """Returns the precision that `auto` stands for, the same on all workers, and why, in words."""
-    earlier = workers.from_chief(_of_the_run(config) if cluster.is_chief() else None)
+    earlier = workers.broadcast_object(_of_the_run(config) if cluster.is_chief() else None)
     if earlier:
         return earlier, "as the run began"
     if app not in AS_GOOD_IN_BFLOAT16:
         return "float32", f"whether {app} learns as well in bfloat16 has not been measured"
     lacking, why = lacks_bfloat16()
-    if workers.largest(int(lacking)):
+    if workers.all_reduce_max(int(lacking)):
         return "float32", why if lacking else "another worker has no bfloat16"
     return "mixed_bfloat16", why
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from karpa_tf.configs.run import MAY_CHANGE, NOT_REPEATED
+from karpa_tf.configs.run import MAY_CHANGE, NOT_SAVED
 from karpa_tf.distribution import cluster
 from karpa_tf.errors import UserError
 from karpa_tf.system.environment import environment
@@ -45,12 +45,12 @@ class Run:
         self.profile = self.path / "profile"
         self.examples = self.path / "examples"
 
-    def record(self, **facts):
+    def update_metadata(self, **values):
         """Adds facts to `run.json`."""
         if self.writes:
-            write_text(self.record_file, json.dumps(self.facts() | facts, indent=2) + "\n")
+            write_text(self.record_file, json.dumps(self.metadata() | values, indent=2) + "\n")
 
-    def facts(self):
+    def metadata(self):
         """Returns what `run.json` holds."""
         return json.loads(self.record_file.read_text()) if self.record_file.exists() else {}
 
@@ -110,12 +110,12 @@ def open_run(config, app):
             f"The run folder {run.path} cannot be written ({error.strerror}); choose another --run."
         ) from error
     started = datetime.datetime.now().isoformat(timespec="seconds")
-    run_id = run.facts().get("id", secrets.token_hex(8))
-    run.record(id=run_id, app=app, argv=sys.argv, started=started, precision=config.precision, **environment())
+    run_id = run.metadata().get("id", secrets.token_hex(8))
+    run.update_metadata(id=run_id, app=app, argv=sys.argv, started=started, precision=config.precision, **environment())
     return run
 
 
-def announce(run, app, step, steps_per_epoch):
+def print_resume_command(run, app, step, steps_per_epoch):
     """Prints where a `Run` of the program `app` is, how far it has come, and the line that goes on with it."""
     epochs, steps = divmod(step, steps_per_epoch)
     further = f" and {steps} steps" if steps else ""
@@ -123,18 +123,18 @@ def announce(run, app, step, steps_per_epoch):
     print(f"To go on after a stop: python -m apps.{app} --config {run.config_file} --run {run.path}")
 
 
-def exported_once(run, export):
+def export_once(run, export):
     """Returns the folder of a `Run`'s SavedModel; where it has none, `export` writes one and returns its folder."""
-    saved_model = run.facts().get("saved_model")
+    saved_model = run.metadata().get("saved_model")
     if not (saved_model and Path(saved_model).is_dir()):
         saved_model = str(export())
-        run.record(saved_model=saved_model)
+        run.update_metadata(saved_model=saved_model)
     return saved_model
 
 
 def config_text(config):
     """Returns a config as the text of `config.yaml`, without what says only where and how loudly to run."""
-    values = {key: value for key, value in dataclasses.asdict(config).items() if key not in NOT_REPEATED}
+    values = {key: value for key, value in dataclasses.asdict(config).items() if key not in NOT_SAVED}
     return yaml.safe_dump(_plain(values), sort_keys=False)
 
 

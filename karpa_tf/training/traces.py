@@ -11,7 +11,7 @@ WAITING = "waiting for input"
 QUICK = "scheduling, and operations too quick to be traced"
 IDLE = "nothing ran but Python (callbacks, the next call)"
 OPTIMIZER = "optimizer updates and moving averages"
-NORMALISATION = "normalisation"
+NORMALISATION = "normalization"
 OTHER = "other"
 
 BACKGROUND = (QUICK, WAITING, IDLE)

@@ -44,7 +44,7 @@ class Weights:
                     trainer.copy(item, network, name)
             model.load_weights(alone)
 
-    def record(self):
+    def metadata(self):
         """Returns what a card says of them."""
         values = {"kind": self.kind, "step": self.step, "epoch": self.epoch, "moving_average": self.averaged}
         return {key: value for key, value in values.items() if value is not None} | {"description": str(self)}
@@ -55,7 +55,7 @@ class Weights:
         return f"{when}, {place}" + (", as a moving average" if self.averaged else "")
 
 
-def exported_weights(run, kind=None):
+def find_weights(run, kind=None):
     """Returns the `Weights` of a `Run` that are to be used, or None where there is no checkpoint yet.
 
     Args:

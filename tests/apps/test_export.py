@@ -13,7 +13,7 @@ from programs import refusal, run_program
 
 from apps import export, inspect_model, train_classifier, train_gan
 from karpa_tf import cli
-from karpa_tf.configs.image_format import Preparation
+from karpa_tf.configs.image_format import ImageFormat
 from karpa_tf.data.images.splits import load_splits
 from karpa_tf.export import examples
 from karpa_tf.export.meta_graph import list_versions, read_meta_graph
@@ -90,11 +90,11 @@ def test_the_best_epoch_can_be_exported_and_old_versions_go(classifier):
     assert card["weights"]["description"] == "epoch 1, the best" and card["metrics"].keys() == {"val_loss"}
 
 
-def test_a_run_keeps_held_out_pictures_and_its_exports_are_warmed_up_by_them(classifier):
+def test_a_run_keeps_held_out_images_and_its_exports_are_warmed_up_by_them(classifier):
     side, channels = 16, 1
-    kept = examples.load_pictures(Run(classifier), (side, side, channels))
-    test = load_splits("digits", Preparation(side, channels), 0.1, 0.2).test.images
-    assert len(kept) == 8 and all(any((one == picture).all() for picture in test[:]) for one in kept)
+    kept = examples.load_images(Run(classifier), (side, side, channels))
+    test = load_splits("digits", ImageFormat(side, channels), 0.1, 0.2).test.images
+    assert len(kept) == 8 and all(any((one == image).all() for image in test[:]) for one in kept)
     saved = Path(json.loads((classifier / "run.json").read_text())["saved_model"])
     record = next(iter(tf.data.TFRecordDataset(str(saved / "assets.extra" / "tf_serving_warmup_requests"))))
     assert tf.io.encode_png(kept[0]).numpy() in record.numpy()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from programs import ROOT, refusal
-from served import picture_files, png, tiny_models
+from served import image_files, png, tiny_models
 
 from apps import query
 from karpa_tf.configs.serving import ServingConfig
@@ -49,9 +49,9 @@ def ask(request, server, models):
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     path = tmp_path / "a.png"
-    path.write_bytes(picture_files(1)[0])
+    path.write_bytes(image_files(1)[0])
     return str(path)
 
 
@@ -63,30 +63,30 @@ def same_every_way(key, value):
     assert EXPECTED.setdefault(key, value) == value
 
 
-def test_pictures_are_classified(ask, picture, capsys):
-    ask("pictures", pictures=(picture,), top=2)
+def test_images_are_classified(ask, image, capsys):
+    ask("images", images=(image,), top=2)
     said = capsys.readouterr().out
     label, *rest = said.rstrip("\n").split("  ")
-    assert label == picture and len(rest) == 2 and all(part.endswith("%") for part in rest)
-    same_every_way("pictures", said.replace(picture, ""))
+    assert label == image and len(rest) == 2 and all(part.endswith("%") for part in rest)
+    same_every_way("images", said.replace(image, ""))
 
 
 @pytest.mark.parametrize("signature", ["images", "classify"])
-def test_a_picture_can_be_sent_as_pixels_and_as_an_example(ask, picture, signature):
-    (by_bytes,) = ask("pictures", pictures=(picture,))
-    (other,) = ask("pictures", pictures=(picture,), signature=signature)
+def test_a_image_can_be_sent_as_pixels_and_as_an_example(ask, image, signature):
+    (by_bytes,) = ask("images", images=(image,))
+    (other,) = ask("images", images=(image,), signature=signature)
     np.testing.assert_allclose(other["scores"], by_bytes["scores"], atol=1e-5)
 
 
-def test_a_folder_is_asked_about_picture_by_picture_and_a_bad_one_is_named(ask, tmp_path, capsys):
-    for number, content in enumerate(picture_files(3)):
+def test_a_folder_is_asked_about_image_by_image_and_a_bad_one_is_named(ask, tmp_path, capsys):
+    for number, content in enumerate(image_files(3)):
         (tmp_path / f"{number}.png").write_bytes(content)
-    (tmp_path / "1.jpg").write_text("no picture")
+    (tmp_path / "1.jpg").write_text("no image")
     Image.open(tmp_path / "2.png").save(tmp_path / "3.webp", lossless=True)
-    (outputs,) = ask("pictures", pictures=(str(tmp_path),))
+    (outputs,) = ask("images", images=(str(tmp_path),))
     said = capsys.readouterr()
     assert re.findall(r"/(\d\.\w+) ", said.out) == ["0.png", "1.png", "2.png", "3.webp"]
-    assert said.err == f"warning: {tmp_path / '1.jpg'} is no picture, or of an unknown kind.\n"
+    assert said.err == f"warning: {tmp_path / '1.jpg'} is no image, or of an unknown kind.\n"
     np.testing.assert_allclose(outputs["scores"][3], outputs["scores"][2], atol=1e-5)
 
 
@@ -107,9 +107,9 @@ def test_texts_are_classified_and_embedded(ask, capsys):
     assert outputs["embedding"].shape == (1, 8)
 
 
-def test_drawn_pictures_are_saved_as_a_sheet_a_film_and_files(ask, tmp_path, capsys):
+def test_drawn_images_are_saved_as_a_sheet_a_film_and_files(ask, tmp_path, capsys):
     (outputs,) = ask("drawings", seed=3, n=5, out="new/sheet.png")
-    assert capsys.readouterr().out == "5 pictures of 16x16\nThe pictures are in new/sheet.png.\n"
+    assert capsys.readouterr().out == "5 images of 16x16\nThe images are in new/sheet.png.\n"
     same_every_way("sheet", Path("new/sheet.png").read_bytes())
     ask("drawings", seed=3, n=5, out="film.gif")
     assert Image.open("film.gif").n_frames == 5
@@ -158,41 +158,41 @@ def test_load_counts_what_the_server_refuses(server):
 
 
 @pytest.mark.slow
-def test_a_server_is_asked_without_tensorflow(server, picture):
+def test_a_server_is_asked_without_tensorflow(server, image):
     code = """
 import sys
 from apps import query
-query.run(query.Config(server=sys.argv[1], model="pictures", pictures=(sys.argv[3],)))
-query.run(query.Config(grpc=sys.argv[2], model="pictures", pictures=(sys.argv[3],)))
+query.run(query.Config(server=sys.argv[1], model="images", images=(sys.argv[3],)))
+query.run(query.Config(grpc=sys.argv[2], model="images", images=(sys.argv[3],)))
 loaded = [name for name in sys.modules if name.split(".")[0] in ("tensorflow", "keras") and "_pb2" not in name]
 assert not loaded, loaded
 import tensorflow  # which finds its messages there already
-query.run(query.Config(grpc=sys.argv[2], model="pictures", pictures=(sys.argv[3],)))
+query.run(query.Config(grpc=sys.argv[2], model="images", images=(sys.argv[3],)))
 from tensorflow.core.framework import tensor_pb2
 assert type(tensorflow.make_tensor_proto(1)) is tensor_pb2.TensorProto
 """
     addresses = f"http://127.0.0.1:{server.rest_port}", f"127.0.0.1:{server.grpc_port}"
-    done = subprocess.run([sys.executable, "-c", code, *addresses, picture], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, *addresses, image], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(set(done.stdout.splitlines())) == 1 and len(done.stdout.splitlines()) == 3
 
 
 NOWHERE = "127.0.0.1:9"
 WRONG = [
-    ({"model": "picture"}, "has no model 'picture': Servable not found for request: Latest(picture)."),
-    ({"model": "pictures", "version": 9}, "has no model 'pictures' version 9: Servable not found"),
-    ({"model": "pictures", "label": "no"}, "Unrecognized servable version label: no"),
-    ({"model": "pictures", "signature": "imges"}, "There is no signature imges; there are "),
-    ({"model": "pictures", "signature": "imges"}, "did you mean images?"),
-    ({"model": "words"}, "No signature takes pictures. What the model takes: serving_default: text string (any) (--te"),
-    ({"model": "pictures", "text": "a", "pictures": ()}, "No signature takes --text."),
+    ({"model": "image"}, "has no model 'image': Servable not found for request: Latest(image)."),
+    ({"model": "images", "version": 9}, "has no model 'images' version 9: Servable not found"),
+    ({"model": "images", "label": "no"}, "Unrecognized servable version label: no"),
+    ({"model": "images", "signature": "imges"}, "There is no signature imges; there are "),
+    ({"model": "images", "signature": "imges"}, "did you mean images?"),
+    ({"model": "words"}, "No signature takes images. What the model takes: serving_default: text string (any) (--te"),
+    ({"model": "images", "text": "a", "images": ()}, "No signature takes --text."),
     ({"model": "words", "signature": "token_ids"}, "token_ids: mask_positions int32 (any, any), token_ids int32"),
-    ({"model": "pictures", "out": "a.txt"}, "--out must end in .json, .png or .gif, or be a folder; received a.txt."),
-    ({"model": "pictures", "out": "a.png"}, "the answer holds no pictures; a file that ends in .json takes"),
-    ({"pictures": ("no.png",)}, "There is no picture or folder no.png."),
-    ({"pictures": ()}, "Ask about one of: pictures, --text TEXT, --seed NUMBER."),
-    ({"text": "a"}, "Ask about one of: pictures, --text TEXT, --seed NUMBER."),
-    ({"pictures": (), "seed": 2**63 - 1}, "--seed must be an integer of 64 bits"),
+    ({"model": "images", "out": "a.txt"}, "--out must end in .json, .png or .gif, or be a folder; received a.txt."),
+    ({"model": "images", "out": "a.png"}, "the answer holds no images; a file that ends in .json takes"),
+    ({"images": ("no.png",)}, "There is no image or folder no.png."),
+    ({"images": ()}, "Ask about one of: images, --text TEXT, --seed NUMBER."),
+    ({"text": "a"}, "Ask about one of: images, --text TEXT, --seed NUMBER."),
+    ({"images": (), "seed": 2**63 - 1}, "--seed must be an integer of 64 bits"),
     ({"version": 1, "label": "a"}, "Name one of --version and --label."),
     ({"server": "a", "grpc": "b"}, "Name one of --server URL, --grpc HOST:PORT and --saved-model DIR."),
     ({"server": "ftp://x"}, "--server must be like http://127.0.0.1:8501; received ftp://x."),
@@ -206,8 +206,8 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("flags", "text"), WRONG, ids=[text[:50] for _, text in WRONG])
-def test_what_cannot_be_asked_is_said_in_one_sentence(server, picture, capsys, flags, text):
-    flags = {"server": f"http://127.0.0.1:{server.rest_port}", "pictures": (picture,)} | flags
+def test_what_cannot_be_asked_is_said_in_one_sentence(server, image, capsys, flags, text):
+    flags = {"server": f"http://127.0.0.1:{server.rest_port}", "images": (image,)} | flags
     error = refusal(capsys, lambda: query.run(query.Config(**flags)))
     assert text in error
 

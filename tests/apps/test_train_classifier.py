@@ -20,7 +20,7 @@ from apps import classify, evaluate_classifier, sample_gan, train_classifier
 from karpa_tf import cli
 from karpa_tf.configs.application import APPLICATIONS, ApplicationConfig
 from karpa_tf.configs.classifier_presets import PRESETS
-from karpa_tf.configs.image_format import Preparation
+from karpa_tf.configs.image_format import ImageFormat
 from karpa_tf.data.images.splits import load_splits
 from karpa_tf.export.versions import load_version
 from karpa_tf.models import classifiers
@@ -33,7 +33,7 @@ NAMES = ("Äpfel & Birnen", "cat", "日本")
 
 
 def config_of(*words):
-    return cli.parse(PRESETS, train_classifier.__doc__, implied="pictures", args=list(words))
+    return cli.parse(PRESETS, train_classifier.__doc__, implied="images", args=list(words))
 
 
 def train(*words):
@@ -45,27 +45,40 @@ def refusal(*words, capsys):
 
 
 def make_folder(root="data", counts=(30, 24, 18)):
-    """Three classes of one colour each, in differing sizes and modes; a truncated JPEG among them."""
+    """Three classes of one color each, in differing sizes and modes; a truncated JPEG among them."""
     rng = np.random.default_rng(0)
-    for name, colour, count in zip(NAMES, ((200, 40, 40), (40, 200, 40), (40, 40, 200)), counts, strict=True):
+    for name, color, count in zip(NAMES, ((200, 40, 40), (40, 200, 40), (40, 40, 200)), counts, strict=True):
         folder = Path(root, name)
         folder.mkdir(parents=True)
         for i in range(count):
             size = (int(rng.integers(9, 50)), int(rng.integers(9, 50)))
             noise = rng.integers(-30, 30, (size[1], size[0], 3))
-            picture = Image.fromarray((np.array(colour) + noise).clip(0, 255).astype(np.uint8))
+            image = Image.fromarray((np.array(color) + noise).clip(0, 255).astype(np.uint8))
             if i % 4 == 0:
-                picture.convert("CMYK").save(folder / f"{i:02}.jpg")
+                image.convert("CMYK").save(folder / f"{i:02}.jpg")
             elif i % 4 == 1:
-                picture.convert("RGBA").save(folder / f"{i:02}.png")
+                image.convert("RGBA").save(folder / f"{i:02}.png")
             else:
-                picture.save(folder / f"{i:02}.webp", lossless=True)
+                image.save(folder / f"{i:02}.webp", lossless=True)
     whole = Path(root, NAMES[0], "00.jpg").read_bytes()
     Path(root, NAMES[0], "broken.jpg").write_bytes(whole[: len(whole) // 2])
     return root
 
 
-SMALL = ("--side", "12", "--blocks", "1", "1", "--widths", "4", "8", "--batch-size", "8", "--learning-rate", "0.1")
+SMALL = (
+    "--image-size",
+    "12",
+    "--blocks",
+    "1",
+    "1",
+    "--filters",
+    "4",
+    "8",
+    "--batch-size",
+    "8",
+    "--learning-rate",
+    "0.1",
+)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +86,7 @@ def smoke(tmp_path_factory):
     """The run of the smoke preset and the folder of its SavedModel."""
     folder = tmp_path_factory.mktemp("smoke")
     run = train_classifier.run(dataclasses.replace(SMOKE, run=str(folder / "run"), export_dir=str(folder / "models")))
-    return run, Path(run.facts()["saved_model"])
+    return run, Path(run.metadata()["saved_model"])
 
 
 def test_a_run_leaves_everything_a_user_looks_for(smoke):
@@ -85,8 +98,8 @@ def test_a_run_leaves_everything_a_user_looks_for(smoke):
     last = run.read_metrics()[-1]
     assert set(last) == {"step", "epoch", "loss", "accuracy", "images_per_second", "val_loss", "val_accuracy"}
     assert last["step"] == 10 and last["images_per_second"] > 0
-    facts = run.facts()
-    assert sum(facts["data"]["counts"]["test"].values()) == 359 and 0 <= facts["input_bound_share"] <= 1
+    facts = run.metadata()
+    assert sum(facts["data"]["counts"]["test"].values()) == 359 and 0 <= facts["input_bound_fraction"] <= 1
 
 
 def test_the_written_config_repeats_the_run(smoke):
@@ -115,7 +128,7 @@ def test_every_figure_of_the_report_is_scikit_learns(smoke):
     run, _ = smoke
     report = json.loads((run.eval / "report.json").read_text())
     scores, classes, (side, channels), config = load_scorer(run=run.path)
-    part = load_splits(config.data, Preparation(side, channels), config.validation_share, config.test_share).test
+    part = load_splits(config.data, ImageFormat(side, channels), config.validation_fraction, config.test_fraction).test
     labels, probabilities = part.labels, scores(part.images)
     predictions, places = probabilities.argmax(1), np.arange(len(classes))
     expected = {
@@ -156,35 +169,35 @@ def test_a_finished_run_is_not_trained_or_exported_again(smoke):
     run, saved_model = smoke
     newest = max(path.stat().st_mtime_ns for path in run.checkpoints.rglob("*"))
     config = dataclasses.replace(SMOKE, run=str(run.path), export_dir=str(saved_model.parents[1]))
-    assert train_classifier.run(config).facts()["saved_model"] == str(saved_model)
+    assert train_classifier.run(config).metadata()["saved_model"] == str(saved_model)
     assert max(path.stat().st_mtime_ns for path in run.checkpoints.rglob("*")) == newest
 
 
 @pytest.fixture(scope="module")
-def colours(tmp_path_factory):
-    """A run on a folder of three colours: (run, folder of the data)."""
-    folder = tmp_path_factory.mktemp("colours")
+def colors(tmp_path_factory):
+    """A run on a folder of three colors: (run, folder of the data)."""
+    folder = tmp_path_factory.mktemp("colors")
     data = make_folder(str(folder / "data"))
     words = ("--data", data, *SMALL, "--epochs", "4", "--run", str(folder / "run"), "--export-dir", str(folder / "m"))
     return train_classifier.run(config_of(*words, "--cache-dir", str(folder / "cache"))), data
 
 
-def test_ones_own_pictures_of_all_sizes_and_kinds_need_one_flag(colours):
-    run, _ = colours
+def test_ones_own_images_of_all_sizes_and_kinds_need_one_flag(colors):
+    run, _ = colors
     report = json.loads((run.eval / "report.json").read_text())
     assert report["accuracy"] == 1.0 and list(report["classes"]) == sorted(NAMES) and report["count"] == 15
-    (skipped,) = run.facts()["data"]["splits"]["train"]["skipped"]
+    (skipped,) = run.metadata()["data"]["splits"]["train"]["skipped"]
     assert "broken.jpg" in skipped
 
 
-def test_pictures_are_classified_by_a_run_and_by_its_export(colours, capsys):
-    run, data = colours
+def test_images_are_classified_by_a_run_and_by_its_export(colors, capsys):
+    run, data = colors
     files = [str(Path(data, name, "02.webp")) for name in NAMES]
-    Path("broken.png").write_text("no picture")
+    Path("broken.png").write_text("no image")
     found = []
-    for which in (["--run", str(run.path)], ["--saved-model", run.facts()["saved_model"]]):
+    for which in (["--run", str(run.path)], ["--saved-model", run.metadata()["saved_model"]]):
         words = [*which, files[0], "--top", "2", *files[1:], "broken.png", "--out", "labels.csv"]
-        config = cli.parse(classify.Config(), "", args=words, words="pictures")
+        config = cli.parse(classify.Config(), "", args=words, words="images")
         found.append(classify.run(config))
     assert [name for name, _ in found[0]] == files
     for (_, best), (_, same), name in zip(*found, NAMES, strict=True):
@@ -196,8 +209,8 @@ def test_pictures_are_classified_by_a_run_and_by_its_export(colours, capsys):
         assert [row["class"] for row in csv.DictReader(file) if row["rank"] == "1"] == list(NAMES)
 
 
-def test_a_folder_is_evaluated_by_the_names_of_its_classes(colours):
-    run, data = colours
+def test_a_folder_is_evaluated_by_the_names_of_its_classes(colors):
+    run, data = colors
     os.makedirs("some")
     for name in NAMES[1:]:
         os.symlink(Path(data, name), Path("some", name))
@@ -211,11 +224,11 @@ def test_a_folder_is_evaluated_by_the_names_of_its_classes(colours):
         (evaluate_classifier, {}, "Name one of --run DIR and --saved-model DIR"),
         (evaluate_classifier, {"saved_model": "x"}, "--saved-model needs --data"),
         (evaluate_classifier, {"run": "missing"}, "--run missing holds no run"),
-        (classify, {"run": "a"}, "Name one or more pictures"),
-        (classify, {"run": "a", "pictures": ("missing.jpg",)}, "There is no picture or folder missing.jpg"),
-        (classify, {"run": "missing", "pictures": ("file",)}, "--run missing holds no run"),
-        (classify, {"saved_model": "missing", "pictures": ("file",)}, "--saved-model missing holds no SavedModel"),
-        (classify, {"run": "a", "pictures": ("file",), "top": 0}, "--top must be at least 1"),
+        (classify, {"run": "a"}, "Name one or more images"),
+        (classify, {"run": "a", "images": ("missing.jpg",)}, "There is no image or folder missing.jpg"),
+        (classify, {"run": "missing", "images": ("file",)}, "--run missing holds no run"),
+        (classify, {"saved_model": "missing", "images": ("file",)}, "--saved-model missing holds no SavedModel"),
+        (classify, {"run": "a", "images": ("file",), "top": 0}, "--top must be at least 1"),
     ],
 )
 def test_the_tools_refuse_what_they_cannot_do(app, changes, says, capsys):
@@ -229,13 +242,13 @@ def test_a_run_that_has_learned_nothing_yet_is_named(capsys):
     open_run(dataclasses.replace(SMOKE, run="new"), "train_classifier")
     for app in (evaluate_classifier, classify):
         with pytest.raises(SystemExit), cli.errors():
-            app.run(app.Config(run="new", **({"pictures": ("new",)} if app is classify else {})))
+            app.run(app.Config(run="new", **({"images": ("new",)} if app is classify else {})))
         assert "--run new has no checkpoint yet" in capsys.readouterr().err
     assert "--init new has no checkpoint yet" in refusal("smoke", "--init", "new", capsys=capsys)
 
 
-def test_a_report_on_other_pictures_leaves_the_runs_own_alone(colours):
-    run, data = colours
+def test_a_report_on_other_images_leaves_the_runs_own_alone(colors):
+    run, data = colors
     own = (run.eval / "report.json").read_bytes()
     evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), data=data))
     evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), part="validation"))
@@ -261,19 +274,22 @@ def test_a_class_that_the_classifier_does_not_know_is_named(smoke, capsys):
     ("words", "says"),
     [
         (["--data", "missing"], "--data missing: there is no such folder"),
-        (["smoke", "--batch-size", "1296"], "--batch-size 1296 is larger than the training part: 1295 pictures"),
+        (["smoke", "--batch-size", "1296"], "--batch-size 1296 is larger than the training part: 1295 images"),
         (["smoke", "--run", "file/run"], "--run"),
         (["smoke", "--export-dir", "file/models"], "--export-dir"),
-        (["smoke", "--strategy", "mirrored", "--batch-size", "6", "--accumulate", "2"], "must be a multiple of 4"),
+        (
+            ["smoke", "--strategy", "mirrored", "--batch-size", "6", "--gradient-accumulation-steps", "2"],
+            "must be a multiple of 4",
+        ),
         (["smoke", "--optimizer", "sdg"], "sdg"),
         (["smoke", "--epoch", "3"], "There is no flag --epoch; did you mean --epochs?"),
         (["smoke", "--early-stopping", "2", "--validate-on", "test"], "the test part must choose nothing"),
-        (["smoke", "--early-stopping", "2", "--validation-share", "0"], "--early-stopping needs a validation part"),
+        (["smoke", "--early-stopping", "2", "--validation-fraction", "0"], "--early-stopping needs a validation part"),
         (["smoke", "--init", "MobilNetV2"], "did you mean MobileNetV2?"),
-        (["smoke", "--init", "MobileNetV2"], "takes colour pictures: --channels 3; received 1"),
+        (["smoke", "--init", "MobileNetV2"], "takes color images: --channels 3; received 1"),
         (["smoke", "--freeze", "features"], "--freeze needs --init"),
-        (["smoke", "--side", "0"], "--side must be above 0"),
-        (["smoke", "--validation-share", "1"], "--validation-share must be at least 0 and below 1"),
+        (["smoke", "--image-size", "0"], "--image-size must be above 0"),
+        (["smoke", "--validation-fraction", "1"], "--validation-fraction must be at least 0 and below 1"),
     ],
 )
 def test_bad_input_ends_in_a_sentence_and_leaves_nothing(words, says, capsys):
@@ -281,15 +297,15 @@ def test_bad_input_ends_in_a_sentence_and_leaves_nothing(words, says, capsys):
     assert says in refusal(*words, capsys=capsys)
 
 
-def test_so_few_pictures_that_nothing_can_be_held_out_are_learned_all_the_same(capsys):
+def test_so_few_images_that_nothing_can_be_held_out_are_learned_all_the_same(capsys):
     make_folder(counts=(2, 2, 2))
     run = train("--data", "data", *SMALL[:-4], "--batch-size", "2", "--epochs", "1")
-    assert set(run.facts()["data"]["counts"]) == {"train"} and run.facts()["saved_model"]
+    assert set(run.metadata()["data"]["counts"]) == {"train"} and run.metadata()["saved_model"]
     assert "accuracy" not in capsys.readouterr().out.splitlines()[-3]
 
 
-def test_pictures_of_one_class_alone_are_evaluated(colours):
-    run, data = colours
+def test_images_of_one_class_alone_are_evaluated(colors):
+    run, data = colors
     os.makedirs("one")
     os.symlink(Path(data, NAMES[1]), Path("one", NAMES[1]))
     report = evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), data="one"))
@@ -302,7 +318,7 @@ def test_one_class_alone_cannot_be_learned(others, capsys):
     for name in ("only", *others):
         Path("data", name).mkdir(parents=True)
     Image.new("RGB", (20, 20)).save("data/only/a.png")
-    assert "pictures of one class only (only)" in refusal("--data", "data", capsys=capsys)
+    assert "images of one class only (only)" in refusal("--data", "data", capsys=capsys)
 
 
 def test_a_dry_run_writes_nothing(capsys):
@@ -322,7 +338,7 @@ def test_what_a_family_reads_off_the_data_it_reads_off_the_training_part(monkeyp
 @pytest.mark.slow
 def test_two_replicas_train_and_evaluate_the_same_preset(smoke):
     run = train("smoke", "--strategy", "mirrored", "--batch-size", "128")
-    assert run.facts()["device"].startswith("2 x CPU")
+    assert run.metadata()["device"].startswith("2 x CPU")
     alone, shared = smoke[0].read_metrics()[-1], run.read_metrics()[-1]
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
         assert shared[name] == pytest.approx(alone[name], abs=1e-4)
@@ -354,14 +370,14 @@ def test_an_early_stop_exports_the_best_epoch_and_stays_stopped(capsys):
 
 
 @pytest.mark.slow
-def test_a_run_is_carried_on_with_other_classes(colours):
-    run, _ = colours
+def test_a_run_is_carried_on_with_other_classes(colors):
+    run, _ = colors
     make_folder("other", (16, 16, 16))
     Path("other", NAMES[0]).rename("other/rot")
     words = ("--data", "other", "--init", str(run.path), "--freeze", "features", *SMALL[-4:], "--epochs", "3")
     tuned = train(*words)
     config = yaml.safe_load(tuned.config_file.read_text())
-    assert config["model"]["widths"] == [4, 8] and config["side"] == 12
+    assert config["model"]["filters"] == [4, 8] and config["image_size"] == 12
     assert json.loads((tuned.eval / "report.json").read_text())["accuracy"] > 0.6
 
 
@@ -370,19 +386,29 @@ def test_a_network_of_keras_applications_is_tuned_from_a_file_of_weights(capsys)
     make_folder(counts=(8, 8, 8))
     learned = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(32, 32, 3))
     learned.save_weights("mobilenet.weights.h5")
-    words = ("transfer", "--data", "data", "--side", "32", "--init", "MobileNet", "--init-weights")
+    words = ("transfer", "--data", "data", "--image-size", "32", "--init", "MobileNet", "--init-weights")
     run = train(*words, "mobilenet.weights.h5", "--epochs", "2", "--batch-size", "8", "--unfreeze-every", "1")
     said = capsys.readouterr().out
     assert "of which 3,075 learn" in said and "From epoch 2 on" in said
     assert yaml.safe_load(run.config_file.read_text())["model"]["application"] == "MobileNet"
     pixels = tf.zeros((1, 32, 32, 3), tf.uint8)
-    assert load_version(run.facts()["saved_model"])["images"](images=pixels)["scores"].shape == (1, 3)
+    assert load_version(run.metadata()["saved_model"])["images"](images=pixels)["scores"].shape == (1, 3)
 
 
 def test_weights_that_cannot_be_had_are_named_with_the_way_out(capsys):
     make_folder(counts=(8, 8, 8))
     Path("bad.weights.h5").write_text("no weights")
-    words = ("transfer", "--data", "data", "--side", "32", "--init-weights", "bad.weights.h5", "--batch-size", "8")
+    words = (
+        "transfer",
+        "--data",
+        "data",
+        "--image-size",
+        "32",
+        "--init-weights",
+        "bad.weights.h5",
+        "--batch-size",
+        "8",
+    )
     assert "give a .weights.h5 file by --init-weights" in refusal(*words, capsys=capsys)
 
 
@@ -417,7 +443,7 @@ def test_every_preset_is_a_network_that_can_be_built(name):
 
     config = PRESETS[name]
     assert config_of(name) == config
-    model = make_classifier(config.model, (config.side, config.side, config.channels), 7)
+    model = make_classifier(config.model, (config.image_size, config.image_size, config.channels), 7)
     assert model.output_shape == (None, 7)
     parts = split_by_depth(model)
     assert sorted(v.path for part in parts for v in part) == sorted(v.path for v in model.trainable_variables)

@@ -20,17 +20,17 @@ SMOKE = train_gan.PRESETS["smoke"]
 
 
 def config_of(*words):
-    return cli.parse(train_gan.PRESETS, train_gan.__doc__, implied="pictures", args=list(words))
+    return cli.parse(train_gan.PRESETS, train_gan.__doc__, implied="images", args=list(words))
 
 
 def refusal(*words, capsys):
     return programs.refusal(capsys, lambda: train_gan.run(config_of(*words)))
 
 
-def pictures_of(side, count=5):
-    Path("pictures").mkdir()
+def images_of(side, count=5):
+    Path("images").mkdir()
     for i in range(count):
-        Image.new("RGB", (side, side), (i, 2 * i, 3 * i)).save(f"pictures/{i}.png")
+        Image.new("RGB", (side, side), (i, 2 * i, 3 * i)).save(f"images/{i}.png")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def smoke(tmp_path_factory):
     folder = tmp_path_factory.mktemp("smoke")
     config = dataclasses.replace(SMOKE, run=str(folder / "run"), export_dir=str(folder / "models"))
     run = train_gan.run(config)
-    return run, Path(run.facts()["saved_model"])
+    return run, Path(run.metadata()["saved_model"])
 
 
 def test_a_run_leaves_everything_a_user_looks_for(smoke):
@@ -57,7 +57,7 @@ def test_a_run_leaves_everything_a_user_looks_for(smoke):
     assert (saved_model / "saved_model.pb").is_file() and saved_model.name == "1"
     report = json.loads((run.eval / "report.json").read_text())
     assert set(report) == {"g_loss", "d_loss_real", "d_loss_fake", "D(x)", "D(G(z))"}
-    facts = run.facts()
+    facts = run.metadata()
     assert facts["data"]["count"] == 1797 and facts["versions"]["keras"] == keras.__version__
 
 
@@ -74,11 +74,11 @@ def test_what_is_exported_is_what_the_run_samples(smoke):
     from_export = sample_gan.run(sample_gan.Config(saved_model=str(saved_model), n=9, seed=5, out="export.png"))
     from_base = sample_gan.run(sample_gan.Config(saved_model=str(saved_model.parent), n=3, seed=7, out="base.png"))
     np.testing.assert_array_equal(from_run, from_export)
-    np.testing.assert_array_equal(from_run[2:5], from_base)  # picture i is that of seed + i
+    np.testing.assert_array_equal(from_run[2:5], from_base)  # image i is that of seed + i
     assert Path("run.png").read_bytes() == Path("export.png").read_bytes()
 
 
-def test_a_walk_starts_and_ends_at_the_pictures_of_its_seeds(smoke):
+def test_a_walk_starts_and_ends_at_the_images_of_its_seeds(smoke):
     run, _ = smoke
     ends = sample_gan.run(sample_gan.Config(run=str(run.path), n=2, seed=5, out="ends.png")).astype(int)
     walk = sample_gan.run(sample_gan.Config(run=str(run.path), n=7, seed=5, out="walk.gif", interpolate=True)).astype(
@@ -131,7 +131,7 @@ def test_a_finished_run_is_not_trained_or_exported_again(smoke):
     run, saved_model = smoke
     newest = max(path.stat().st_mtime_ns for path in run.checkpoints.rglob("*"))
     config = dataclasses.replace(SMOKE, run=str(run.path), export_dir=str(saved_model.parents[1]))
-    assert train_gan.run(config).facts()["saved_model"] == str(saved_model)
+    assert train_gan.run(config).metadata()["saved_model"] == str(saved_model)
     assert max(path.stat().st_mtime_ns for path in run.checkpoints.rglob("*")) == newest
     assert [path.name for path in saved_model.parent.iterdir()] == ["1"]
 
@@ -139,29 +139,29 @@ def test_a_finished_run_is_not_trained_or_exported_again(smoke):
 @pytest.mark.slow
 def test_two_replicas_train_the_same_preset():
     run = train_gan.run(dataclasses.replace(SMOKE, strategy="mirrored", run="run", export_dir="models"))
-    assert run.facts()["device"].startswith("2 x CPU")
+    assert run.metadata()["device"].startswith("2 x CPU")
 
 
 def test_a_batch_that_the_replicas_cannot_share_is_refused(capsys):
     assert "multiple of 2; received 7" in refusal("smoke", "--strategy", "mirrored", "--batch-size", "7", capsys=capsys)
 
 
-def test_ones_own_pictures_need_one_flag():
-    pictures_of(side=70, count=6)
-    Path("pictures/broken.jpg").write_text("no picture")
-    words = ["--data", "pictures", "--epochs", "1", "--batch-size", "3", "--widths", "4", "4", "4", "--run", "run"]
+def test_ones_own_images_need_one_flag():
+    images_of(image_size=70, count=6)
+    Path("images/broken.jpg").write_text("no image")
+    words = ["--data", "images", "--epochs", "1", "--batch-size", "3", "--filters", "4", "4", "4", "--run", "run"]
     run = train_gan.run(config_of(*words))
     assert np.asarray(Image.open(run.samples / "epoch-00001.png")).shape == (512, 512, 3)
-    assert "broken.jpg" in run.facts()["data"]["skipped"][0]
-    assert run.facts()["saved_model"] == "saved_models/dcgan_pictures/1"
+    assert "broken.jpg" in run.metadata()["data"]["skipped"][0]
+    assert run.metadata()["saved_model"] == "saved_models/dcgan_images/1"
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (["--data", "missing"], "--data missing: there is no such folder"),
-        (["smoke", "--batch-size", "1798"], "--batch-size 1798 is larger than the data: 1797 pictures"),
-        (["smoke", "--base", "16"], r"--base 8 --widths 8 8"),
+        (["smoke", "--batch-size", "1798"], "--batch-size 1798 is larger than the data: 1797 images"),
+        (["smoke", "--base-size", "16"], r"--base-size 8 --filters 8 8"),
         (["smoke", "--run", "file/run"], "--run"),
         (["smoke", "--export-dir", "file/models"], "--export-dir"),
     ],
@@ -171,10 +171,10 @@ def test_bad_input_ends_in_a_sentence_and_leaves_nothing(words, says, capsys):
     assert says in refusal(*words, capsys=capsys)
 
 
-def test_pictures_too_small_for_the_model_are_told_what_fits(capsys):
-    pictures_of(side=20)
-    assert "smaller than the model's 64x64; what fits: --base 5 --widths 128 64" in refusal(
-        "--data", "pictures", capsys=capsys
+def test_images_too_small_for_the_model_are_told_what_fits(capsys):
+    images_of(image_size=20)
+    assert "smaller than the model's 64x64; what fits: --base-size 5 --filters 128 64" in refusal(
+        "--data", "images", capsys=capsys
     )
 
 
@@ -230,6 +230,6 @@ def test_verbose_lets_tensorflow_speak():
 
 def test_mixed_precision_is_exported_and_sampled_alike():
     run = train_gan.run(dataclasses.replace(SMOKE, precision="mixed_bfloat16", run="run", export_dir="models"))
-    saved = tf.saved_model.load(run.facts()["saved_model"]).signatures["serving_default"]
+    saved = tf.saved_model.load(run.metadata()["saved_model"]).signatures["serving_default"]
     drawn = sample_gan.run(sample_gan.Config(run="run", n=4, out="a.png"))
     np.testing.assert_array_equal(saved(seed=tf.range(4, dtype=tf.int64))["images"], drawn)

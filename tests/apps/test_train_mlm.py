@@ -22,13 +22,13 @@ from karpa_tf.errors import UserError
 from karpa_tf.export.examples import load_texts
 
 DATA = ("smoke", "--data", "text.txt", "--vocabulary-size", "85", "--batch-size", "8")
-SMALL = (*DATA, "--length", "16", "--width", "16", "--depth", "1", "--heads", "2", "--feed-forward", "32")
+SMALL = (*DATA, "--length", "16", "--width", "16", "--depth", "1", "--heads", "2", "--intermediate-dim", "32")
 
 COLOURS = {"sky": "blue", "grass": "green", "snow": "white", "coal": "black", "blood": "red", "lemon": "yellow"}
 
 
 def write_text(path="text.txt", count=400):
-    """Documents from which it can be learned what has which colour."""
+    """Documents from which it can be learned what has which color."""
     rng = np.random.default_rng(0)
     things = rng.choice(list(COLOURS), (count, 3))
     lines = [" and ".join(f"the {thing} is {COLOURS[thing]}" for thing in row) for row in things]
@@ -49,8 +49,8 @@ def tune(*words):
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
-    """The run of a model that has learned the colours, and the folder where its text and its SavedModel are."""
-    folder = tmp_path_factory.mktemp("colours")
+    """The run of a model that has learned the colors, and the folder where its text and its SavedModel are."""
+    folder = tmp_path_factory.mktemp("colors")
     write_text(folder / "text.txt")
     places = ("--data", f"{folder}/text.txt", "--run", f"{folder}/run", "--export-dir", f"{folder}/models")
     return train_mlm.run(config_of(*SMALL, *places, "--epochs", "20", "--learning-rate", "0.01")), folder
@@ -64,7 +64,7 @@ def test_a_run_leaves_everything_a_user_looks_for(learned):
     last = run.read_metrics()[-1]
     names = {"step", "epoch", "loss", "accuracy", "tokens_per_second", "val_loss", "val_accuracy", "val_perplexity"}
     assert set(last) == names and last["val_perplexity"] == pytest.approx(math.exp(last["val_loss"]), rel=1e-4)
-    data = run.facts()["data"]
+    data = run.metadata()["data"]
     assert data["train"]["documents"] + data["held_out"]["documents"] == 400
 
 
@@ -119,7 +119,7 @@ def test_a_run_is_exported_again_without_its_text_and_keeps_sentences_that_were_
     assert all(any(document.startswith(sentence) for document in documents) for sentence in kept)
     moved = Path(shutil.copytree(run.path, "moved"))
     again = export.run(export.Config(run=str(moved), last=True))
-    answers_alike(run.facts()["saved_model"], again, "the sky is [MASK].")
+    answers_alike(run.metadata()["saved_model"], again, "the sky is [MASK].")
     card = json.loads((again / "assets.extra" / "card.json").read_text())
     assert card["details"]["example"].count("[MASK]") == 1 and card["real_examples"]
     assert card["metrics"]["perplexity"] == json.loads((run.eval / "report.json").read_text())["perplexity"]
@@ -164,7 +164,17 @@ def test_what_cannot_be_filled_is_refused(learned, changes, says):
 @pytest.mark.slow
 def test_a_run_with_next_sentences_in_words_and_mixed_precision():
     write_text()
-    words = ("--nsp", "--mask-units", "words", "--epochs", "2", "--precision", "mixed_bfloat16", "--accumulate", "2")
+    words = (
+        "--nsp",
+        "--mask-units",
+        "words",
+        "--epochs",
+        "2",
+        "--precision",
+        "mixed_bfloat16",
+        "--gradient-accumulation-steps",
+        "2",
+    )
     run = train(*words, "--run", "run", "--batch-size", "16")
     assert {"next_accuracy", "val_next_accuracy"} <= run.read_metrics()[-1].keys()
     assert 0 <= json.loads((run.eval / "report.json").read_text())["next_accuracy"] <= 1
@@ -178,7 +188,7 @@ def test_two_replicas_train_the_same_run():
     # SGD, since Adam divides what differs by rounding alone by its own size.
     words = ("--optimizer", "sgd", "--weight-decay", "0", "--learning-rate", "0.5", "--epochs", "2")
     alone, shared = (train(*words, "--strategy", name, "--run", name) for name in ("none", "mirrored"))
-    assert shared.facts()["device"].startswith("2 x CPU")
+    assert shared.metadata()["device"].startswith("2 x CPU")
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
         assert shared.read_metrics()[-1][name] == pytest.approx(alone.read_metrics()[-1][name], abs=1e-4)
 
@@ -209,14 +219,14 @@ def test_a_set_is_measured_on_its_own_validation_split_and_a_file_on_another():
     write_text()
     write_text("held_out.txt", 50)
     run = train("--validation-data", "held_out.txt", "--run", "run")
-    data = run.facts()["data"]
+    data = run.metadata()["data"]
     assert (data["train"]["documents"], data["held_out"]["documents"]) == (400, 50)
 
 
 @pytest.mark.slow
 def test_nothing_held_out_is_said_and_nothing_is_measured(capsys):
     write_text()
-    run = train("--held-out-share", "0", "--run", "run")
+    run = train("--held-out-fraction", "0", "--run", "run")
     assert "Nothing is held out" in capsys.readouterr().err
     assert not (run.eval / "report.json").exists() and "val_loss" not in run.read_metrics()[-1]
 
@@ -266,12 +276,12 @@ def test_an_init_of_another_shape_is_refused_with_the_differences(learned, capsy
     assert "has another network: width 16, not 24." in said
 
 
-SENTENCES = [f"the {thing} is {colour} {end}" for thing, colour in COLOURS.items() for end in "abcdefghij"]
+SENTENCES = [f"the {thing} is {color} {end}" for thing, color in COLOURS.items() for end in "abcdefghij"]
 
 
 def write_sentences():
     """Texts whose class is whether what they say is white or black."""
-    rows = [f"{text}\t{'grey' if ' white' in text or ' black' in text else 'colour'}" for text in SENTENCES]
+    rows = [f"{text}\t{'gray' if ' white' in text or ' black' in text else 'color'}" for text in SENTENCES]
     Path("texts.tsv").write_text("\n".join(rows) + "\n")
 
 
@@ -284,14 +294,16 @@ def test_tuning_leaves_a_report_and_a_served_classifier(learned):
     files = {path.name for path in tuned.eval.iterdir()}
     assert {"report.json", "confusion.csv", "confusion.png", "reliability.png", "mistakes.csv"} <= files
     report = json.loads((tuned.eval / "report.json").read_text())
-    assert report["accuracy"] > 0.9 and report["classes"].keys() == {"colour", "grey"}
-    serve = tf.saved_model.load(tuned.facts()["saved_model"]).signatures["serving_default"]
+    assert report["accuracy"] > 0.9 and report["classes"].keys() == {"color", "gray"}
+    serve = tf.saved_model.load(tuned.metadata()["saved_model"]).signatures["serving_default"]
     answer = serve(text=tf.constant(["the snow is white a", "the lemon is yellow b"]))
     assert answer["scores"].numpy().argmax(1).tolist() == [1, 0]
     config = yaml.safe_load(tuned.config_file.read_text())
     assert config["model"]["width"] == 16 and (tuned.path / "vocabulary.txt").exists()
     Path("texts.tsv").rename("gone.tsv")
-    answers_alike(tuned.facts()["saved_model"], export.run(export.Config(run="tuned", name="again")), "the snow is a")
+    answers_alike(
+        tuned.metadata()["saved_model"], export.run(export.Config(run="tuned", name="again")), "the snow is a"
+    )
     Path("gone.tsv").rename("texts.tsv")
     kept = load_texts(tuned)
     assert len(kept) == 8 and all(f"{text}\t" in Path("texts.tsv").read_text() for text in kept)

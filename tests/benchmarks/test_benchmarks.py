@@ -180,10 +180,10 @@ def test_the_table_goes_between_the_markers_of_the_readme(measured, tmp_path):
         table.write(readme, text)
 
 
-def test_the_step_of_two_passes_moves_every_weight(pictures):
+def test_the_step_of_two_passes_moves_every_weight(images):
     one = dcgan_trainer()
     other = two_pass(GAN)(one.generator, one.discriminator, ema=0.9)
     other.compile(one.generator_optimizer, one.discriminator_optimizer)
     before = weights_of(other)
-    fit(other, pictures, epochs=1)
+    fit(other, images, epochs=1)
     assert all((now != then).any() for now, then in zip(weights_of(other), before, strict=True))

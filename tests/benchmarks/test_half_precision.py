@@ -39,7 +39,7 @@ def test_sentences_are_learned_on_the_language_model_of_the_same_precision_and_s
     assert tuned[tuned.index("--seed") + 1] == "2"
 
 
-@pytest.mark.parametrize(("cifar", "sentences"), [(None, None), (Path("pictures"), Path("texts"))])
+@pytest.mark.parametrize(("cifar", "sentences"), [(None, None), (Path("images"), Path("texts"))])
 def test_every_command_line_is_one_that_its_program_takes(cifar, sentences):
     for _, words, _ in half_precision.works(cifar, sentences):
         app = importlib.import_module(f"apps.{words[0]}")

@@ -10,16 +10,21 @@ from benchmarks.contender import Finished
 from benchmarks.ours import classifier, gan, masked_lm
 from benchmarks.peers import keras_dcgan, keras_hub_bert, keras_resnet
 from karpa_tf.configs.bert import BERTConfig
-from karpa_tf.configs.dcgan import DCGANConfig
+from karpa_tf.configs.gan import DCGANConfig
 from karpa_tf.configs.resnet import ResNetConfig
 
 PAPER = DCGANConfig(
-    base=4, widths=(8, 6), discriminator_widths=(6, 8), kernel_size=4, generator_slope=0, discriminator_batch_norm=True
+    base_size=4,
+    filters=(8, 6),
+    discriminator_filters=(6, 8),
+    kernel_size=4,
+    generator_negative_slope=0,
+    discriminator_batch_norm=True,
 )
-TUTORIAL = DCGANConfig(latent_dim=10, channels=1, base=7, widths=(8, 6), discriminator_widths=(6, 8))
-PADDED = ResNetConfig(blocks=(1, 2), widths=(4, 9), shortcut="padding")
-PROJECTED = ResNetConfig(blocks=(1, 2), widths=(4, 8))
-BERT = BERTConfig(length=20, width=16, depth=2, heads=4, feed_forward=40, segments=2)
+TUTORIAL = DCGANConfig(latent_dim=10, channels=1, base_size=7, filters=(8, 6), discriminator_filters=(6, 8))
+PADDED = ResNetConfig(blocks=(1, 2), filters=(4, 9), shortcut="padding")
+PROJECTED = ResNetConfig(blocks=(1, 2), filters=(4, 8))
+BERT = BERTConfig(max_sequence_length=20, hidden_dim=16, num_layers=2, num_heads=4, intermediate_dim=40, num_segments=2)
 WORDS, BATCH = 60, 4
 
 

@@ -15,13 +15,13 @@ import tensorflow as tf
 
 from benchmarks.gan_step import two_pass
 from karpa_tf.configs.bert import BERTConfig
-from karpa_tf.configs.dcgan import DCGANConfig
+from karpa_tf.configs.gan import DCGANConfig
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.configs.resnet import ResNetConfig
 from karpa_tf.models.bert import make_encoder, make_masked_lm
 from karpa_tf.models.classifiers import make_classifier
 from karpa_tf.models.dcgan import make_discriminator, make_generator
-from karpa_tf.training.optimizers import Part, make_groups
+from karpa_tf.training.optimizers import ParameterGroup, make_optimizer_groups
 from karpa_tf.training.trainers.classifier import Classifier
 from karpa_tf.training.trainers.gan import GAN
 from karpa_tf.training.trainers.masked_lm import MaskedLM
@@ -64,13 +64,13 @@ def count_ops(trainer, batch):
 
 def classifier(model):
     trainer = Classifier(model)
-    trainer.compile(make_groups(SGD, 0.1, [Part(model.trainable_variables)], 10, 10))
+    trainer.compile(make_optimizer_groups(SGD, 0.1, [ParameterGroup(model.trainable_variables)], 10, 10))
     return trainer
 
 
 def small_resnet():
-    """Many channels to normalise, and convolutions of 1x1 between them."""
-    return make_classifier(ResNetConfig(blocks=(2,), widths=(8,), block="bottleneck"), (32, 32, 3), 10)
+    """Many channels to normalize, and convolutions of 1x1 between them."""
+    return make_classifier(ResNetConfig(blocks=(2,), filters=(8,), block="bottleneck"), (32, 32, 3), 10)
 
 
 def images_and_targets(batch_size=64):
@@ -86,7 +86,7 @@ def with_keras_batch_norm(model):
     return keras.models.clone_model(model, clone_function=copy)
 
 
-def test_batch_normalisation_is_one_kernel_forward_and_one_back():
+def test_batch_normalization_is_one_kernel_forward_and_one_back():
     model = small_resnet()
     count = sum(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
     ops = count_ops(classifier(model), images_and_targets())
@@ -97,14 +97,14 @@ def test_batch_normalisation_is_one_kernel_forward_and_one_back():
 
 
 @pytest.mark.slow
-def test_fused_batch_normalisation_is_faster_than_keras():
+def test_fused_batch_normalization_is_faster_than_keras():
     model = small_resnet()
     forms = [(classifier(form), images_and_targets()) for form in (model, with_keras_batch_norm(model))]
     assert times_as_fast(forms, enough=1.2) > 1.2  # about 1.7
 
 
 # A generator that takes most of the time.
-LARGE_GENERATOR = DCGANConfig(latent_dim=16, channels=1, base=8, widths=(64, 32), discriminator_widths=(4, 4))
+LARGE_GENERATOR = DCGANConfig(latent_dim=16, channels=1, base_size=8, filters=(64, 32), discriminator_filters=(4, 4))
 
 
 def gan(kind):
@@ -133,10 +133,12 @@ def test_one_pass_is_faster_than_two():
 
 @pytest.fixture(scope="module")
 def masked_lm():
-    config = BERTConfig(length=LENGTH, width=64, depth=1, heads=2, feed_forward=64, dropout=0.0)
+    config = BERTConfig(
+        max_sequence_length=LENGTH, hidden_dim=64, num_layers=1, num_heads=2, intermediate_dim=64, dropout=0.0
+    )
     model = make_masked_lm(config, make_encoder(config, WORDS))
     trainer = MaskedLM(model)
-    trainer.compile(make_groups(SGD, 0.1, [Part(model.trainable_variables)], 10, 10))
+    trainer.compile(make_optimizer_groups(SGD, 0.1, [ParameterGroup(model.trainable_variables)], 10, 10))
     return trainer
 
 
@@ -173,15 +175,15 @@ def test_a_head_over_the_hidden_tokens_is_faster_than_one_over_all(masked_lm):
 
 
 def test_no_step_holds_the_slow_kernels_that_keras_layers_bring():
-    padded = ResNetConfig(blocks=(1, 1), widths=(4, 8), shortcut="padding")
+    padded = ResNetConfig(blocks=(1, 1), filters=(4, 8), shortcut="padding")
     resnet = count_ops(classifier(make_classifier(padded, (32, 32, 3), 10)), images_and_targets(2))
     assert resnet["AvgPool"] == 1
     assert resnet["StridedSliceGrad"] == 0
-    config = BERTConfig(length=8, width=8, depth=1, heads=2, feed_forward=8, dropout=0.5)
+    config = BERTConfig(max_sequence_length=8, hidden_dim=8, num_layers=1, num_heads=2, intermediate_dim=8, dropout=0.5)
     model = make_masked_lm(config, make_encoder(config, WORDS))
     graph = tf.function(lambda: model(model_inputs(), training=True)).get_concrete_function().graph
     ops = graph.get_operations()
-    # Keras' GELU, attention and layer normalisation.
+    # Keras' GELU, attention and layer normalization.
     assert not [op for op in ops if op.type in ("Erfc", "Einsum", "SquaredDifference")]
     words = [tuple(op.outputs[0].shape) for op in ops if op.type == "StatelessRandomUniformFullIntV2"]
     assert words.count((2, 8, 2)) == 3  # for 2 x 8 x 8 elements each

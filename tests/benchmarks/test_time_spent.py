@@ -5,9 +5,9 @@ import pytest
 from benchmarks import time_spent
 from benchmarks.ours import gan
 from benchmarks.works import Contender, Work
-from karpa_tf.configs.dcgan import DCGANConfig
+from karpa_tf.configs.gan import DCGANConfig
 
-TINY = DCGANConfig(latent_dim=8, channels=1, base=4, widths=(8, 4), discriminator_widths=(4, 8))
+TINY = DCGANConfig(latent_dim=8, channels=1, base_size=4, filters=(8, 4), discriminator_filters=(4, 8))
 
 
 def test_the_page_says_where_the_time_of_ten_steps_went():
@@ -16,7 +16,7 @@ def test_the_page_says_where_the_time_of_ten_steps_went():
     rows = dict(line.strip("| ").split(" | ", 1) for line in page.splitlines() if line.startswith("| "))
     assert "A small GAN, karpa_tf in float32." in page
     assert rows["all"].endswith("100.0%")
-    assert {"while traced", "before", "matrix products and convolutions", "normalisation"} <= rows.keys()
+    assert {"while traced", "before", "matrix products and convolutions", "normalization"} <= rows.keys()
     assert "optimizer updates and moving averages" in rows
 
 

@@ -214,7 +214,7 @@ def test_the_server_gets_every_file_and_looks_for_changes(words):
     assert flags["model_config_file_poll_wait_seconds"] > 0 and flags["file_system_poll_wait_seconds"] > 0
     # Labels are given before versions are there; a file with batching parameters without batching is refused.
     assert flags["allow_version_labels_for_unavailable_models"] is True and flags["enable_batching"] is True
-    # Else one client's broken picture would fail the others' requests.
+    # Else one client's broken image would fail the others' requests.
     assert flags["enable_per_model_batching_parameters"] is True
     assert flags["port"] != flags["rest_api_port"]  # The server would leave out REST.
 

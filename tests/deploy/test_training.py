@@ -349,7 +349,7 @@ def test_any_other_code_ends_the_job(slurm, code):
     assert told is None and result.returncode == code
 
 
-def test_a_cancelled_job_does_not_come_back(slurm):
+def test_a_canceled_job_does_not_come_back(slurm):
     result, _, told = slurm("kill -TERM $PPID; exit 75")
     assert told is None and result.returncode == 75
 

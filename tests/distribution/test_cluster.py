@@ -34,9 +34,9 @@ def task(kind, index, **jobs):
 def test_without_a_cluster_a_process_is_the_chief_and_tells_itself_what_it_knows(variables):
     assert cluster.current() is None
     assert (cluster.worker_count(), cluster.worker_index(), cluster.is_chief()) == (1, 0, True)
-    assert workers.largest(3) == 3
-    assert workers.from_chief({"step": 1}) == {"step": 1}
-    workers.spread_from_chief([])
+    assert workers.all_reduce_max(3) == 3
+    assert workers.broadcast_object({"step": 1}) == {"step": 1}
+    workers.broadcast_variables([])
 
 
 def test_tf_config_names_the_workers(variables):

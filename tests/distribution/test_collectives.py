@@ -13,7 +13,7 @@ def gone(message, index, addresses, monkeypatch):
     """Returns what worker `index` says where TensorFlow fails with a message."""
     task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(task))
-    with pytest.raises(Stopped) as caught, workers.lost_workers_named():
+    with pytest.raises(Stopped) as caught, workers.name_lost_workers():
         raise tf.errors.UnavailableError(None, None, message)
     return str(caught.value).split(" is gone")[0]
 
@@ -51,8 +51,8 @@ def test_the_worker_that_is_gone_is_found_in_what_tensorflow_says(message, index
 
 
 def test_other_errors_and_those_without_a_cluster_are_left_alone(monkeypatch):
-    with pytest.raises(tf.errors.UnavailableError), workers.lost_workers_named():
+    with pytest.raises(tf.errors.UnavailableError), workers.name_lost_workers():
         raise tf.errors.UnavailableError(None, None, "Collective ops is aborted by: Socket closed")
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"index": 1}}')
-    with pytest.raises(tf.errors.ResourceExhaustedError), workers.lost_workers_named():
+    with pytest.raises(tf.errors.ResourceExhaustedError), workers.name_lost_workers():
         raise tf.errors.ResourceExhaustedError(None, None, "out of memory at /job:worker/replica:0/task:0")

@@ -81,7 +81,7 @@ def test_the_workers_tell_each_other_what_they_should(pair):
     for worker in pair[0]:
         assert worker["largest"] == [3, 2.5, -1]
         assert [type(number) for number in worker["largest"]] == [int, float, int]
-        assert worker["from_chief"] == {"step": 7, "best": 0.1, "name": "é"}
+        assert worker["broadcast_object"] == {"step": 7, "best": 0.1, "name": "é"}
         tenths, integers, truths, halves, state = worker["spread"]
         assert tenths == [[float(np.float32(0.1))] * 3] * 2 and integers == [[-7] * 3, [2**31 - 1] * 3]
         assert truths == [[1] * 3] * 2 and halves == [[float(np.float16(0.1))] * 3] * 2
@@ -116,7 +116,7 @@ def test_a_port_that_is_taken_is_named(tmp_path):
         taken.listen()
         addresses = [f"127.0.0.1:{taken.getsockname()[1]}", "127.0.0.1:1"]
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
-        program = "from karpa_tf import cli, strategy\nwith cli.errors(): strategy.choose('auto')"
+        program = "from karpa_tf import cli, strategy\nwith cli.errors(): strategy.make_strategy('auto')"
         environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CONFIG": json.dumps(task)}
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert done.returncode == 2

@@ -7,28 +7,28 @@ from karpa_tf.errors import UserError
 
 
 def test_mirrored_takes_all_devices_and_is_one_and_the_same():
-    first = strategy.choose("mirrored")
+    first = strategy.make_strategy("mirrored")
     assert first.num_replicas_in_sync == 2
-    assert strategy.choose("mirrored") is first
+    assert strategy.make_strategy("mirrored") is first
 
 
 def test_several_workers_need_a_cluster_and_a_cluster_needs_several_workers(monkeypatch):
     with pytest.raises(UserError, match="--strategy multiworker needs several workers"):
-        strategy.choose("multiworker")
+        strategy.make_strategy("multiworker")
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}')
     for name in ("none", "mirrored", "tpu"):
         with pytest.raises(UserError, match=f"--strategy {name} trains in one process, but TF_CONFIG names 2 workers"):
-            strategy.choose(name)
+            strategy.make_strategy(name)
 
 
 def test_a_tpu_that_is_not_there_is_missed():
     with pytest.raises(UserError, match="--strategy tpu finds no TPU on this machine: "):
-        strategy.choose("tpu")
+        strategy.make_strategy("tpu")
 
 
 def test_without_gpus_auto_and_none_take_one_device():
-    assert strategy.choose("auto").num_replicas_in_sync == 1
-    assert strategy.choose("none").num_replicas_in_sync == 1
+    assert strategy.make_strategy("auto").num_replicas_in_sync == 1
+    assert strategy.make_strategy("none").num_replicas_in_sync == 1
 
 
 @pytest.mark.parametrize("parts", [([1.0, 2.0], [6.0, 7.0]), ([1.0, 2.0, 3.0], [10.0])])
@@ -52,7 +52,7 @@ def test_statistics_are_averaged_over_the_replicas_and_counters_left_alone(two_r
     def step():
         replica = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.float32)
         statistics.assign([replica, 10 * replica])
-        reductions.synchronize([statistics, counter])
+        reductions.average_over_replicas([statistics, counter])
 
     two_replicas.run(step)
     for local in two_replicas.experimental_local_results(statistics.value):
@@ -68,4 +68,4 @@ def test_a_batch_must_divide_over_the_replicas(two_replicas):
 
 @pytest.mark.parametrize(("name", "compiled"), [("auto", False), ("on", True), ("off", False)])
 def test_xla_is_left_out_on_a_cpu_unless_asked_for(name, compiled):
-    assert strategy.jit_compile(name, strategy.choose("none")) is compiled
+    assert strategy.jit_compile(name, strategy.make_strategy("none")) is compiled

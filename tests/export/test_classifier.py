@@ -12,7 +12,7 @@ from karpa_tf.errors import UserError
 from karpa_tf.evaluation import classification as evaluation
 from karpa_tf.export.classifier import make_classifier_export
 from karpa_tf.export.versions import load_version, write
-from karpa_tf.models.classifiers import make_classifier, with_views
+from karpa_tf.models.classifiers import average_views, make_classifier
 
 CLASSES = ("Äpfel & Birnen", "cat", "日本")
 SIDE = 12
@@ -23,8 +23,8 @@ def gradient(width, height):
     return np.stack([7 * rows, 5 * columns, 3 * rows + 2 * columns], -1).astype(np.uint8)
 
 
-def pictures():
-    """One picture of every kind that people have, by file name."""
+def images():
+    """One image of every kind that people have, by file name."""
     photo = Image.fromarray(gradient(40, 30))
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -34,10 +34,10 @@ def pictures():
         "plain.jpg": (photo, {}),
         "turned.jpg": (photo, {"exif": exif}),
         "cmyk.jpg": (photo.convert("CMYK"), {}),
-        "grey.jpg": (photo.convert("L"), {}),
+        "gray.jpg": (photo.convert("L"), {}),
         "plain.png": (photo, {}),
         "rgba.png": (alpha, {}),
-        "grey_alpha.png": (alpha.convert("LA"), {}),
+        "gray_alpha.png": (alpha.convert("LA"), {}),
         "deep.png": (Image.fromarray(gradient(40, 30)[..., 0].astype(np.uint16) * 257), {}),
         "one_bit.png": (photo.convert("1"), {}),
         "palette.png": (photo.quantize(4), {}),
@@ -53,16 +53,16 @@ def pictures():
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """(folder of the version, model, list of picture files)."""
+    """(folder of the version, model, list of image files)."""
     keras.utils.set_random_seed(0)
     folder = tmp_path_factory.mktemp("exported")
-    model = make_classifier(ResNetConfig(blocks=(1, 1), widths=(4, 8)), (SIDE, SIDE, 3), 3)
-    for weight in model.trainable_variables:  # so that pictures differ clearly
+    model = make_classifier(ResNetConfig(blocks=(1, 1), filters=(4, 8)), (SIDE, SIDE, 3), 3)
+    for weight in model.trainable_variables:  # so that images differ clearly
         weight.assign(weight + 0.4 * keras.random.normal(weight.shape, seed=1))
-    model = with_views(model, "flip_shift")
+    model = average_views(model, "flip_shift")
     files = []
-    for name, (picture, options) in pictures().items():
-        picture.save(folder / name, **options)
+    for name, (image, options) in images().items():
+        image.save(folder / name, **options)
         files.append(folder / name)
     version = write(folder / "models" / "small", make_classifier_export(model, CLASSES))
     return version, model, files
@@ -97,7 +97,7 @@ def test_every_signature_says_what_the_pipeline_in_python_says(exported, batch):
         assert [[name.decode() for name in row] for row in answer["classes"].numpy()] == [list(CLASSES)] * batch
 
 
-def test_the_loaded_model_is_a_function_of_pictures_with_names(exported):
+def test_the_loaded_model_is_a_function_of_images_with_names(exported):
     version, model, files = exported
     function, classes, shape = evaluation.load_exported(load_version(version.parent))
     assert classes == CLASSES and shape == (SIDE, 3)
@@ -105,7 +105,7 @@ def test_the_loaded_model_is_a_function_of_pictures_with_names(exported):
     np.testing.assert_allclose(function(pixels), evaluation.scores(model, pixels), atol=1e-5)
 
 
-def test_what_is_no_picture_is_refused(exported):
+def test_what_is_no_image_is_refused(exported):
     serve = load_version(exported[0])["serving_default"]
     with pytest.raises(tf.errors.InvalidArgumentError):
         serve(image_bytes=tf.constant([b"text"]))
@@ -127,9 +127,9 @@ def test_views_are_means_over_logits(exported):
         return pixels.reshape(3, 16) @ weights
 
     flipped = (logits(x) + logits(x[:, :, ::-1])) / 2
-    np.testing.assert_allclose(with_views(model, "flip")(x), flipped, atol=1e-5)
+    np.testing.assert_allclose(average_views(model, "flip")(x), flipped, atol=1e-5)
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
     corners = [padded[:, :4, :4], padded[:, 2:, 2:]]
     shifted = sum((logits(c) + logits(c[:, :, ::-1])) / 2 for c in corners) / 2
-    np.testing.assert_allclose(with_views(model, "flip_shift")(x), (flipped + shifted) / 2, atol=1e-5)
-    assert with_views(model, "one") is model
+    np.testing.assert_allclose(average_views(model, "flip_shift")(x), (flipped + shifted) / 2, atol=1e-5)
+    assert average_views(model, "one") is model

@@ -12,9 +12,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from karpa_tf.configs.dcgan import TINY
+from karpa_tf.configs.gan import TINY
 from karpa_tf.export import card, examples, inspection, warm_up
-from karpa_tf.export.masked_lm import with_blank
+from karpa_tf.export.masked_lm import mask_one_word
 from karpa_tf.export.versions import write
 from karpa_tf.models.dcgan import make_generator
 from karpa_tf.training.run import Run
@@ -79,11 +79,11 @@ def test_examples_are_real_and_edge_cases_are_made_up(export):
     assert export.real_examples
     if export.task == "image_classification":
         shape = (3, exported_models.SIDE, exported_models.SIDE, 3)
-        pictures = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
-        np.testing.assert_array_equal(export.examples["images"][0]["images"], pictures)
+        images = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+        np.testing.assert_array_equal(export.examples["images"][0]["images"], images)
         decoded = [tf.io.decode_png(file).numpy() for file in export.examples["serving_default"][0]["image_bytes"]]
-        np.testing.assert_array_equal(decoded, pictures)
-        assert not np.array_equal(export.edge_cases["images"][0]["images"], pictures)
+        np.testing.assert_array_equal(decoded, images)
+        assert not np.array_equal(export.edge_cases["images"][0]["images"], images)
     if export.task == "masked_lm":
         assert export.examples["embed"][0]["text"].tolist() == list(exported_models.TEXTS)
         blanks = export.examples["serving_default"][0]["text"]
@@ -105,11 +105,11 @@ def test_examples_are_real_and_edge_cases_are_made_up(export):
     ],
 )
 def test_one_word_of_a_sentence_becomes_a_blank(sentence, blank):
-    assert with_blank(sentence) == blank
+    assert mask_one_word(sentence) == blank
 
 
 def test_people_can_call_every_signature_as_the_page_says(export, tmp_path):
-    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save("picture.jpg")
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save("image.jpg")
     assert export.calls.keys() == export.functions.keys()
     for name, call in export.calls.items():
         answer = eval(f"function({call.python})", {"tf": tf, "function": export.functions[name], "open": open})
@@ -128,7 +128,7 @@ def test_an_example_with_any_characters_can_be_copied_into_python_and_a_shell(se
     for name in ("serving_default", "embed"):
         call = made.calls[name]
         text = eval(f"dict({call.python})", {"tf": tf})["text"].numpy()[0].decode()
-        assert text == with_blank(sentence) == made.details["example"]
+        assert text == mask_one_word(sentence) == made.details["example"]
         said = subprocess.run(["sh", "-c", f"printf %s '{{{call.rest}}}'"], capture_output=True, text=True).stdout
         assert json.loads(said)["instances"] == [{"text": text}]
 
@@ -180,7 +180,7 @@ def test_a_card_is_json_that_every_reader_takes(tmp_path):
 
 def test_the_page_says_the_same_in_words(version):
     page = (version / "assets.extra" / card.PAGE).read_text()
-    assert page.startswith("# my_gan, version 1\n\nIt draws pictures of 16x16x1")
+    assert page.startswith("# my_gan, version 1\n\nIt draws images of 16x16x1")
     for part in (
         "- name: digits",
         "- skipped: 2",
@@ -216,17 +216,17 @@ def test_labels_and_vocabulary_lie_beside_the_graph(export):
     assert {name: tuple(text[:-1]) for name, text in lines.items()} == expected
 
 
-def test_a_run_keeps_a_few_pictures_to_the_bit_and_once(tmp_path):
+def test_a_run_keeps_a_few_images_to_the_bit_and_once(tmp_path):
     run = Run(tmp_path)
     images = np.random.default_rng(0).integers(0, 256, (100, 5, 4, 3), np.uint8)
-    examples.save_pictures(run, images)
-    kept = examples.load_pictures(run, (5, 4, 3))
+    examples.save_images(run, images)
+    kept = examples.load_images(run, (5, 4, 3))
     assert kept.shape == (8, 5, 4, 3)
     assert all(any((one == image).all() for image in images) for one in kept)
     assert (kept[0] == images[0]).all() and (kept[-1] == images[-1]).all()
-    examples.save_pictures(run, 255 - images)
-    np.testing.assert_array_equal(examples.load_pictures(run, (5, 4, 3)), kept)
-    assert examples.load_pictures(run, (6, 4, 3)) is None and examples.load_texts(run) is None
+    examples.save_images(run, 255 - images)
+    np.testing.assert_array_equal(examples.load_images(run, (5, 4, 3)), kept)
+    assert examples.load_images(run, (6, 4, 3)) is None and examples.load_texts(run) is None
 
 
 def test_a_run_keeps_a_few_texts_cut_to_length_and_workers_keep_none(tmp_path):

@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 from exported_models import BERT, CLASSES, SIDE, VOCABULARY
 
-from karpa_tf.configs import bert, dcgan, resnet
+from karpa_tf.configs import bert, resnet
+from karpa_tf.configs import gan as gan_configs
 from karpa_tf.data.text.vocabulary import SPECIAL, Vocabulary
 from karpa_tf.errors import UserError
 from karpa_tf.export import conversion, onnx, tflite
@@ -24,7 +25,7 @@ from karpa_tf.models.dcgan import make_generator
 pytestmark = pytest.mark.slow
 
 TASKS = ("classifier", "generator", "masked_lm", "text_classifier")
-RESNET = resnet.ResNetConfig(widths=(4, 8), blocks=(1, 1))
+RESNET = resnet.ResNetConfig(filters=(4, 8), blocks=(1, 1))
 
 
 def learned(model, scale=0.3):
@@ -43,7 +44,7 @@ def signature_of(task, **config):
         function = classifier_functions(model, CLASSES)["images"]
         return function, model, lambda n, _: {"images": random.integers(0, 256, (n, SIDE, SIDE, 3), np.uint8)}
     if task == "generator":
-        model = learned(make_generator(dataclasses.replace(dcgan.TINY, **config)))
+        model = learned(make_generator(dataclasses.replace(gan_configs.TINY, **config)))
         function = generator_functions(model)["noise"]
         return function, model, lambda n, _: {"noise": random.normal(size=(n, 8)).astype(np.float32)}
     config = dataclasses.replace(BERT, **config)
@@ -59,7 +60,11 @@ def signature_of(task, **config):
 
     if task == "masked_lm":
         model = learned(make_masked_lm(config, encoder))
-        return masked_lm_functions(model, VOCABULARY, config.length)[0]["token_ids"], model, texts_with_blanks
+        return (
+            masked_lm_functions(model, VOCABULARY, config.max_sequence_length)[0]["token_ids"],
+            model,
+            texts_with_blanks,
+        )
     model = learned(make_text_classifier(config, encoder, 2))
 
     @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32, name="token_ids")])
@@ -115,10 +120,10 @@ each_format = pytest.mark.parametrize("format", [tflite, onnx], ids=["tflite", "
 @each_format
 @pytest.mark.parametrize("task", TASKS)
 def test_a_file_does_what_the_function_does_for_any_number_and_length(task, format, tmp_path):
-    function, _, inputs_of = signature_of(task)
-    records = installed(format).write(function, [inputs_of(3, 7)], tmp_path)
+    function, _, select_inputs = signature_of(task)
+    records = installed(format).write(function, [select_inputs(3, 7)], tmp_path)
     json.dumps(records)
-    for inputs in (inputs_of(1, 3), inputs_of(5, 16)):
+    for inputs in (select_inputs(1, 3), select_inputs(5, 16)):
         expected = numbers_of(function, inputs)
         assert_near(answers_of(tmp_path / records[0]["file"], inputs), expected)
         assert all(np.std(value) > 1e-3 for value in expected.values())
@@ -129,9 +134,9 @@ def test_a_file_does_what_the_function_does_for_any_number_and_length(task, form
 @each_format
 @pytest.mark.parametrize("config", [{"positions": "rotary", "norm": "pre"}, {"positions": "sinusoidal"}], ids=str)
 def test_positions_of_every_kind_are_converted(config, format, tmp_path):
-    function, _, inputs_of = signature_of("masked_lm", **config)
-    records = installed(format).write(function, [inputs_of(3, 7)], tmp_path)
-    inputs = inputs_of(2, 13)
+    function, _, select_inputs = signature_of("masked_lm", **config)
+    records = installed(format).write(function, [select_inputs(3, 7)], tmp_path)
+    inputs = select_inputs(2, 13)
     assert_near(answers_of(tmp_path / records[0]["file"], inputs), numbers_of(function, inputs))
 
 
@@ -141,12 +146,12 @@ def test_positions_of_every_kind_are_converted(config, format, tmp_path):
 )
 def test_what_was_trained_in_mixed_precision_is_converted_to_float32(task, precision, format, tmp_path):
     keras.config.set_dtype_policy("float32")
-    exact, model, inputs_of = signature_of(task)
+    exact, model, select_inputs = signature_of(task)
     keras.config.set_dtype_policy(precision)
     mixed, mixed_model, _ = signature_of(task)
     mixed_model.set_weights(model.get_weights())
-    records = installed(format).write(mixed, [inputs_of(3, 7)], tmp_path)
-    inputs = inputs_of(4, 9)
+    records = installed(format).write(mixed, [select_inputs(3, 7)], tmp_path)
+    inputs = select_inputs(4, 9)
     assert_near(answers_of(tmp_path / records[0]["file"], inputs), numbers_of(exact, inputs))
     assert not np.allclose(numbers_of(mixed, inputs)["scores"], numbers_of(exact, inputs)["scores"], atol=1e-5)
 
@@ -169,8 +174,8 @@ def test_weights_become_smaller_and_the_price_is_told(tmp_path):
 
 def test_an_onnx_file_is_valid_and_its_batch_is_free(tmp_path):
     checker = pytest.importorskip("onnx")
-    function, _, inputs_of = signature_of("text_classifier")
-    (record,) = installed(onnx).write(function, [inputs_of(3, 7)], tmp_path)
+    function, _, select_inputs = signature_of("text_classifier")
+    (record,) = installed(onnx).write(function, [select_inputs(3, 7)], tmp_path)
     model = checker.load(str(tmp_path / "model.onnx"))
     checker.checker.check_model(model, full_check=True)
     assert {opset.domain: opset.version for opset in model.opset_import}[""] == record["opset"] == 17
@@ -203,7 +208,7 @@ def test_a_file_of_another_network_is_refused(format, tmp_path, monkeypatch):
     other, _ = dense(3, 2, tf.nn.softmax)
     convert = installed(format)._converted
     monkeypatch.setattr(
-        format, "_converted", lambda file, copy, *rest: convert(file, conversion.numeric(other)[0], *rest)
+        format, "_converted", lambda file, copy, *rest: convert(file, conversion.make_numeric_copy(other)[0], *rest)
     )
     with pytest.raises(UserError, match=r"model\.(tflite|onnx) differs from the SavedModel by .*at most 1e-05"):
         format.write(wanted, examples, tmp_path)
@@ -224,9 +229,9 @@ def test_a_missing_converter_names_the_extra_that_brings_it(format, package, ext
 
 
 def test_the_copy_keeps_the_numbers_and_not_the_variables():
-    function, model, inputs_of = signature_of("classifier")
-    copy, exact = conversion.numeric(function)
-    inputs = inputs_of(3, 0)
+    function, model, select_inputs = signature_of("classifier")
+    copy, exact = conversion.make_numeric_copy(function)
+    inputs = select_inputs(3, 0)
     before = numbers_of(function, inputs)
     learned(model)
     assert exact and copy.get_concrete_function().variables == ()
@@ -260,7 +265,7 @@ def test_small_outputs_are_measured_against_one_and_constant_ones_have_no_spread
     assert compared(np.float32(0.001), small) == pytest.approx([0.001, 0.001, 0.001], rel=1e-4)
 
 
-def test_neighbouring_grey_levels_count_as_equal_and_are_told():
+def test_neighboring_grey_levels_count_as_equal_and_are_told():
     pixels = np.array([[10, 20], [30, 250]], np.uint8)
     assert compared(np.uint8(1), pixels) == [1, 0, 0]
     assert compared(np.uint8(3), pixels)[:2] == [3, 2 / 250]
@@ -272,14 +277,14 @@ def test_neighbouring_grey_levels_count_as_equal_and_are_told():
 )
 def test_a_file_is_kept_if_it_is_as_near_as_its_weights_allow(difference, exact, kept, tmp_path):
     function, examples = dense(3, 2, tf.identity)
-    copy, _ = conversion.numeric(function)
+    copy, _ = conversion.make_numeric_copy(function)
 
     def run(file):
         assert file.read_bytes() == b"content"
         return lambda inputs: {"y": function(**inputs)["y"].numpy() + np.float32(difference)}
 
     def write():
-        return conversion.written(tmp_path / "model.x", b"content", run, function, copy, examples, exact, more=1)
+        return conversion.write_checked(tmp_path / "model.x", b"content", run, function, copy, examples, exact, more=1)
 
     if kept:
         record = write()
@@ -319,14 +324,14 @@ def test_networks_of_usual_sizes_are_converted(name, format, tmp_path):
         function = classifier_functions(model, [str(number) for number in range(10)])["images"]
         examples = [{"images": random.integers(0, 256, (3, 32, 32, 3), np.uint8)}]
     elif name.startswith("dcgan"):
-        config = dcgan.TUTORIAL_28 if name == "dcgan28" else dcgan.TUTORIAL_64
+        config = gan_configs.TUTORIAL_28 if name == "dcgan28" else gan_configs.TUTORIAL_64
         function = generator_functions(learned(make_generator(config), 0.02))["noise"]
         examples = [{"noise": random.normal(size=(3, config.latent_dim)).astype(np.float32)}]
     else:
-        config = dataclasses.replace(bert.TINY, positions="rotary" if name == "bert_rotary" else "learned")
+        config = dataclasses.replace(bert.TINY, position_embedding="rotary" if name == "bert_rotary" else "learned")
         vocabulary = Vocabulary((*SPECIAL, *(f"word{number}" for number in range(8000))))
         model = make_masked_lm(config, make_encoder(config, len(vocabulary)))
-        function = masked_lm_functions(model, vocabulary, config.length)[0]["token_ids"]
+        function = masked_lm_functions(model, vocabulary, config.max_sequence_length)[0]["token_ids"]
         token_ids = random.integers(5, 8000, (3, 40), np.int32)
         examples = [{"token_ids": token_ids, "mask_positions": random.integers(0, 40, (3, 6), np.int32)}]
     records = installed(format).write(function, examples, tmp_path)

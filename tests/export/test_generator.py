@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from karpa_tf.configs.dcgan import TINY
+from karpa_tf.configs.gan import TINY
 from karpa_tf.export.generator import generator_functions, make_generator_export
 from karpa_tf.export.versions import write
 from karpa_tf.models.dcgan import make_generator
@@ -14,7 +14,7 @@ from karpa_tf.models.sampling import interpolate, noise_from_seeds, to_pixels
 def exported(tmp_path_factory):
     """(generator, folder of its version)."""
     generator = make_generator(TINY)
-    # Untrained batch statistics would make all pictures the same grey.
+    # Untrained batch statistics would make all images the same gray.
     for _ in range(50):
         generator(np.random.default_rng(0).normal(size=(32, 8)).astype(np.float32), training=True)
     return generator, write(tmp_path_factory.mktemp("models") / "tiny", make_generator_export(generator))
@@ -35,7 +35,7 @@ def test_signatures_name_their_inputs_and_outputs(exported):
     assert (images.dtype, images.shape.as_list()) == (tf.uint8, [None, 16, 16, 1])
 
 
-def test_the_files_hold_the_pictures_of_the_seeds(exported):
+def test_the_files_hold_the_images_of_the_seeds(exported):
     signatures = tf.saved_model.load(str(exported[1])).signatures
     seeds = tf.constant([5, -1, 2**40], tf.int64)
     files = signatures["image_bytes"](seed=seeds)["image_bytes"]
@@ -49,10 +49,10 @@ def test_the_saved_model_draws_what_the_model_draws(exported):
     drawn = np.clip(np.round((generator(noise).numpy() + 1) * 127.5), 0, 255).astype(np.uint8)
     served = tf.saved_model.load(str(path)).signatures["noise"](noise=tf.constant(noise))["images"]
     np.testing.assert_array_equal(served, drawn)
-    assert drawn.std(axis=0).mean() > 1  # pictures, and not one grey
+    assert drawn.std(axis=0).mean() > 1  # images, and not one gray
 
 
-def test_a_seed_gives_the_same_picture_alone_and_in_a_batch(exported):
+def test_a_seed_gives_the_same_image_alone_and_in_a_batch(exported):
     draw = tf.saved_model.load(str(exported[1])).signatures["serving_default"]
     seeds = tf.constant([7, -3, 2**40, 0, 7] * 7, tf.int64)
     batch = draw(seed=seeds)["images"].numpy()
@@ -64,7 +64,7 @@ def test_a_seed_gives_the_same_picture_alone_and_in_a_batch(exported):
 
 def test_a_seed_is_drawn_in_a_batch_of_the_same_size_however_many_are_asked_for():
     class ShowBatchSize(keras.layers.Layer):
-        """Paints every picture in the grey of the batch it is drawn in: the rounding of convolutions, writ large."""
+        """Paints every image in the gray of the batch it is drawn in: the rounding of convolutions, writ large."""
 
         def call(self, noise):
             return tf.zeros((tf.shape(noise)[0], 2, 2, 1)) + tf.cast(tf.shape(noise)[0], tf.float32) / 100
@@ -85,8 +85,8 @@ def test_a_seed_is_drawn_in_a_batch_of_the_same_size_however_many_are_asked_for(
 def test_the_noise_of_a_seed_is_normal_and_its_own():
     noise = noise_from_seeds(tf.range(4000, dtype=tf.int64), 16).numpy()
     assert abs(noise.mean()) < 4 / np.sqrt(noise.size) and abs(noise.var() - 1) < 4 * np.sqrt(2 / noise.size)
-    neighbours = np.corrcoef(noise[:-1].ravel(), noise[1:].ravel())[0, 1]
-    assert abs(neighbours) < 4 / np.sqrt(noise.size)
+    neighbors = np.corrcoef(noise[:-1].ravel(), noise[1:].ravel())[0, 1]
+    assert abs(neighbors) < 4 / np.sqrt(noise.size)
 
 
 def test_pixels_are_rounded_and_clipped():

@@ -6,25 +6,27 @@ import pytest
 import tensorflow as tf
 
 from karpa_tf.configs.bert import BERTConfig
-from karpa_tf.data.text.labelled_batches import evaluation_text_batches, token_rows
+from karpa_tf.data.text.labeled_batches import evaluation_text_batches, token_rows
 from karpa_tf.data.text.vocabulary import SPECIAL, Vocabulary
 from karpa_tf.evaluation.classification import text_scores
 from karpa_tf.export.masked_lm import TOP, make_masked_lm_export
 from karpa_tf.export.text_classifier import make_text_classifier_export
 from karpa_tf.export.versions import write
 from karpa_tf.models.bert import (
-    encoder_of,
+    extract_encoder,
+    extract_masked_lm,
     make_encoder,
     make_masked_lm,
     make_pretraining,
     make_text_classifier,
-    masked_lm_of,
 )
 
-CONFIG = BERTConfig(length=16, width=8, depth=1, heads=2, feed_forward=16, segments=2)
+CONFIG = BERTConfig(
+    max_sequence_length=16, hidden_dim=8, num_layers=1, num_heads=2, intermediate_dim=16, num_segments=2
+)
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = Vocabulary((*SPECIAL, "the", "list", *LETTERS, *(f"##{x}" for x in LETTERS), ".", "!", "[", "]", "中"))
-LENGTH = CONFIG.length
+LENGTH = CONFIG.max_sequence_length
 TEXTS = [
     "The [MASK] of a list.",
     "",
@@ -84,7 +86,7 @@ def test_text_gives_the_likeliest_tokens_of_every_blank(exported, count):
         assert (answer["scores"][number, len(wanted) :] == 0).all()
         if wanted:
             positions = {"mask_positions": np.array([wanted], np.int32)}
-            expected = probabilities(np.array(masked_lm_of(model)(inputs_for(row) | positions))[0])
+            expected = probabilities(np.array(extract_masked_lm(model)(inputs_for(row) | positions))[0])
             best = np.argsort(-expected, axis=-1)[:, :TOP]
             found = answer["scores"][number, : len(wanted)]
             np.testing.assert_allclose(found, np.take_along_axis(expected, best, -1), atol=1e-5)
@@ -100,7 +102,7 @@ def test_ids_give_logits_at_the_places_that_are_asked_for(exported):
         token_ids=tf.constant(ids), mask_positions=tf.constant(positions)
     )
     inputs = {"token_ids": ids, "padding_mask": ids != 0, "segment_ids": np.zeros_like(ids)}
-    expected = masked_lm_of(model)(inputs | {"mask_positions": positions})
+    expected = extract_masked_lm(model)(inputs | {"mask_positions": positions})
     np.testing.assert_allclose(served["logits"], expected, atol=1e-5)
 
 
@@ -109,7 +111,7 @@ def test_an_embedding_is_the_mean_of_the_features_alone_and_in_company(exported)
     embed = tf.saved_model.load(folder).signatures["embed"]
     together = embed(text=tf.constant(TEXTS))["embedding"].numpy()
     for text, row in zip(TEXTS, together, strict=True):
-        expected = np.array(encoder_of(model)(inputs_for(row_of(text)))).mean(1)[0]
+        expected = np.array(extract_encoder(model)(inputs_for(row_of(text)))).mean(1)[0]
         np.testing.assert_allclose(row, expected, atol=1e-5)
         np.testing.assert_allclose(embed(text=tf.constant([text]))["embedding"][0], row, atol=1e-5)
 

@@ -251,9 +251,9 @@ try:
 except UserError as error:
     print("said", error)
 """
-    words = [sys.executable, "-c", program, str(tmp_path / "base")]
+    words = [sys.executable, "-c", program, str(tmp_path / "base_size")]
     done = subprocess.run(
         words, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     )
     assert done.stdout.startswith(f"said No version can be written to {tmp_path / 'base'} ("), done.stderr[-2000:]
-    assert names(tmp_path / "base") == []
+    assert names(tmp_path / "base_size") == []

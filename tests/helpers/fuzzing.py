@@ -1,4 +1,4 @@
-"""Malformed requests over HTTP, as they go over the wire, and pictures over both interfaces, from a `random.Random`."""
+"""Malformed requests over HTTP, as they go over the wire, and images over both interfaces, from a `random.Random`."""
 
 import base64
 import copy
@@ -8,9 +8,9 @@ import struct
 import zlib
 from typing import NamedTuple
 
-from served import example, picture_files, request_of, strings
+from served import example, image_files, request_of, strings
 
-PICTURE = picture_files(1)[0]
+IMAGE = image_files(1)[0]
 PREDICTION = "/tensorflow.serving.PredictionService/"
 
 
@@ -37,7 +37,7 @@ def post(path, body, *headers):
 
 
 def bomb(width, height, chunk=b""):
-    """Returns a PNG file with the header of a large picture, and whatever compressed pixels are given."""
+    """Returns a PNG file with the header of a large image, and whatever compressed pixels are given."""
 
     def piece(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -51,16 +51,16 @@ def b64(content):
 
 
 VALID = [
-    ("pictures", {"instances": [{"image_bytes": b64(PICTURE)}]}),
-    ("pictures", {"inputs": {"image_bytes": [b64(PICTURE)] * 2}}),
-    ("pictures", {"signature_name": "images", "inputs": [[[[1, 2, 3]] * 12] * 12]}),
+    ("images", {"instances": [{"image_bytes": b64(IMAGE)}]}),
+    ("images", {"inputs": {"image_bytes": [b64(IMAGE)] * 2}}),
+    ("images", {"signature_name": "images", "inputs": [[[[1, 2, 3]] * 12] * 12]}),
     ("drawings", {"instances": [1, 2]}),
     ("drawings", {"signature_name": "noise", "inputs": {"noise": [[0.5] * 8] * 2}}),
     ("words", {"inputs": {"text": ["the [MASK] of a list."]}}),
     ("words", {"signature_name": "token_ids", "instances": [{"token_ids": [1] * 16, "mask_positions": [1, 2]}]}),
     ("opinions", {"instances": ["a list", "the list"]}),
 ]
-EXAMPLES = {"signature_name": "classify", "context": {"a": 1}, "examples": [{"image_bytes": b64(PICTURE)}]}
+EXAMPLES = {"signature_name": "classify", "context": {"a": 1}, "examples": [{"image_bytes": b64(IMAGE)}]}
 
 JUNK = [
     None, True, False, -1, 0, 1, 255, 256, 300, 2**31, 2**63, 2**64, 10**400, -(10**30), 0.5, 1e300, 1e-300,
@@ -72,7 +72,7 @@ JUNK = [
 
 def json_case(rng):
     """A valid document with some of its parts replaced, removed, doubled or renamed."""
-    model, document = rng.choice([*VALID, ("pictures", EXAMPLES)])
+    model, document = rng.choice([*VALID, ("images", EXAMPLES)])
     document = json.loads(json.dumps(document))
     for _ in range(rng.randint(1, 3)):
         _spoil(rng, document)
@@ -108,9 +108,9 @@ HEADS = {
 }
 
 
-def picture_case(rng):
-    """Picture files that are cut off, corrupt, of another kind or enormous, in every way that they can be sent."""
-    content = bytearray(PICTURE)
+def image_case(rng):
+    """Image files that are cut off, corrupt, of another kind or enormous, in every way that they can be sent."""
+    content = bytearray(IMAGE)
     what = rng.choice(["cut", "corrupt", "size", "random", "jpeg", "gif", "bomb", "empty", "bmp", "webp"])
     if what == "cut":
         content = content[: rng.randrange(len(content))]
@@ -131,17 +131,17 @@ def picture_case(rng):
         content = b"" if what == "empty" else heads.get(what, b"") + rng.randbytes(rng.randrange(2000))
     content, way = bytes(content), rng.randrange(4)
     if way == 0:
-        body = json.dumps({"instances": [{"image_bytes": b64(content)}, {"image_bytes": b64(PICTURE)}]}).encode()
-        return Http(f"picture, {what}", post("/v1/models/pictures:predict", body))
+        body = json.dumps({"instances": [{"image_bytes": b64(content)}, {"image_bytes": b64(IMAGE)}]}).encode()
+        return Http(f"image, {what}", post("/v1/models/images:predict", body))
     if way == 1:
         body = json.dumps({"signature_name": "classify", "examples": [{"image_bytes": b64(content)}]}).encode()
-        return Http(f"picture in an example, {what}", post("/v1/models/pictures:classify", body))
+        return Http(f"image in an example, {what}", post("/v1/models/images:classify", body))
     if way == 2:
-        request = request_of("pictures", "", {"image_bytes": strings([content, PICTURE])})
-        return Grpc(f"picture, {what}", PREDICTION + "Predict", request.SerializeToString())
+        request = request_of("images", "", {"image_bytes": strings([content, IMAGE])})
+        return Grpc(f"image, {what}", PREDICTION + "Predict", request.SerializeToString())
     inputs = {"inputs": strings([example(content).SerializeToString()])}
-    request = request_of("pictures", "classify", inputs)
-    return Grpc(f"picture in an example, {what}", PREDICTION + "Predict", request.SerializeToString())
+    request = request_of("images", "classify", inputs)
+    return Grpc(f"image in an example, {what}", PREDICTION + "Predict", request.SerializeToString())
 
 
 def bytes_case(rng):
@@ -176,7 +176,7 @@ PATHS = [
     "/v1/models/words/versions/1/metadata/x", "/v1/models/words/labels/no:predict", "/v1/models/words:dance",
     "/v1/models/words/versions/x/metadata", "/v1/models/../../../../etc/passwd", "/v1/models/%2e%2e%2f/metadata",
     "/v1/models/words%00:predict", "/v1/models/%ff%fe:predict", "/v1/models/" + "a" * 5000, "/etc/passwd",
-    "/v1/models/words/../pictures", "/page/../../apps/serve.py", "/page/%2e%2e/page.py", "/v1/models/é", "*",
+    "/v1/models/words/../images", "/page/../../apps/serve.py", "/page/%2e%2e/page.py", "/v1/models/é", "*",
     "/monitoring/prometheus/metrics", "/v1/models/words:predict?a=b#c", "http://example.com/",
 ]  # fmt: skip
 

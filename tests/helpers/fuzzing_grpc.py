@@ -1,7 +1,7 @@
 """Malformed gRPC messages, from a `random.Random`."""
 
 import numpy as np
-from fuzzing import PICTURE, PREDICTION, Grpc
+from fuzzing import IMAGE, PREDICTION, Grpc
 from served import example, request_of, strings
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import (
@@ -16,8 +16,8 @@ from tensorflow_serving.apis import (
 MODEL = "/tensorflow.serving.ModelService/"
 
 VALID = [
-    ("pictures", "", {"image_bytes": strings([PICTURE])}),
-    ("pictures", "images", {"images": np.zeros((1, 12, 12, 3), np.uint8)}),
+    ("images", "", {"image_bytes": strings([IMAGE])}),
+    ("images", "images", {"images": np.zeros((1, 12, 12, 3), np.uint8)}),
     ("drawings", "", {"seed": np.array([1, 2])}),
     ("drawings", "noise", {"noise": np.zeros((1, 8), np.float32)}),
     ("words", "", {"text": strings([b"the [MASK] of a list."])}),
@@ -67,7 +67,7 @@ def tensor_case(rng):
 
 
 METHODS = ["", "no", "tensorflow/serving/classify"]
-EXAMPLES = [example(PICTURE), example(b"no picture")]
+EXAMPLES = [example(IMAGE), example(b"no image")]
 INPUTS = [
     {},
     {"example_list": {}},
@@ -86,7 +86,7 @@ RELOADS = [
 
 def message_case(rng):
     """Requests of all methods with fields that make no sense, and bytes that are no message."""
-    spec = {"name": rng.choice(["", "no", "words", "pictures", "é", "a" * 5000, "../x"])}
+    spec = {"name": rng.choice(["", "no", "words", "images", "é", "a" * 5000, "../x"])}
     spec |= rng.choice([{}, {"version": {"value": rng.choice([-1, 0, 1, 9, 2**63 - 1])}}, {"version_label": "no"}])
     spec |= rng.choice([{}, {"signature_name": rng.choice(["no", "classify", "", "token_ids", "\0"])}])
     predict = request_of("words", "", {"text": [b"a"]})

@@ -31,7 +31,7 @@ PROGRAMS = {
     "train_gan": ("smoke", "--epochs", "2"),
     "train_mlm": (
         *("smoke", "--epochs", "2", "--dropout", "0.1", "--batch-size", "4"),
-        *("--data", str(ROOT / "README.md"), "--vocabulary-size", "800", "--held-out-share", "0.2"),
+        *("--data", str(ROOT / "README.md"), "--vocabulary-size", "800", "--held-out-fraction", "0.2"),
     ),
 }
 """What each is told: a few dozen steps with all that has a state."""

@@ -29,7 +29,7 @@ FLAGS = (
 
 def export_odd_models(base):
     """Writes `nasty`, a classifier of texts into `NASTY`; `sums`, which only the form of JSON fits; and `sizes`, which
-    scores a picture file with its length.
+    scores an image file with its length.
     """
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, "text")])

@@ -25,20 +25,20 @@ ROOT = Path(__file__).parents[2]
 
 
 def tiny_models(tmp_path_factory):
-    """Returns the folder of the models pictures, drawings, words and opinions; they are made once in a session."""
+    """Returns the folder of the models images, drawings, words and opinions; they are made once in a session."""
     base = tmp_path_factory.getbasetemp() / "served_models"
     if not base.exists():
-        export_tiny_classifier(base / "pictures")
+        export_tiny_classifier(base / "images")
         export_tiny_generator(base / "drawings")
         export_tiny_masked_lm(base / "words")
         export_tiny_text_classifier(base / "opinions")
     return base
 
 
-def picture_files(count, side=SIDE):
+def image_files(count, size=SIDE):
     """Returns PNG files as a list of bytes."""
-    pixels = np.random.default_rng(1).integers(0, 256, (count, side, side, 3), np.uint8)
-    return [png(picture) for picture in pixels]
+    pixels = np.random.default_rng(1).integers(0, 256, (count, size, size, 3), np.uint8)
+    return [png(image) for image in pixels]
 
 
 def png(pixels):
@@ -49,7 +49,7 @@ def png(pixels):
 
 
 def example(content):
-    """Returns a picture file as a `tf.train.Example`."""
+    """Returns an image file as a `tf.train.Example`."""
     value = tf.train.Feature(bytes_list=tf.train.BytesList(value=[content]))
     return tf.train.Example(features=tf.train.Features(feature={"image_bytes": value}))
 

@@ -20,7 +20,7 @@ from karpa_tf.serving.server import Server
 
 @functools.cache
 def digits(number):
-    """Returns the folder of a version of a tiny generator; those of other numbers draw other pictures."""
+    """Returns the folder of a version of a tiny generator; those of other numbers draw other images."""
     folder = Path(tempfile.mkdtemp(prefix="karpa_digits_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     version = exported_models.export_tiny_generator(folder, seed=number)

@@ -6,13 +6,13 @@ import numpy as np
 from karpa_tf.configs.cnn import CNNConfig
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.configs.transfer import TransferConfig
-from karpa_tf.data.images.batches import labelled_batches
+from karpa_tf.data.images.batches import labeled_batches
 from karpa_tf.data.images.image_set import ImageSet
 from karpa_tf.models.classifiers import freeze_batch_norm, make_classifier, split_by_depth
 from karpa_tf.training import optimizers
 from karpa_tf.training.trainers.classifier import Classifier
 
-NETWORK = CNNConfig(widths=(4, 4), dense_widths=(6,))
+NETWORK = CNNConfig(filters=(4, 4), dense_units=(6,))
 
 
 SGD = OptimizerConfig(optimizer="sgd", momentum=0.5)
@@ -24,9 +24,9 @@ STEPS = 5
 FROM_NOTHING = TransferConfig()
 
 
-def labelled(pictures, classes=3):
-    labels = np.random.default_rng(1).integers(0, classes, len(pictures)).astype(np.int32)
-    return ImageSet("random", pictures, "0", labels=labels, classes=tuple(f"class {i}" for i in range(classes)))
+def labeled(images, classes=3):
+    labels = np.random.default_rng(1).integers(0, classes, len(images)).astype(np.int32)
+    return ImageSet("random", images, "0", labels=labels, classes=tuple(f"class {i}" for i in range(classes)))
 
 
 def make_trainer(
@@ -38,17 +38,17 @@ def make_trainer(
         freeze_batch_norm(model)
     trainer = Classifier(model, ema=optimization.ema, **kwargs)
     scaled = model.dtype_policy.name == "mixed_float16"
-    parts = optimizers.make_parts(split_by_depth(model), transfer, STEPS)
-    groups = optimizers.make_groups(optimization, learning_rate, parts, 100, STEPS, scaled)
-    trainer.compile(groups, optimization.clip_norm, optimization.accumulate)
+    parts = optimizers.make_parameter_groups(split_by_depth(model), transfer, STEPS)
+    groups = optimizers.make_optimizer_groups(optimization, learning_rate, parts, 100, STEPS, scaled)
+    trainer.compile(groups, optimization.global_clipnorm, optimization.gradient_accumulation_steps)
     return trainer
 
 
-def fit(trainer, pictures, epochs=2, batch_size=8, first_step=0, augment=None, **kwargs):
-    data = labelled(pictures, trainer.network.output_shape[-1])
-    batches = labelled_batches(data, batch_size, seed=1, first_step=first_step, augment=augment)
+def fit(trainer, images, epochs=2, batch_size=8, first_step=0, augment=None, **kwargs):
+    data = labeled(images, trainer.network.output_shape[-1])
+    batches = labeled_batches(data, batch_size, seed=1, first_step=first_step, augment=augment)
     arguments = {"verbose": 0, "shuffle": False} | kwargs
-    return trainer.fit(batches, epochs=epochs, steps_per_epoch=len(pictures) // batch_size, **arguments).history
+    return trainer.fit(batches, epochs=epochs, steps_per_epoch=len(images) // batch_size, **arguments).history
 
 
 def weights_of(trainer):

@@ -2,18 +2,18 @@
 
 import keras
 
-from karpa_tf.configs.dcgan import DCGANConfig
+from karpa_tf.configs.gan import DCGANConfig
 from karpa_tf.data.images.batches import noise_batches
 from karpa_tf.models.dcgan import make_discriminator, make_generator
 from karpa_tf.training.trainers.gan import GAN
 
-SMALL = {"latent_dim": 4, "channels": 1, "base": 4, "widths": (4, 4), "discriminator_widths": (4, 4)}
+SMALL = {"latent_dim": 4, "channels": 1, "base_size": 4, "filters": (4, 4), "discriminator_filters": (4, 4)}
 
 
 CONFIG = DCGANConfig(**SMALL, dropout=0.0)
 
 
-WITH_EVERYTHING = DCGANConfig(**SMALL, dropout=0.3, discriminator_batch_norm=True, generator_slope=0.0)
+WITH_EVERYTHING = DCGANConfig(**SMALL, dropout=0.3, discriminator_batch_norm=True, generator_negative_slope=0.0)
 
 
 def networks_without_batch_norm():
@@ -39,9 +39,9 @@ def dcgan_trainer(ema=0.9, seed=3, config=CONFIG):
     return trainer
 
 
-def fit(trainer, pictures, epochs=2, batch_size=8, first_step=0, **kwargs):
-    steps = len(pictures) // batch_size
-    batches = noise_batches(pictures, batch_size, 4, seed=1, first_step=first_step)
+def fit(trainer, images, epochs=2, batch_size=8, first_step=0, **kwargs):
+    steps = len(images) // batch_size
+    batches = noise_batches(images, batch_size, 4, seed=1, first_step=first_step)
     arguments = {"verbose": 0, "shuffle": False} | kwargs
     return trainer.fit(batches, epochs=epochs, steps_per_epoch=steps, **arguments).history
 

@@ -9,9 +9,11 @@ from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.models.bert import (
     make_encoder,
 )
-from karpa_tf.training.optimizers import Part, make_groups
+from karpa_tf.training.optimizers import ParameterGroup, make_optimizer_groups
 
-CONFIG = BERTConfig(length=12, width=8, depth=1, heads=2, feed_forward=16, dropout=0.0, segments=2)
+CONFIG = BERTConfig(
+    max_sequence_length=12, hidden_dim=8, num_layers=1, num_heads=2, intermediate_dim=16, dropout=0.0, num_segments=2
+)
 
 
 WORDS = 30
@@ -40,12 +42,21 @@ def batches(count=3, batch_size=8, predictions=3, seed=0):
     return tf.data.Dataset.from_tensor_slices(data).batch(batch_size, drop_remainder=True)
 
 
-def make_trainer(kind, make, config=SGD, learning_rate=0.1, clip_norm=None, accumulate=1, ema=0.0, shape=CONFIG):
+def make_trainer(
+    kind,
+    make,
+    config=SGD,
+    learning_rate=0.1,
+    global_clipnorm=None,
+    gradient_accumulation_steps=1,
+    ema=0.0,
+    shape=CONFIG,
+):
     keras.utils.set_random_seed(0)
     model = make(shape, make_encoder(shape, WORDS))
     trainer = kind(model, ema)
-    groups = make_groups(config, learning_rate, [Part(model.trainable_variables)], 10, 3)
-    trainer.compile(groups, clip_norm, accumulate)
+    groups = make_optimizer_groups(config, learning_rate, [ParameterGroup(model.trainable_variables)], 10, 3)
+    trainer.compile(groups, global_clipnorm, gradient_accumulation_steps)
     return trainer
 
 

@@ -18,19 +18,19 @@ from karpa_tf import cli
 from karpa_tf.configs.cnn import CNNConfig
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.data.images.batches import evaluation_batches, noise_batches
-from karpa_tf.data.pipeline import untuned
+from karpa_tf.data.pipeline import disable_autotune
 from karpa_tf.distribution import cluster, strategy
 from karpa_tf.distribution import collectives as workers
 from karpa_tf.errors import UserError
-from karpa_tf.layers.batch_norm import synchronized
+from karpa_tf.layers.batch_norm import synchronize_batch_norm
 from karpa_tf.models.bert import make_pretraining
 from karpa_tf.models.classifiers import make_classifier
 from karpa_tf.training.callbacks.window_means import MetricWindows
-from karpa_tf.training.optimizers import Part, make_groups
+from karpa_tf.training.optimizers import ParameterGroup, make_optimizer_groups
 from karpa_tf.training.trainers.classifier import Classifier
 from karpa_tf.training.trainers.masked_lm import Pretraining
 
-PICTURES = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 1), dtype=np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 1), dtype=np.uint8)
 SGD = OptimizerConfig(optimizer="sgd", momentum=0.5)
 
 
@@ -49,15 +49,17 @@ class Windows(keras.callbacks.Callback):
 
 
 def classifier(devices):
-    """With batch normalisation over the whole batch."""
+    """With batch normalization over the whole batch."""
     with devices.scope():
         keras.utils.set_random_seed(1)
-        model = synchronized(make_classifier(CNNConfig(widths=(4, 4), batch_norm=True), (16, 16, 1), 3))
+        model = synchronize_batch_norm(make_classifier(CNNConfig(filters=(4, 4), batch_norm=True), (16, 16, 1), 3))
         trainer = Classifier(model, ema=0.9)
-        trainer.compile(make_groups(SGD, 0.1, [Part(model.trainable_variables)], 100, 5), clip_norm=0.5)
+        trainer.compile(
+            make_optimizer_groups(SGD, 0.1, [ParameterGroup(model.trainable_variables)], 100, 5), global_clipnorm=0.5
+        )
     windows = Windows()
-    held_out = evaluation_batches(tiny_classifier.labelled(PICTURES[:29]), 8)
-    history = tiny_classifier.fit(trainer, PICTURES, validation_data=held_out, callbacks=[windows])
+    held_out = evaluation_batches(tiny_classifier.labeled(IMAGES[:29]), 8)
+    history = tiny_classifier.fit(trainer, IMAGES, validation_data=held_out, callbacks=[windows])
     report = trainer.evaluate(held_out, verbose=0, return_dict=True)
     return trainer, history | {"windows": windows.seen}, report
 
@@ -65,17 +67,19 @@ def classifier(devices):
 def gan(devices):
     with devices.scope():
         trainer = tiny_gan.sgd_trainer()
-    history = tiny_gan.fit(trainer, PICTURES)
+    history = tiny_gan.fit(trainer, IMAGES)
     return (
         trainer,
         history,
-        trainer.evaluate(noise_batches(PICTURES, 8, 4, seed=2), steps=3, verbose=0, return_dict=True),
+        trainer.evaluate(noise_batches(IMAGES, 8, 4, seed=2), steps=3, verbose=0, return_dict=True),
     )
 
 
 def pretraining(devices):
     with devices.scope():
-        trainer = tiny_masked_lm.make_trainer(Pretraining, make_pretraining, clip_norm=1.0, accumulate=2, ema=0.9)
+        trainer = tiny_masked_lm.make_trainer(
+            Pretraining, make_pretraining, global_clipnorm=1.0, gradient_accumulation_steps=2, ema=0.9
+        )
     history = tiny_masked_lm.fit(trainer)
     return trainer, history, trainer.evaluate(tiny_masked_lm.batches(seed=1), verbose=0, return_dict=True)
 
@@ -105,7 +109,7 @@ def keras_error(devices):
         trainer = Unrepaired()
         trainer.compile(optimizer=None)
     try:
-        trainer.fit(untuned(tf.data.Dataset.from_tensors(tf.ones(4))), shuffle=False, verbose=0)
+        trainer.fit(disable_autotune(tf.data.Dataset.from_tensors(tf.ones(4))), shuffle=False, verbose=0)
     except ValueError as error:
         return str(error)
     return ""
@@ -127,7 +131,7 @@ def letters(devices):
     texts = ["a", "bc", "def", "gh", "i"]
     found = []
     for count in (3, 5, 4):
-        batches = untuned(tf.data.Dataset.from_tensor_slices({"text": texts[:count]}).batch(3))
+        batches = disable_autotune(tf.data.Dataset.from_tensor_slices({"text": texts[:count]}).batch(3))
         found += trainer.fit(batches, shuffle=False, verbose=0).history["found"]
     return found
 
@@ -145,10 +149,16 @@ def exchanged(devices):
     mean.count.assign(4.0 + index)
     if cluster.is_chief():
         kinds[1].assign([[-7] * 3, [2**31 - 1] * 3])
-    workers.spread_from_chief([*kinds, state, mean.total, mean.count])
+    workers.broadcast_variables([*kinds, state, mean.total, mean.count])
     return {
-        "largest": [workers.largest(3 * index), workers.largest(2.5 - index), workers.largest(-1 - index)],
-        "from_chief": workers.from_chief({"step": 7, "best": 0.1, "name": "é"} if cluster.is_chief() else None),
+        "largest": [
+            workers.all_reduce_max(3 * index),
+            workers.all_reduce_max(2.5 - index),
+            workers.all_reduce_max(-1 - index),
+        ],
+        "broadcast_object": workers.broadcast_object(
+            {"step": 7, "best": 0.1, "name": "é"} if cluster.is_chief() else None
+        ),
         "spread": [np.asarray(variable.value, float).tolist() for variable in [*kinds, state]],
         "mean": float(mean.result()),
     }
@@ -162,15 +172,15 @@ def die(trainer, victim):
             if batch == 3 and cluster.worker_index() == victim:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    with cli.errors(), workers.lost_workers_named():
-        tiny_classifier.fit(trainer, PICTURES, epochs=1000, callbacks=[Killer()])
+    with cli.errors(), workers.name_lost_workers():
+        tiny_classifier.fit(trainer, IMAGES, epochs=1000, callbacks=[Killer()])
 
 
 def main(folder, victim, *names):
     """Runs the trainings called `names`, of which the first comes last, and the exchanges; then `victim` dies."""
-    devices = strategy.choose("auto")
+    devices = strategy.make_strategy("auto")
     index = cluster.worker_index()
-    facts = {"devices": strategy.describe(devices), "replicas": devices.num_replicas_in_sync}
+    facts = {"devices": strategy.describe_devices(devices), "replicas": devices.num_replicas_in_sync}
     facts |= exchanged(devices)
     facts["letters"] = letters(devices)
     facts |= {"keras_error": keras_error(devices), "compilation_error": compilation_error(devices)}
@@ -179,7 +189,7 @@ def main(folder, victim, *names):
         np.savez(Path(folder, f"{name}-{index}.npz"), *[weight.numpy() for weight in trainer.weights])
         facts[name] = {"history": history, "report": report}
     Path(folder, f"facts-{index}.json").write_text(json.dumps(facts))
-    workers.wait_for_all()
+    workers.barrier()
     die(trainer, int(victim))
 
 

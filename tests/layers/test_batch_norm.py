@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from karpa_tf.configs import dcgan, resnet
-from karpa_tf.configs.airbench import SpeedCNNConfig
+from karpa_tf.configs import gan as gan_configs
+from karpa_tf.configs import resnet
+from karpa_tf.configs.airbench import AirbenchConfig
 from karpa_tf.configs.application import ApplicationConfig
 from karpa_tf.configs.cnn import CNNConfig
 from karpa_tf.configs.vgg import VGGConfig
-from karpa_tf.layers.batch_norm import BatchNormalization, fused, synchronized
+from karpa_tf.layers.batch_norm import BatchNormalization, fuse_batch_norm, synchronize_batch_norm
 from karpa_tf.models.classifiers import make_classifier
 from karpa_tf.models.dcgan import make_discriminator, make_generator
 
@@ -156,18 +157,18 @@ def traced(model, training=True):
 
 
 FACTORIES = {
-    "cnn": lambda: make_classifier(CNNConfig(widths=(4, 4), batch_norm=True), (8, 8, 3), 2),
-    "vgg": lambda: make_classifier(VGGConfig(widths=(4, 4), convolutions=(1, 1)), (8, 8, 3), 2),
-    "resnet": lambda: make_classifier(resnet.ResNetConfig(blocks=(1, 1), widths=(4, 8)), (8, 8, 3), 2),
-    "speed_cnn": lambda: make_classifier(SpeedCNNConfig(widths=(24, 24)), (16, 16, 3), 2),
+    "cnn": lambda: make_classifier(CNNConfig(filters=(4, 4), batch_norm=True), (8, 8, 3), 2),
+    "vgg": lambda: make_classifier(VGGConfig(filters=(4, 4), convolutions=(1, 1)), (8, 8, 3), 2),
+    "resnet": lambda: make_classifier(resnet.ResNetConfig(blocks=(1, 1), filters=(4, 8)), (8, 8, 3), 2),
+    "airbench": lambda: make_classifier(AirbenchConfig(filters=(24, 24)), (16, 16, 3), 2),
     "application": lambda: make_classifier(ApplicationConfig(), (32, 32, 3), 2),
-    "generator": lambda: make_generator(dcgan.TINY),
-    "discriminator": lambda: make_discriminator(dcgan.DCGANConfig(widths=(4, 4), discriminator_batch_norm=True)),
+    "generator": lambda: make_generator(gan_configs.TINY),
+    "discriminator": lambda: make_discriminator(gan_configs.DCGANConfig(filters=(4, 4), discriminator_batch_norm=True)),
 }
 
 
 @pytest.mark.parametrize("family", FACTORIES)
-def test_every_factory_normalises_with_the_kernel_alone(family):
+def test_every_factory_normalizes_with_the_kernel_alone(family):
     model = FACTORIES[family]()
     count = sum(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers)
     ops = traced(model)
@@ -180,20 +181,20 @@ def test_keras_does_not_use_the_kernel_itself():
     images = keras.Input((4, 4, 2))
     ops = traced(keras.Model(images, keras.layers.BatchNormalization()(images)))
     assert not [op for op in ops if "FusedBatchNorm" in op], (
-        f"Keras {keras.version()} fuses batch normalisation itself: measure whether karpa_tf.layers.batch_norm."
+        f"Keras {keras.version()} fuses batch normalization itself: measure whether karpa_tf.layers.batch_norm."
         "BatchNormalization is still faster (benchmarks), and let it go if it is not."
     )
 
 
 def test_a_network_of_keras_layers_becomes_one_of_fused_layers_with_the_same_weights():
     model = keras.applications.MobileNetV2(input_shape=(32, 32, 3), include_top=False, weights=None)
-    other = fused(model)
+    other = fuse_batch_norm(model)
     assert [layer.get_config() for layer in other.layers[1:]] == [layer.get_config() for layer in model.layers[1:]]
     for one, two in zip(model.weights, other.weights, strict=True):
         np.testing.assert_array_equal(one.numpy(), two.numpy())
     x = np.random.default_rng(0).normal(size=(16, 32, 32, 3)).astype(np.float32)
     outputs = [network(x, training=True) for network in (model, other)]
-    np.testing.assert_allclose(*outputs, atol=1e-2)  # Rounding grows through 52 layers of normalisation.
+    np.testing.assert_allclose(*outputs, atol=1e-2)  # Rounding grows through 52 layers of normalization.
 
 
 def unlike_shares(strategy):
@@ -206,7 +207,7 @@ def unlike_shares(strategy):
     )
 
 
-def test_every_replica_normalises_with_its_own_share_as_with_keras(two_replicas):
+def test_every_replica_normalizes_with_its_own_share_as_with_keras(two_replicas):
     _, data = unlike_shares(two_replicas)
     found = []
     for kind in KINDS:
@@ -223,7 +224,7 @@ def test_every_replica_normalises_with_its_own_share_as_with_keras(two_replicas)
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-def test_synchronized_replicas_normalise_with_the_statistics_of_the_whole_batch(precision, two_replicas):
+def test_synchronized_replicas_normalize_with_the_statistics_of_the_whole_batch(precision, two_replicas):
     keras.config.set_dtype_policy(precision)
     x, data = unlike_shares(two_replicas)
 
@@ -235,7 +236,7 @@ def test_synchronized_replicas_normalise_with_the_statistics_of_the_whole_batch(
     alone = make()
     expected = tf.cast(alone(x, training=True), tf.float32).numpy()
     with two_replicas.scope():
-        model = synchronized(make())
+        model = synchronize_batch_norm(make())
     assert [layer.name for layer in model.layers][-1] == "theirs"
     step = tf.function(lambda images: tf.cast(model(images, training=True), tf.float32))
     outputs = two_replicas.experimental_local_results(two_replicas.run(step, args=(data,)))

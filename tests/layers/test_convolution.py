@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from karpa_tf.configs import dcgan, resnet
+from karpa_tf.configs import gan as gan_configs
+from karpa_tf.configs import resnet
 from karpa_tf.layers import convolution
 from karpa_tf.layers.convolution import Conv2D, Conv2DTranspose
 from karpa_tf.models.classifiers import make_classifier
@@ -122,11 +123,11 @@ def test_elsewhere_keras_own_way_is_taken(shape, arguments):
 
 def test_the_last_stages_of_the_networks_learn_by_products():
     keras.config.set_dtype_policy("mixed_bfloat16")
-    config = dcgan.DCGANConfig(base=4, widths=(8, 4), latent_dim=3, discriminator_widths=(4, 8))
+    config = gan_configs.DCGANConfig(base_size=4, filters=(8, 4), latent_dim=3, discriminator_filters=(4, 8))
     generator, discriminator = make_generator(config), make_discriminator(config)
     assert takes_products(gradients(generator, tf.ones((2, 3)))) == 1
     assert takes_products(gradients(discriminator, tf.ones((2, 16, 16, config.channels)))) == 1
-    network = make_classifier(resnet.ResNetConfig(blocks=(1, 1), widths=(4, 8), stem="3x3"), (8, 8, 3), 10)
+    network = make_classifier(resnet.ResNetConfig(blocks=(1, 1), filters=(4, 8), stem="3x3"), (8, 8, 3), 10)
     assert takes_products(gradients(network, tf.ones((2, 8, 8, 3)))) == 2
 
 

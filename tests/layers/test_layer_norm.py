@@ -1,4 +1,4 @@
-"""Layer normalisation in few steps against Keras' own, and against its formula."""
+"""Layer normalization in few steps against Keras' own, and against its formula."""
 
 import keras
 import numpy as np

@@ -2,22 +2,22 @@ import keras
 import numpy as np
 import pytest
 
-from karpa_tf.configs.airbench import SpeedCNNConfig
+from karpa_tf.configs.airbench import AirbenchConfig
 from karpa_tf.errors import UserError
-from karpa_tf.models.airbench import Dirac, make_speed_cnn, whiten
-from karpa_tf.models.classifiers import fit_to_images
+from karpa_tf.models.airbench import Dirac, make_airbench, whiten
+from karpa_tf.models.classifiers import initialize_from_images
 
 
 @pytest.fixture
 def photos():
-    """uint8 (60, 16, 16, 3): neighbouring pixels are alike, as in photographs."""
+    """uint8 (60, 16, 16, 3): neighboring pixels are alike, as in photographs."""
     noise = np.random.default_rng(0).normal(size=(60, 16, 16, 3))
     smooth = noise.cumsum(1) + noise.cumsum(2)
     return np.clip(smooth * 12 + 100, 0, 255).astype(np.uint8)
 
 
 def test_the_published_network_has_about_two_million_weights():
-    model = make_speed_cnn(SpeedCNNConfig(), (32, 32, 3), 10)
+    model = make_airbench(AirbenchConfig(), (32, 32, 3), 10)
     convolutions = 9 * (24 * 64 + 64 * 64 + 64 * 256 + 3 * 256 * 256)
     assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == convolutions + 2 * (64 + 512) + 2560
     assert [model.get_layer(name).output.shape[1:] for name in ("features", "pooled", "logits")] == [
@@ -28,7 +28,7 @@ def test_the_published_network_has_about_two_million_weights():
 
 
 def test_whitening_makes_channels_uncorrelated_and_is_not_learned(photos):
-    model = make_speed_cnn(SpeedCNNConfig(widths=(4,)), (16, 16, 3), 5)
+    model = make_airbench(AirbenchConfig(filters=(4,)), (16, 16, 3), 5)
     whiten(model, photos)
     layer = model.get_layer("whitening")
     assert not layer.trainable_variables
@@ -42,18 +42,18 @@ def test_whitening_makes_channels_uncorrelated_and_is_not_learned(photos):
     np.testing.assert_allclose(outputs.mean(0), 0, atol=1e-3)
 
 
-def test_the_family_reads_five_thousand_pictures_of_the_whole_set(photos):
-    config = SpeedCNNConfig(widths=(4,))
+def test_the_family_reads_five_thousand_images_of_the_whole_set(photos):
+    config = AirbenchConfig(filters=(4,))
     many = np.tile(photos, (167, 1, 1, 1))  # 10,020: every third is read
-    fitted, expected = (make_speed_cnn(config, (16, 16, 3), 5) for _ in range(2))
-    fit_to_images(fitted, config, many)
+    fitted, expected = (make_airbench(config, (16, 16, 3), 5) for _ in range(2))
+    initialize_from_images(fitted, config, many)
     whiten(expected, many[::3])
     for one, other in zip(*(model.get_layer("whitening").get_weights() for model in (fitted, expected)), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_whitening_survives_pictures_of_one_colour():
-    model = make_speed_cnn(SpeedCNNConfig(widths=(4,)), (16, 16, 3), 5)
+def test_whitening_survives_images_of_one_color():
+    model = make_airbench(AirbenchConfig(filters=(4,)), (16, 16, 3), 5)
     whiten(model, np.full((3, 16, 16, 3), 7, np.uint8))
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
@@ -77,5 +77,5 @@ def test_two_seeds_start_differently():
 
 
 def test_a_shape_without_groups_is_refused():
-    with pytest.raises(UserError, match="--widths needs one or more numbers"):
-        SpeedCNNConfig(widths=())
+    with pytest.raises(UserError, match="--filters needs one or more numbers"):
+        AirbenchConfig(filters=())

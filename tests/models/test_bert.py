@@ -12,10 +12,10 @@ from karpa_tf.configs import bert
 from karpa_tf.configs.bert import BERTConfig
 from karpa_tf.errors import UserError
 from karpa_tf.layers.attention import SelfAttention
-from karpa_tf.layers.embeddings import Sines
+from karpa_tf.layers.embeddings import SinePositionEncoding
 from karpa_tf.models.bert import make_encoder, make_masked_lm
 
-SMALL = BERTConfig(length=12, width=8, depth=2, heads=2, feed_forward=16, dropout=0.0)
+SMALL = BERTConfig(max_sequence_length=12, hidden_dim=8, num_layers=2, num_heads=2, intermediate_dim=16, dropout=0.0)
 WORDS = 20
 
 
@@ -46,8 +46,8 @@ def test_bert_base_has_the_published_110_million_weights():
 def test_the_small_ones_have_the_sizes_of_their_table():
     # The released models of Turc et al. 2019 have 512 positions, segments, and a pooler, which is left out here.
     for config, published in ((bert.TINY, 4_385_920), (bert.MINI, 11_170_560), (bert.SMALL, 28_763_648)):
-        config = dataclasses.replace(config, length=512, segments=2)
-        pooler = config.width * (config.width + 1)
+        config = dataclasses.replace(config, max_sequence_length=512, num_segments=2)
+        pooler = config.hidden_dim * (config.hidden_dim + 1)
         assert make_encoder(config, 30_522).count_params() + pooler == published
 
 
@@ -55,7 +55,7 @@ def gelu(x):
     return x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2
 
 
-def normalised(x, gamma, beta):
+def normalize(x, gamma, beta):
     return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-12) * gamma + beta
 
 
@@ -67,17 +67,17 @@ def in_numpy(model, inputs, positions, config):
         return x @ w[f"{name}/kernel"] + w[f"{name}/bias"]
 
     def norm(x, name):
-        return normalised(x, w[f"{name}/gamma"], w[f"{name}/beta"])
+        return normalize(x, w[f"{name}/gamma"], w[f"{name}/beta"])
 
     ids, mask = inputs["token_ids"], inputs["padding_mask"]
     words = w["token_embedding/embeddings"]
     x = norm(words[ids] + w["position_embedding/embeddings"][: ids.shape[1]], "embedding_norm")
-    for number in range(config.depth):
+    for number in range(config.num_layers):
         name = f"block_{number}"
         query, key, value = np.split(dense(x, f"{name}_attention/query_key_value"), 3, axis=-1)
         seen = np.zeros_like(x)
-        size = config.width // config.heads
-        for head in range(config.heads):
+        size = config.hidden_dim // config.num_heads
+        for head in range(config.num_heads):
             part = slice(head * size, (head + 1) * size)
             scores = query[..., part] @ key[..., part].swapaxes(1, 2) / math.sqrt(size)
             scores = np.where(mask[:, None, :], scores, -1e30)
@@ -101,9 +101,9 @@ def test_logits_are_those_of_the_published_network_written_out():
 
 VARIANTS = [
     SMALL,
-    dataclasses.replace(SMALL, norm="pre"),
-    dataclasses.replace(SMALL, positions="sinusoidal"),
-    dataclasses.replace(SMALL, positions="rotary", norm="pre"),
+    dataclasses.replace(SMALL, normalize_first=True),
+    dataclasses.replace(SMALL, position_embedding="sinusoidal"),
+    dataclasses.replace(SMALL, position_embedding="rotary", normalize_first=True),
 ]
 
 
@@ -132,7 +132,7 @@ def test_rotary_attention_depends_on_distances_alone():
 
 
 def test_segments_have_embeddings_of_their_own():
-    config = dataclasses.replace(SMALL, segments=2)
+    config = dataclasses.replace(SMALL, num_segments=2)
     encoder = shaken(make_encoder(config, WORDS))
     inputs = batch()
     first, second = (encoder(inputs | {"segment_ids": np.full((3, 10), kind, np.int32)}) for kind in (0, 1))
@@ -172,6 +172,6 @@ def test_a_shape_that_cannot_be_is_refused(changes, says):
 def test_sines_of_places_are_those_of_keras_hub(precision):
     keras.config.set_dtype_policy(precision)
     x = keras.ops.zeros((2, 40, 6), keras.config.dtype_policy().compute_dtype)
-    ours, theirs = Sines()(x), keras_hub.layers.SinePositionEncoding()(x)
+    ours, theirs = SinePositionEncoding()(x), keras_hub.layers.SinePositionEncoding()(x)
     assert ours.dtype == theirs.dtype and ours.shape == x.shape
     np.testing.assert_array_equal(keras.ops.cast(ours, "float32"), keras.ops.cast(theirs, "float32"))

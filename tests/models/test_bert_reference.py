@@ -12,7 +12,9 @@ from karpa_tf.models.bert import make_encoder, make_masked_lm
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-CONFIG = BERTConfig(length=24, width=16, depth=3, heads=4, feed_forward=40, dropout=0.0, segments=2)
+CONFIG = BERTConfig(
+    max_sequence_length=24, hidden_dim=16, num_layers=3, num_heads=4, intermediate_dim=40, dropout=0.0, num_segments=2
+)
 WORDS = 60
 
 
@@ -21,15 +23,15 @@ def make_theirs(config, words):
     return transformers.BertForMaskedLM(
         transformers.BertConfig(
             vocab_size=words,
-            hidden_size=config.width,
-            num_hidden_layers=config.depth,
-            num_attention_heads=config.heads,
-            intermediate_size=config.feed_forward,
+            hidden_size=config.hidden_dim,
+            num_hidden_layers=config.num_layers,
+            num_attention_heads=config.num_heads,
+            intermediate_size=config.intermediate_dim,
             hidden_act="gelu",
             hidden_dropout_prob=config.dropout,
             attention_probs_dropout_prob=config.dropout,
-            max_position_embeddings=config.length,
-            type_vocab_size=config.segments,
+            max_position_embeddings=config.max_sequence_length,
+            type_vocab_size=config.num_segments,
             layer_norm_eps=1e-12,
             pad_token_id=0,
         )
@@ -78,7 +80,7 @@ def models():
     for place, weight in enumerate(ours.weights):
         weight.assign(weight + 0.3 * keras.random.normal(weight.shape, seed=place))
     theirs = make_theirs(CONFIG, WORDS).eval()
-    found = as_theirs({weight.path: weight.numpy() for weight in ours.weights}, CONFIG.depth)
+    found = as_theirs({weight.path: weight.numpy() for weight in ours.weights}, CONFIG.num_layers)
     parameters = dict(theirs.named_parameters())
     assert found.keys() == parameters.keys()
     with torch.no_grad():
@@ -137,7 +139,7 @@ def test_gradients_of_the_loss_are_those_of_bert_in_pytorch(models, batch):
     theirs.zero_grad()
     ((weights * losses).sum() / weights.sum()).backward()
     expected = dict(theirs.named_parameters())
-    for name, gradient in as_theirs(found, CONFIG.depth).items():
+    for name, gradient in as_theirs(found, CONFIG.num_layers).items():
         expected_gradient = expected[name].grad.numpy()
         # A bias of keys adds the same to all scores of a query, so that its gradient is none.
         assert name.endswith("key.bias") or np.abs(expected_gradient).max() > 1e-3, name
@@ -149,6 +151,6 @@ def test_bert_base_has_the_weights_of_bert_in_pytorch_name_by_name():
     with torch.device("meta"):
         theirs = make_theirs(bert.BASE, 30_522)
     arrays = {weight.path: np.broadcast_to(0.0, weight.shape) for weight in ours.weights}
-    found = {name: array.shape for name, array in as_theirs(arrays, bert.BASE.depth).items()}
+    found = {name: array.shape for name, array in as_theirs(arrays, bert.BASE.num_layers).items()}
     assert found == {name: tuple(parameter.shape) for name, parameter in theirs.named_parameters()}
     assert sum(parameter.numel() for parameter in theirs.parameters()) == ours.count_params() == 109_514_298

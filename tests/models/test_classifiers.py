@@ -9,13 +9,13 @@ import pytest
 from karpa_tf.configs import cnn, resnet, vgg
 from karpa_tf.configs.application import ApplicationConfig
 from karpa_tf.configs.bert import BERTConfig
-from karpa_tf.configs.dcgan import DCGANConfig
+from karpa_tf.configs.gan import DCGANConfig
 from karpa_tf.errors import UserError
 from karpa_tf.models.cnn import make_cnn
 from karpa_tf.models.resnet import make_resnet
 from karpa_tf.models.vgg import make_vgg
 
-SMALL_RESNET = resnet.ResNetConfig(blocks=(1, 2), widths=(4, 8))
+SMALL_RESNET = resnet.ResNetConfig(blocks=(1, 2), filters=(4, 8))
 
 
 def trainable_count(model):
@@ -65,8 +65,8 @@ def test_vggs_have_the_published_sizes():
 
 
 MODELS = {
-    "cnn": lambda shape: make_cnn(cnn.CNNConfig(widths=(4, 8), dense_widths=(6,), batch_norm=True), shape, 5),
-    "vgg": lambda shape: make_vgg(vgg.VGGConfig(convolutions=(1, 2), widths=(4, 8)), shape, 5),
+    "cnn": lambda shape: make_cnn(cnn.CNNConfig(filters=(4, 8), dense_units=(6,), batch_norm=True), shape, 5),
+    "vgg": lambda shape: make_vgg(vgg.VGGConfig(convolutions=(1, 2), filters=(4, 8)), shape, 5),
     "basic": lambda shape: make_resnet(SMALL_RESNET, shape, 5),
     "padding": lambda shape: make_resnet(dataclasses.replace(SMALL_RESNET, shortcut="padding"), shape, 5),
     "bottleneck": lambda shape: make_resnet(dataclasses.replace(SMALL_RESNET, block="bottleneck"), shape, 5),
@@ -95,7 +95,7 @@ def test_every_weight_of_every_family_learns(name):
     before = [weight.numpy() for weight in model.trainable_weights]
     rng = np.random.default_rng(0)
     images, labels = rng.normal(size=(40, 24, 24, 3)).astype(np.float32), rng.integers(0, 5, 40)
-    # Two steps: a block whose last normalisation starts at zero passes a gradient on from the second step.
+    # Two steps: a block whose last normalization starts at zero passes a gradient on from the second step.
     model.fit(images, labels, batch_size=20, verbose=0)
     still = [w.path for w, old in zip(model.trainable_weights, before, strict=True) if np.array_equal(w, old)]
     assert still == []
@@ -103,7 +103,7 @@ def test_every_weight_of_every_family_learns(name):
 
 @pytest.mark.parametrize("block", ["basic", "bottleneck"])
 def test_a_residual_block_starts_as_its_shortcut(block):
-    model = make_resnet(resnet.ResNetConfig(blocks=(3,), widths=(4,), block=block), (8, 8, 3), 5)
+    model = make_resnet(resnet.ResNetConfig(blocks=(3,), filters=(4,), block=block), (8, 8, 3), 5)
     images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
     adds = [layer.output for layer in model.layers if isinstance(layer, keras.layers.Add)]
     first, last = keras.Model(model.input, [adds[0], adds[-1]])(images)
@@ -111,9 +111,9 @@ def test_a_residual_block_starts_as_its_shortcut(block):
     np.testing.assert_allclose(last, np.maximum(first, 0), atol=1e-6)
 
 
-@pytest.mark.parametrize("side", [8, 7])
+@pytest.mark.parametrize("image_size", [8, 7])
 def test_a_padding_shortcut_takes_every_second_pixel_and_adds_zero_channels(side):
-    config = resnet.ResNetConfig(blocks=(1, 1), widths=(4, 8), shortcut="padding")
+    config = resnet.ResNetConfig(blocks=(1, 1), filters=(4, 8), shortcut="padding")
     model = make_resnet(config, (side, side, 3), 5)
     adds = [layer.output for layer in model.layers if isinstance(layer, keras.layers.Add)]
     images = np.random.default_rng(0).normal(size=(2, side, side, 3)).astype(np.float32)
@@ -128,7 +128,7 @@ def test_the_tutorial_networks_are_the_ones_described():
     # 3 x 3 x 32 + 32; 14 x 14 x 32 x 128 + 128; 128 x 10 + 10
     assert small.count_params() == 320 + 802_944 + 1290
     # TensorFlow's MNIST tutorials: 64, 128, 1024.
-    config = cnn.CNNConfig(widths=(64, 128), kernel_size=5, dense_widths=(1024,), dropout=0.4)
+    config = cnn.CNNConfig(filters=(64, 128), kernel_size=5, dense_units=(1024,), dropout=0.4)
     large = make_cnn(config, (28, 28, 1), 10)
     # 5 x 5 x 64 + 64; 5 x 5 x 64 x 128 + 128; 7 x 7 x 128 x 1024 + 1024; 1024 x 10 + 10
     assert large.count_params() == 1664 + 204_928 + 6_423_552 + 10_250
@@ -146,13 +146,13 @@ def test_a_share_to_drop_that_is_none_is_refused_by_every_family(config, dropout
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: cnn.CNNConfig(widths=()),
-        lambda: cnn.CNNConfig(widths=(0,)),
-        lambda: cnn.CNNConfig(dense_widths=(-1,)),
+        lambda: cnn.CNNConfig(filters=()),
+        lambda: cnn.CNNConfig(filters=(0,)),
+        lambda: cnn.CNNConfig(dense_units=(-1,)),
         lambda: cnn.CNNConfig(dropout=1.0),
-        lambda: vgg.VGGConfig(convolutions=(1, 1), widths=(4,)),
-        lambda: resnet.ResNetConfig(blocks=(1, 1), widths=(4,)),
-        lambda: resnet.ResNetConfig(blocks=(), widths=()),
+        lambda: vgg.VGGConfig(convolutions=(1, 1), filters=(4,)),
+        lambda: resnet.ResNetConfig(blocks=(1, 1), filters=(4,)),
+        lambda: resnet.ResNetConfig(blocks=(), filters=()),
         lambda: resnet.cifar(21),
         lambda: resnet.wide(20, 2),
         lambda: resnet.cifar(2),

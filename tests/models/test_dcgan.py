@@ -4,24 +4,26 @@ import keras
 import numpy as np
 import pytest
 
-from karpa_tf.configs import dcgan as configs
+from karpa_tf.configs import gan as configs
 from karpa_tf.errors import UserError
 from karpa_tf.models.dcgan import make_discriminator, make_generator
 
 NAMED = {name: getattr(configs, name) for name in ("TINY", "DIGITS", "TUTORIAL_28", "TUTORIAL_32", "TUTORIAL_64")}
 
 
-@pytest.mark.parametrize("config", [*NAMED.values(), dataclasses.replace(configs.PAPER_64, widths=(8, 8, 4, 4))])
+@pytest.mark.parametrize("config", [*NAMED.values(), dataclasses.replace(configs.PAPER_64, filters=(8, 8, 4, 4))])
 def test_the_generator_draws_what_the_discriminator_judges(config):
     images = make_generator(config)(np.zeros((2, config.latent_dim), np.float32))
-    assert images.shape == (2, config.side, config.side, config.channels)
+    assert images.shape == (2, config.image_size, config.image_size, config.channels)
     assert make_discriminator(config)(images).shape == (2, 1)
 
 
-@pytest.mark.parametrize(("base", "stages", "side"), [(1, 1, 2), (3, 2, 12), (7, 2, 28), (4, 4, 64), (5, 3, 40)])
+@pytest.mark.parametrize(
+    ("base_size", "stages", "image_size"), [(1, 1, 2), (3, 2, 12), (7, 2, 28), (4, 4, 64), (5, 3, 40)]
+)
 def test_any_side_that_doubles_a_base_can_be_made(base, stages, side):
-    config = configs.DCGANConfig(base=base, widths=(2,) * stages, discriminator_widths=(2,), latent_dim=3)
-    assert config.side == side
+    config = configs.DCGANConfig(base_size=base, filters=(2,) * stages, discriminator_filters=(2,), latent_dim=3)
+    assert config.image_size == side
     assert make_generator(config).output_shape == (None, side, side, 3)
     assert make_discriminator(config).output_shape == (None, 1)
 
@@ -56,11 +58,11 @@ def test_the_paper_network_has_the_published_shape():
     assert kinds(discriminator).count("BatchNormalization") == 3 and "Dropout" not in kinds(discriminator)
     kernels = [weight.numpy() for weight in generator.trainable_weights if "kernel" in weight.path]
     assert all(abs(kernel.std() - 0.02) < 0.001 and abs(kernel.mean()) < 0.001 for kernel in kernels)
-    assert (config.latent_dim, config.discriminator_slope) == (100, 0.2)
+    assert (config.latent_dim, config.discriminator_negative_slope) == (100, 0.2)
 
 
 def test_no_two_layers_start_with_the_same_weights():
-    config = dataclasses.replace(configs.DCGANConfig(widths=(8, 8, 8), discriminator_widths=(8, 8)), init_stddev=0.02)
+    config = dataclasses.replace(configs.DCGANConfig(filters=(8, 8, 8), discriminator_filters=(8, 8)), init_stddev=0.02)
     kernels = [w.numpy() for w in make_generator(config).trainable_weights if "kernel" in w.path]
     same_shape = [(a, b) for i, a in enumerate(kernels) for b in kernels[:i] if a.shape == b.shape]
     assert same_shape and not any(np.array_equal(a, b) for a, b in same_shape)
@@ -76,11 +78,11 @@ def test_images_and_logits_are_float32_under_mixed_precision():
     ("change", "named"),
     [
         ({"channels": 2}, "--channels"),
-        ({"base": 0}, "--base"),
+        ({"base_size": 0}, "--base-size"),
         ({"latent_dim": -1}, "--latent-dim"),
-        ({"widths": ()}, "--widths"),
-        ({"widths": (8, 0)}, "--widths"),
-        ({"discriminator_widths": ()}, "--discriminator-widths"),
+        ({"filters": ()}, "--filters"),
+        ({"filters": (8, 0)}, "--filters"),
+        ({"discriminator_filters": ()}, "--discriminator-filters"),
         ({"dropout": 1.0}, "--dropout"),
         ({"init_stddev": -0.1}, "--init-stddev"),
     ],
@@ -90,8 +92,8 @@ def test_an_impossible_shape_is_refused_by_the_name_of_its_flag(change, named):
         configs.DCGANConfig(**change)
 
 
-@pytest.mark.parametrize(("side", "fits"), [(28, 28), (32, 32), (8, 8), (50, 48), (37, 36), (3, 2)])
+@pytest.mark.parametrize(("image_size", "fits"), [(28, 28), (32, 32), (8, 8), (50, 48), (37, 36), (3, 2)])
 def test_the_flags_that_are_advised_make_the_largest_side_that_fits(side, fits):
-    words = configs.fitting_flags(configs.TUTORIAL_64, side).split()
-    base, widths = int(words[1]), [int(word) for word in words[3:]]
-    assert configs.DCGANConfig(base=base, widths=tuple(widths)).side == fits
+    words = configs.suggest_flags(configs.TUTORIAL_64, side).split()
+    base, filters = int(words[1]), [int(word) for word in words[3:]]
+    assert configs.DCGANConfig(base_size=base, filters=tuple(filters)).side == fits

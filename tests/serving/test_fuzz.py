@@ -31,7 +31,7 @@ CODES = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "UNIMPLEM
 
 KINDS = {
     fuzzing.json_case: 6,
-    fuzzing.picture_case: 3,
+    fuzzing.image_case: 3,
     fuzzing.bytes_case: 3,
     fuzzing.place_case: 2,
     fuzzing.wire_case: 3,
@@ -116,7 +116,7 @@ def attempt(server, case):
 
 
 def answers_well(server):
-    request = request_of("pictures", "", {"image_bytes": strings([fuzzing.PICTURE])})
+    request = request_of("images", "", {"image_bytes": strings([fuzzing.IMAGE])})
     call_ = server.channel.unary_unary(fuzzing.PREDICTION + "Predict")
     call_(request.SerializeToString(), timeout=SECONDS)
     for model, document in fuzzing.VALID:
@@ -155,16 +155,16 @@ def test_5000_malformed_requests_are_refused_with_documented_codes(server):
     fuzz(server, seed=1, count=5000)
 
 
-@pytest.mark.parametrize("side", [50_000, 2**31 - 1])
-def test_a_picture_bomb_is_refused_by_its_header(server, side):
+@pytest.mark.parametrize("image_size", [50_000, 2**31 - 1])
+def test_a_image_bomb_is_refused_by_its_header(server, side):
     content = fuzzing.bomb(side, side, zlib.compress(bytes(10**6)))
     body = json.dumps({"instances": [{"image_bytes": fuzzing.b64(content)}]}).encode()
     before, _ = memory(server)
     with connect(server) as connection:
-        connection.sendall(fuzzing.post("/v1/models/pictures:predict", body))
+        connection.sendall(fuzzing.post("/v1/models/images:predict", body))
         status, text = http_answer(connection)
     assert status == 400 and "pixels" in text
-    request = request_of("pictures", "", {"image_bytes": strings([content])})
+    request = request_of("images", "", {"image_bytes": strings([content])})
     with pytest.raises(grpc.RpcError, match="pixels"):
         server.channel.unary_unary(fuzzing.PREDICTION + "Predict")(request.SerializeToString(), timeout=SECONDS)
     assert memory(server)[0] < before + 100
@@ -234,8 +234,8 @@ def test_many_clients_at_once_are_answered_or_told_to_wait(server):
     answers_well(server)
 
 
-def test_pictures_of_several_requests_wait_for_room():
-    limits, order = Limits(LimitsConfig(max_picture_megapixels=1)), queue.Queue()
+def test_images_of_several_requests_wait_for_room():
+    limits, order = Limits(LimitsConfig(max_image_megapixels=1)), queue.Queue()
 
     def decode(count):
         with limits.decoding(count):

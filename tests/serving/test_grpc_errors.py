@@ -6,7 +6,7 @@ import threading
 import grpc
 import pytest
 import tensorflow as tf
-from served import picture_files, request_of, tiny_models
+from served import image_files, request_of, tiny_models
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from karpa_tf.configs.serving import LimitsConfig
@@ -15,13 +15,13 @@ from karpa_tf.serving.limits import Limits
 from karpa_tf.serving.manager import Manager
 from karpa_tf.serving.rpc import start_grpc
 
-PICTURES = picture_files(3)
+IMAGES = image_files(3)
 Code = grpc.StatusCode
 
 
 @pytest.fixture(scope="module")
 def channel(tmp_path_factory):
-    manager = Manager([("pictures", tiny_models(tmp_path_factory) / "pictures")])
+    manager = Manager([("images", tiny_models(tmp_path_factory) / "images")])
     manager.start()
     server, (port,) = start_grpc(manager, ["127.0.0.1:0"], manager.limits)
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -36,23 +36,23 @@ def stub(channel):
 
 
 def broken(**changes):
-    request = request_of("pictures", "", {"image_bytes": PICTURES})
+    request = request_of("images", "", {"image_bytes": IMAGES})
     for name, value in changes.items():
         request.ClearField(name)
         request.MergeFrom(predict_pb2.PredictRequest(**{name: value}))
     return request
 
 
-TEXT = tf.make_tensor_proto(["this is no picture"])
+TEXT = tf.make_tensor_proto(["this is no image"])
 REFUSALS = [
     (broken(model_spec=None), Code.INVALID_ARGUMENT, "Missing ModelSpec"),
     (broken(model_spec={}), Code.INVALID_ARGUMENT, "ModelSpec has no name specified."),
     (broken(model_spec={"name": "no"}), Code.NOT_FOUND, "Servable not found for request: Latest(no)"),
-    (broken(model_spec={"name": "pictures", "version": {"value": 9}}), Code.NOT_FOUND,
-     "Servable not found for request: Specific(pictures, 9)"),
-    (broken(model_spec={"name": "pictures", "version_label": "x"}), Code.INVALID_ARGUMENT,
+    (broken(model_spec={"name": "images", "version": {"value": 9}}), Code.NOT_FOUND,
+     "Servable not found for request: Specific(images, 9)"),
+    (broken(model_spec={"name": "images", "version_label": "x"}), Code.INVALID_ARGUMENT,
      "Unrecognized servable version label: x"),
-    (broken(model_spec={"name": "pictures", "signature_name": "no"}), Code.FAILED_PRECONDITION,
+    (broken(model_spec={"name": "images", "signature_name": "no"}), Code.FAILED_PRECONDITION,
      'Serving signature key "no" not found.'),
     (broken(inputs={}), Code.INVALID_ARGUMENT,
      "input size does not match signature: 0!=1 len({}) != len({image_bytes}). Sent extra: {}. "

@@ -1,4 +1,4 @@
-"""What requests may cost: bodies, rows, pictures, how many at a time, how long; and what is counted of them."""
+"""What requests may cost: bodies, rows, images, how many at a time, how long; and what is counted of them."""
 
 import contextlib
 import io
@@ -22,12 +22,12 @@ from tensorflow_serving.apis import classification_pb2, prediction_service_pb2_g
 
 from karpa_tf.configs.serving import LimitsConfig
 from karpa_tf.errors import UserError
-from karpa_tf.serving import pictures
+from karpa_tf.serving import images
 from karpa_tf.serving.errors import ServingError
 from karpa_tf.serving.limits import Limits
 
-PICTURES, DRAWINGS = "/v1/models/pictures", "/v1/models/drawings:predict"
-LIMITS = LimitsConfig(max_picture_megapixels=1, max_concurrent=2, max_queue=1, client_timeout_seconds=1)
+IMAGES, DRAWINGS = "/v1/models/images", "/v1/models/drawings:predict"
+LIMITS = LimitsConfig(max_image_megapixels=1, max_concurrent=2, max_queue=1, client_timeout_seconds=1)
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +39,9 @@ def server(tmp_path_factory):
         yield server
 
 
-def encoded(kind, side=(40, 30), **options):
+def encoded(kind, size=(40, 30), **options):
     file = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (*side[::-1], 3), np.uint8)).save(file, kind, **options)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), np.uint8)).save(file, kind, **options)
     return file.getvalue()
 
 
@@ -73,22 +73,22 @@ def bomb(width, height):
     ],
     ids=str,
 )
-def test_the_pixels_of_pictures_are_known_from_their_headers(kind, options):
+def test_the_pixels_of_images_are_known_from_their_headers(kind, options):
     content = encoded(kind, **options)
-    assert pictures.pixels(content) == 1200
-    assert pictures.pixels(content[:200] if kind == "PNG" else content) == 1200
-    assert pictures.pixels(example(content).SerializeToString()) == 1200
+    assert images.pixels(content) == 1200
+    assert images.pixels(content[:200] if kind == "PNG" else content) == 1200
+    assert images.pixels(example(content).SerializeToString()) == 1200
     # A field that `tf.Example` does not have, before the rest, hides nothing.
-    assert pictures.pixels(b"\x42\x02BM" + example(content).SerializeToString()) == 1200
+    assert images.pixels(b"\x42\x02BM" + example(content).SerializeToString()) == 1200
 
 
 def test_every_frame_of_a_gif_counts_and_texts_do_not():
     frames = [Image.fromarray(np.full((30, 40), 60 * shade, np.uint8)) for shade in range(4)]
     file = io.BytesIO()
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
-    assert pictures.pixels(file.getvalue()) == 4800
-    assert pictures.pixels("GIF89a ÿÀ BM RIFF WEBPVP8 a text".encode()) == 0
-    assert pictures.pixels(b"") == 0
+    assert images.pixels(file.getvalue()) == 4800
+    assert images.pixels("GIF89a ÿÀ BM RIFF WEBPVP8 a text".encode()) == 0
+    assert images.pixels(b"") == 0
 
 
 def test_headers_that_are_cut_off_or_endless_are_looked_at_in_no_time():
@@ -100,35 +100,33 @@ def test_headers_that_are_cut_off_or_endless_are_looked_at_in_no_time():
             cut = bytearray(content[: rng.integers(0, len(content))])
             for place in rng.integers(0, max(len(cut), 1), 3 if cut else 0):
                 cut[place] = rng.integers(0, 256)
-            assert pictures.pixels(bytes(cut)) >= 0
+            assert images.pixels(bytes(cut)) >= 0
     endless = b"GIF89a" + bytes(7) + b"\x21\x00\x00" * 2_000_000
-    assert pictures.pixels(endless) > 10**12
+    assert images.pixels(endless) > 10**12
     assert time.perf_counter() - start < 10
 
 
-def test_picture_bombs_are_refused_before_they_are_decoded(server):
+def test_image_bombs_are_refused_before_they_are_decoded(server):
     content = bomb(50_000, 50_000)
-    words = (
-        "The request's pictures have 2500000000 pixels; this server takes 1000000 at most (--max_picture_megapixels)."
-    )
-    assert ask(server, f"{PICTURES}:predict", {"instances": [b64(content)]}) == (400, {"error": words})
+    words = "The request's images have 2500000000 pixels; this server takes 1000000 at most (--max_image_megapixels)."
+    assert ask(server, f"{IMAGES}:predict", {"instances": [b64(content)]}) == (400, {"error": words})
     body = {"signature_name": "classify", "examples": [{"image_bytes": b64(content)}]}
-    assert ask(server, f"{PICTURES}:classify", body) == (400, {"error": words})
+    assert ask(server, f"{IMAGES}:classify", body) == (400, {"error": words})
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
         request = classification_pb2.ClassificationRequest()
-        request.model_spec.name, request.model_spec.signature_name = "pictures", "classify"
+        request.model_spec.name, request.model_spec.signature_name = "images", "classify"
         request.input.example_list.examples.append(example(content))
         for ask_it, asked in (
-            (stub.Predict, request_of("pictures", "", {"image_bytes": [content]})),
+            (stub.Predict, request_of("images", "", {"image_bytes": [content]})),
             (stub.Classify, request),
         ):
             with pytest.raises(grpc.RpcError) as error:
                 ask_it(asked, timeout=30)
             assert (error.value.code(), error.value.details()) == (grpc.StatusCode.INVALID_ARGUMENT, words)
     many = [b64(encoded("PNG", (600, 600)))] * 3
-    assert ask(server, f"{PICTURES}:predict", {"instances": many[:2]})[0] == 200
-    assert "1080000 pixels" in ask(server, f"{PICTURES}:predict", {"instances": many})[1]["error"]
+    assert ask(server, f"{IMAGES}:predict", {"instances": many[:2]})[0] == 200
+    assert "1080000 pixels" in ask(server, f"{IMAGES}:predict", {"instances": many})[1]["error"]
 
 
 @contextlib.contextmanager

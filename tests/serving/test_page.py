@@ -89,7 +89,7 @@ def test_the_models_are_told_with_their_forms_and_signatures(server):
     assert forms == {
         "drawings": {"task": "image_generation", "signature": "image_bytes"},
         "opinions": {"task": "text_classification", "signature": "serving_default"},
-        "pictures": {"task": "image_classification", "signature": "serving_default"},
+        "images": {"task": "image_classification", "signature": "serving_default"},
         "words": {"task": "masked_lm", "signature": "serving_default"},
     }
     version = models["drawings"]["versions"][0]

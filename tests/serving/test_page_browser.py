@@ -9,7 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 from page_in_browser import MISSING, NASTY, Page, chromium, export_odd_models
-from served import picture_files, strings, tiny_models
+from served import image_files, strings, tiny_models
 from served_models import digits, publish, serving
 
 pytestmark = [
@@ -17,7 +17,7 @@ pytestmark = [
     pytest.mark.skipif(MISSING, reason="selenium, chromium or chromedriver is not installed"),
 ]
 
-PICTURE = picture_files(1)[0]
+IMAGE = image_files(1)[0]
 ENTER, ARROW_RIGHT = "\ue007", "\ue014"
 """Keys, as WebDriver names them."""
 
@@ -33,8 +33,8 @@ def models(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(models):
     model = 'config {{ name: "{0}" base_path: "{1}" model_platform: "tensorflow" {2} }}'
-    labelled = "model_version_policy { all {} } version_labels { key: 'steady ☂' value: 1 }"
-    entries = [model.format(path.name, path, labelled * (path.name == "drawings")) for path in models.iterdir()]
+    labeled = "model_version_policy { all {} } version_labels { key: 'steady ☂' value: 1 }"
+    entries = [model.format(path.name, path, labeled * (path.name == "drawings")) for path in models.iterdir()]
     config = models.parent / "models.config"
     config.write_text(f"model_config_list {{ {' '.join(entries)} }}")
     with serving(model_config_file=str(config), allow_version_labels_for_unavailable_models=True) as server:
@@ -82,7 +82,7 @@ def bars_of(answer):
 
 
 def choose_file(page, path):
-    path.write_bytes(PICTURE)
+    path.write_bytes(IMAGE)
     field = page.run("return document.querySelector('.panel:not([hidden]) input[type=file]')")
     field.send_keys(str(path))
 
@@ -97,28 +97,28 @@ def file_in_page(page, event, target):
         const options = { bubbles: true, cancelable: true };
         target.dispatchEvent(type === "drop" ? new DragEvent(type, { ...options, dataTransfer: transfer })
           : new ClipboardEvent(type, { ...options, clipboardData: transfer }));""",
-        base64.b64encode(PICTURE).decode(),
+        base64.b64encode(IMAGE).decode(),
         event,
         target,
     )
 
 
-def test_a_chosen_picture_gets_the_classes_and_scores_of_the_signature(page, server, tmp_path):
-    page.open("pictures")
+def test_a_chosen_image_gets_the_classes_and_scores_of_the_signature(page, server, tmp_path):
+    page.open("images")
     choose_file(page, tmp_path / "it's.png")
     assert "Answered in" in page.status() and page.status().endswith(" ms.")
-    assert shown_bars(page) == bars_of(signature(server, "pictures", {"image_bytes": strings([PICTURE])}))
+    assert shown_bars(page) == bars_of(signature(server, "images", {"image_bytes": strings([IMAGE])}))
     thumbnail = page.one(".thumbnail")
     page.wait(lambda: page.run("return arguments[0].naturalWidth", thumbnail) == 12)
     assert page.one(".file").text == "it's.png"
 
 
 @pytest.mark.parametrize("event", ["drop", "paste"])
-def test_a_picture_can_be_dropped_and_pasted(page, server, event):
-    page.open("pictures")
+def test_a_image_can_be_dropped_and_pasted(page, server, event):
+    page.open("images")
     file_in_page(page, event, page.one(".drop" if event == "drop" else "body"))
     page.status()
-    assert shown_bars(page) == bars_of(signature(server, "pictures", {"image_bytes": strings([PICTURE])}))
+    assert shown_bars(page) == bars_of(signature(server, "images", {"image_bytes": strings([IMAGE])}))
     assert page.one(".file").text == "dropped.png"
 
 
@@ -165,7 +165,7 @@ def test_a_text_gets_the_classes_of_the_signature(page, server):
     assert shown_bars(page) == bars_of(signature(server, "opinions", {"text": strings(["the 中 list".encode()])}))
 
 
-def test_the_slider_draws_the_picture_of_its_seed(page, server):
+def test_the_slider_draws_the_image_of_its_seed(page, server):
     page.open("drawings")
     page.wait(lambda: page.one(".drawn").get_attribute("src") == drawn(server, 0))
     page.one("input[type=range]").send_keys(ARROW_RIGHT * 7)
@@ -245,7 +245,7 @@ def test_the_command_of_curl_asks_the_same(page, server, tmp_path):
     page.open("sizes")
     choose_file(page, tmp_path / "it's 5%.png")
     answer = answer_of_command(page, tmp_path)
-    assert answer == {"predictions": [{"classes": ["size"], "scores": [len(PICTURE)]}]}
+    assert answer == {"predictions": [{"classes": ["size"], "scores": [len(IMAGE)]}]}
 
 
 def test_what_the_server_refuses_is_said_in_a_sentence(page):
@@ -260,9 +260,9 @@ def test_what_the_server_refuses_is_said_in_a_sentence(page):
 
 
 def test_a_form_without_its_content_says_what_is_missing(page):
-    page.open("pictures")
+    page.open("images")
     page.one("button[type=submit]").click()
-    assert "There is no picture yet" in page.status()
+    assert "There is no image yet" in page.status()
     page.open("words")
     page.write("textarea", "no blank" + ENTER)
     assert "write [MASK]" in page.status()

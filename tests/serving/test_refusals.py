@@ -17,7 +17,7 @@ def server(tmp_path_factory):
         yield server
 
 
-PREDICT, CLASSIFY, REGRESS = (f"/v1/models/pictures:{method}" for method in ("predict", "classify", "regress"))
+PREDICT, CLASSIFY, REGRESS = (f"/v1/models/images:{method}" for method in ("predict", "classify", "regress"))
 NOISY, WORDS = "/v1/models/drawings:predict", "/v1/models/words:predict"
 
 
@@ -26,7 +26,7 @@ def images(rows):
 
 
 WRONG = [
-    # The words are those of TF Serving's http_rest_api_handler.cc, json_tensor.cc and their neighbours.
+    # The words are those of TF Serving's http_rest_api_handler.cc, json_tensor.cc and their neighbors.
     (PREDICT, b"", 400, "JSON Parse error: The document is empty"),
     (PREDICT, b"x", 400, "JSON Parse error: Invalid value. at offset: 0"),
     (PREDICT, b"\xff", 400, "JSON Parse error: Invalid encoding in string"),
@@ -49,7 +49,7 @@ WRONG = [
     (PREDICT, {"instances": ["x", {"image_bytes": "x"}]}, 400, "Expecting value/list but got object at item 1"),
     (PREDICT, {"inputs": {"other": 1}}, 400, "Missing named input: image_bytes in 'inputs' object."),
     (PREDICT, {"instances": ["\ud800"]}, 400, "surrogate pair"),
-    (PREDICT, {"instances": ["no picture"]}, 400, ""),
+    (PREDICT, {"instances": ["no image"]}, 400, ""),
     (PREDICT, {"signature_name": 1, "instances": [1]}, 400, "'signature_name' key must be a string value."),
     (PREDICT, {"signature_name": "no", "instances": [1]}, 400, 'signature name: "no" not found in signature def'),
     (PREDICT, images([[300]]), 400, "300 Type: Number is not of expected type: uint8"),

@@ -10,13 +10,13 @@ import pytest
 import tensorflow as tf
 from exported_models import SIDE
 from PIL import Image
-from served import picture_files, tiny_models
+from served import image_files, tiny_models
 from served_models import ask, b64, serving
 
 from karpa_tf.serving import json_answers
 from karpa_tf.serving.errors import ServingError
 
-PICTURES = picture_files(2)
+IMAGES = image_files(2)
 TEXTS = ["the [MASK] list", "a [MASK] of [MASK]."]
 
 
@@ -73,8 +73,8 @@ PIXELS = np.random.default_rng(3).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.
 NOISE = np.random.default_rng(4).normal(size=(3, 8)).astype(np.float32)
 IDS = np.array([[2, 5, 4, 3], [2, 6, 4, 3]], np.int32)
 ASKED = [
-    ("pictures", "serving_default", {"image_bytes": PICTURES}, {"image_bytes": [b64(file) for file in PICTURES]}),
-    ("pictures", "images", {"images": PIXELS}, {"images": PIXELS.tolist()}),
+    ("images", "serving_default", {"image_bytes": IMAGES}, {"image_bytes": [b64(file) for file in IMAGES]}),
+    ("images", "images", {"images": PIXELS}, {"images": PIXELS.tolist()}),
     ("drawings", "serving_default", {"seed": [7, -1, 2**62]}, {"seed": [7, -1, 2**62]}),
     ("drawings", "noise", {"noise": NOISE}, {"noise": NOISE.tolist()}),
     ("drawings", "image_bytes", {"seed": [1, 2]}, {"seed": [1, 2]}),
@@ -118,16 +118,16 @@ def test_a_single_input_needs_no_name_and_rows_may_have_one(server):
 def test_the_outputs_whose_name_ends_in_bytes_are_base64(server):
     code, answer = ask(server, "/v1/models/drawings:predict", {"signature_name": "image_bytes", "instances": [5]})
     assert code == 200
-    picture = Image.open(io.BytesIO(base64.b64decode(answer["predictions"][0]["b64"])))
+    image = Image.open(io.BytesIO(base64.b64decode(answer["predictions"][0]["b64"])))
     plain = ask(server, "/v1/models/drawings:predict", {"instances": [5]})[1]["predictions"][0]
-    np.testing.assert_array_equal(np.array(picture), np.array(plain)[..., 0])
+    np.testing.assert_array_equal(np.array(image), np.array(plain)[..., 0])
 
 
 def test_classify_names_and_scores_the_classes(server, signature):
-    expected = signature("pictures", image_bytes=np.array(PICTURES))
-    examples = [{"image_bytes": b64(PICTURES[0])}, {"image_bytes": b64(PICTURES[1])}]
+    expected = signature("images", image_bytes=np.array(IMAGES))
+    examples = [{"image_bytes": b64(IMAGES[0])}, {"image_bytes": b64(IMAGES[1])}]
     body = {"signature_name": "classify", "examples": examples}
-    code, answer = ask(server, "/v1/models/pictures:classify", body)
+    code, answer = ask(server, "/v1/models/images:classify", body)
     assert code == 200, answer
     assert decoded([[label for label, _ in row] for row in answer["results"]]) == expected["classes"].tolist()
     scores = np.array([[score for _, score in row] for row in answer["results"]], np.float32)
@@ -135,9 +135,9 @@ def test_classify_names_and_scores_the_classes(server, signature):
 
 
 def test_the_context_of_examples_is_part_of_each(server):
-    path, picture = "/v1/models/pictures:classify", b64(PICTURES[0])
-    alone = ask(server, path, {"signature_name": "classify", "examples": [{"image_bytes": picture}]})
-    shared = {"signature_name": "classify", "context": {"image_bytes": picture}, "examples": [{}]}
+    path, image = "/v1/models/images:classify", b64(IMAGES[0])
+    alone = ask(server, path, {"signature_name": "classify", "examples": [{"image_bytes": image}]})
+    shared = {"signature_name": "classify", "context": {"image_bytes": image}, "examples": [{}]}
     assert alone[0] == 200
     assert ask(server, path, shared) == alone
 

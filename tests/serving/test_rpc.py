@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from served import example, picture_files, request_of, strings, tiny_models
+from served import example, image_files, request_of, strings, tiny_models
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -23,7 +23,7 @@ from tensorflow_serving.apis import (
 from karpa_tf.configs.serving import ServingConfig
 from karpa_tf.serving.server import Server
 
-PICTURES = picture_files(3)
+IMAGES = image_files(3)
 TEXTS = strings([b"the [MASK] of a list.", "ä [MASK] [MASK] 中!".encode()])
 
 
@@ -84,9 +84,9 @@ def from_json(value, like):
 
 RNG = np.random.default_rng(0)
 QUESTIONS = {
-    "a picture's bytes": ("pictures", "serving_default", {"image_bytes": strings(PICTURES)}),
-    "pixels": ("pictures", "images", {"images": RNG.integers(0, 256, (2, 12, 12, 3), np.uint8)}),
-    "examples": ("pictures", "classify", {"inputs": strings([example(x).SerializeToString() for x in PICTURES])}),
+    "an image's bytes": ("images", "serving_default", {"image_bytes": strings(IMAGES)}),
+    "pixels": ("images", "images", {"images": RNG.integers(0, 256, (2, 12, 12, 3), np.uint8)}),
+    "examples": ("images", "classify", {"inputs": strings([example(x).SerializeToString() for x in IMAGES])}),
     "seeds": ("drawings", "serving_default", {"seed": np.array([0, 7, 2**62])}),
     "noise": ("drawings", "noise", {"noise": RNG.normal(size=(2, 8)).astype(np.float32)}),
     "seeds for PNG files": ("drawings", "image_bytes", {"seed": np.array([3, 4])}),
@@ -124,27 +124,27 @@ def test_the_official_stubs_and_plain_http_and_the_model_itself_give_the_same_an
 
 def test_classify_says_the_same_over_both_interfaces_as_predict(server, stub):
     request = classification_pb2.ClassificationRequest()
-    request.model_spec.name, request.model_spec.signature_name = "pictures", "classify"
-    request.input.example_list.examples.extend(map(example, PICTURES))
+    request.model_spec.name, request.model_spec.signature_name = "images", "classify"
+    request.input.example_list.examples.extend(map(example, IMAGES))
     rows = stub.Classify(request, timeout=30).result.classifications
-    features = [{"image_bytes": value} for value in as_json(strings(PICTURES))]
+    features = [{"image_bytes": value} for value in as_json(strings(IMAGES))]
     body = {"signature_name": "classify", "examples": features}
     assert [[[c.label, np.float32(c.score)] for c in row.classes] for row in rows] == [
         [[label, np.float32(score)] for label, score in row]
-        for row in post(server, "/v1/models/pictures:classify", body)["results"]
+        for row in post(server, "/v1/models/images:classify", body)["results"]
     ]
-    outputs = stub.Predict(request_of("pictures", "", {"image_bytes": PICTURES}), timeout=30).outputs
+    outputs = stub.Predict(request_of("images", "", {"image_bytes": IMAGES}), timeout=30).outputs
     np.testing.assert_array_equal([[c.score for c in row.classes] for row in rows], tf.make_ndarray(outputs["scores"]))
     assert [c.label.encode() for row in rows for c in row.classes] == outputs["classes"].string_val
 
 
 def test_an_answer_says_who_gave_it_and_holds_the_outputs_that_were_asked_for(stub):
-    request = request_of("pictures", "", {"image_bytes": PICTURES})
+    request = request_of("images", "", {"image_bytes": IMAGES})
     request.output_filter.append("scores")
     response = stub.Predict(request, timeout=30)
     assert list(response.outputs) == ["scores"]
     spec = response.model_spec
-    assert (spec.name, spec.version.value, spec.signature_name) == ("pictures", 1, "serving_default")
+    assert (spec.name, spec.version.value, spec.signature_name) == ("images", 1, "serving_default")
 
 
 def test_metadata_are_the_signatures_of_the_saved_model(stub, models):

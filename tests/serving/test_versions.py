@@ -34,7 +34,7 @@ def states(server, name="digits"):
 
 
 def drawn(server, version=None):
-    """Returns the picture that a version draws for seed 1, None where there is no answer."""
+    """Returns the image that a version draws for seed 1, None where there is no answer."""
     place = PATH if version is None else f"{PATH}/versions/{version}"
     code, answer = ask(server, f"{place}:predict", {"instances": [1]})
     return answer["predictions"] if code == 200 else None
@@ -84,11 +84,11 @@ def test_a_new_version_takes_over_under_load_without_a_failed_request(models):
                 client.join()
         assert {code for code, _ in answers} == {200}
         second = drawn(server)
-        pictures = [answer["predictions"] for _, answer in answers]
+        images = [answer["predictions"] for _, answer in answers]
         assert first != second
-        assert pictures[0] == first
-        assert pictures[-1] == second
-        assert all(picture in (first, second) for picture in pictures)
+        assert images[0] == first
+        assert images[-1] == second
+        assert all(image in (first, second) for image in images)
         assert drawn(server, 1) is None
 
 
@@ -256,8 +256,8 @@ def test_labels_name_available_versions_and_a_new_config_moves_them(models, tmp_
     base = models / "digits"
     with serving(model_config_file=written(tmp_path / "a", config(base, every)), **POLL) as server:
         server.manager.reload(config(base, every, {"stable": 1, "canary": 2}.items()))
-        labelled = [ask(server, f"{PATH}/labels/{label}:predict", {"instances": [1]}) for label in ("stable", "canary")]
-        assert [answer["predictions"] for _, answer in labelled] == [drawn(server, 1), drawn(server, 2)]
+        labeled = [ask(server, f"{PATH}/labels/{label}:predict", {"instances": [1]}) for label in ("stable", "canary")]
+        assert [answer["predictions"] for _, answer in labeled] == [drawn(server, 1), drawn(server, 2)]
         assert server.manager.labels("digits") == {"stable": 1, "canary": 2}
         status = ask(server, f"{PATH}/labels/canary")[1]["model_version_status"]
         assert [found["version"] for found in status] == ["2"]

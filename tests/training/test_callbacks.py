@@ -13,7 +13,7 @@ import tiny_classifier
 from tiny_gan import dcgan_trainer, fit
 
 from karpa_tf.configs.run import RunConfig
-from karpa_tf.data.images.batches import evaluation_batches, labelled_batches
+from karpa_tf.data.images.batches import evaluation_batches, labeled_batches
 from karpa_tf.data.pipeline import InputMeter
 from karpa_tf.errors import UserError
 from karpa_tf.training.callbacks.best_epoch import BestEpoch
@@ -21,7 +21,7 @@ from karpa_tf.training.callbacks.input_watch import InputWatch
 from karpa_tf.training.callbacks.metrics_log import MetricsLog
 from karpa_tf.training.callbacks.perplexity import Perplexity
 from karpa_tf.training.callbacks.progress import Progress
-from karpa_tf.training.callbacks.sample_sheets import SampleSheets, diversity
+from karpa_tf.training.callbacks.sample_grids import SampleGrids, diversity
 from karpa_tf.training.callbacks.watch import DiscriminatorWatch, StopIfNotFinite
 from karpa_tf.training.callbacks.window_means import MetricWindows, WindowMeans
 from karpa_tf.training.run import open_run
@@ -71,9 +71,9 @@ def read_events(directory):
     return found
 
 
-def test_metrics_go_to_the_table_and_to_tensorboard_under_their_names(run, pictures):
+def test_metrics_go_to_the_table_and_to_tensorboard_under_their_names(run, images):
     trainer = dcgan_trainer()
-    history = fit(trainer, pictures, epochs=2, callbacks=[MetricsLog(run, batch_size=8, every=2)])
+    history = fit(trainer, images, epochs=2, callbacks=[MetricsLog(run, batch_size=8, every=2)])
     with open(run.metrics_file, newline="") as file:
         rows = list(csv.DictReader(file))
     names = ["g_loss", "d_loss_real", "d_loss_fake", "D(x)", "D(G(z))"]
@@ -90,41 +90,41 @@ def test_metrics_go_to_the_table_and_to_tensorboard_under_their_names(run, pictu
         np.testing.assert_allclose([v for _, v in events[name]], [float(row[name]) for row in rows], rtol=1e-4)
 
 
-def test_rows_after_the_checkpoint_are_dropped_on_resume(run, pictures):
-    fit(dcgan_trainer(), pictures, epochs=2, callbacks=[MetricsLog(run, batch_size=8, every=2)])
+def test_rows_after_the_checkpoint_are_dropped_on_resume(run, images):
+    fit(dcgan_trainer(), images, epochs=2, callbacks=[MetricsLog(run, batch_size=8, every=2)])
     before = run.metrics_file.read_text().splitlines()
-    fit(dcgan_trainer(), pictures, epochs=2, initial_epoch=1, callbacks=[MetricsLog(run, 8, every=2, first_step=5)])
+    fit(dcgan_trainer(), images, epochs=2, initial_epoch=1, callbacks=[MetricsLog(run, 8, every=2, first_step=5)])
     after = run.metrics_file.read_text().splitlines()
     assert after[:4] == before[:4]
     assert [line.split(",")[0] for line in after] == ["step", "2", "4", "5", "6", "8", "10"]
 
 
-def test_a_sheet_is_drawn_from_the_same_noise_at_every_epoch(run, pictures):
+def test_a_sheet_is_drawn_from_the_same_noise_at_every_epoch(run, images):
     noise = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
-    still = SampleSheets(run, noise, real_diversity=1.0)
+    still = SampleGrids(run, noise, real_diversity=1.0)
     trainer = dcgan_trainer(ema=0.999999)
     trainer.ema = 0  # the exported generator stays what it is, so the sheets must be equal
-    fit(trainer, pictures, epochs=3, callbacks=[still])
+    fit(trainer, images, epochs=3, callbacks=[still])
     sheets = sorted(run.samples.iterdir())
     assert [sheet.name for sheet in sheets] == ["epoch-00001.png", "epoch-00002.png", "epoch-00003.png"]
     assert sheets[0].read_bytes() == sheets[2].read_bytes()
     assert [step for step, _ in read_events(run.tensorboard)["samples"]] == [5, 10, 15]
 
 
-def test_a_collapsed_generator_is_reported_once(run, pictures, capsys):
+def test_a_collapsed_generator_is_reported_once(run, images, capsys):
     trainer = dcgan_trainer(ema=0)
     trainer.generator.layers[1].kernel.assign(np.zeros(trainer.generator.layers[1].kernel.shape))  # ignores its noise
     noise = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
-    sheets = SampleSheets(run, noise, real_diversity=diversity(pictures), warn_after=10)
+    sheets = SampleGrids(run, noise, real_diversity=diversity(images), warn_after=10)
     frozen = keras.optimizers.SGD(1e-20)
     trainer.compile(frozen, keras.optimizers.SGD(1e-20))
-    fit(trainer, pictures, epochs=4, callbacks=[sheets])
+    fit(trainer, images, epochs=4, callbacks=[sheets])
     assert capsys.readouterr().err.count("collapsed to nearly one image after 10 steps") == 1
 
 
-def test_samples_that_differ_are_not_reported(run, pictures, capsys):
+def test_samples_that_differ_are_not_reported(run, images, capsys):
     noise = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
-    fit(dcgan_trainer(), pictures, epochs=3, callbacks=[SampleSheets(run, noise, real_diversity=0.1, warn_after=1)])
+    fit(dcgan_trainer(), images, epochs=3, callbacks=[SampleGrids(run, noise, real_diversity=0.1, warn_after=1)])
     assert "collapsed" not in capsys.readouterr().err
 
 
@@ -150,7 +150,7 @@ def test_a_discriminator_that_only_leads_is_not_reported(step, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_loss_that_is_not_a_number_ends_the_run_at_that_step(pictures, tmp_path):
+def test_a_loss_that_is_not_a_number_ends_the_run_at_that_step(images, tmp_path):
     trainer = dcgan_trainer()
     stop = StopIfNotFinite(lambda: tmp_path / "step-00000015", first_step=15)
     kernel = trainer.generator.trainable_variables[0]
@@ -161,7 +161,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run_at_that_step(pictures, tmp_pat
                 kernel.assign(np.full(kernel.shape, np.nan))
 
     with pytest.raises(UserError, match="At step 18 .* is nan.*nothing exported.*step-00000015"):
-        fit(trainer, pictures, callbacks=[Poison(), stop])
+        fit(trainer, images, callbacks=[Poison(), stop])
 
 
 @pytest.mark.parametrize(("epochs", "lines"), [(1, 1), (3, 3), (100, 40)])
@@ -249,7 +249,7 @@ def test_nothing_is_said_of_the_input_while_a_run_starts(clock):
         watch.on_train_batch_begin(batch)
         clock[0] += 1
         watch.on_train_batch_end(batch)
-        assert watch.epoch_share is None
+        assert watch.epoch_fraction is None
 
 
 def test_the_column_of_the_rate_has_the_name_of_its_unit(run, clock):
@@ -259,15 +259,15 @@ def test_the_column_of_the_rate_has_the_name_of_its_unit(run, clock):
     assert [row["tokens_per_second"] for row in run.read_metrics()] == [8192, 2048]
 
 
-def classifier_and_batches(pictures):
+def classifier_and_batches(images):
     trainer = tiny_classifier.make_trainer()
-    return trainer, evaluation_batches(tiny_classifier.labelled(pictures[:11]), 8)
+    return trainer, evaluation_batches(tiny_classifier.labeled(images[:11]), 8)
 
 
-def test_validation_stands_in_the_last_row_of_every_epoch(run, pictures):
-    trainer, validation = classifier_and_batches(pictures)
+def test_validation_stands_in_the_last_row_of_every_epoch(run, images):
+    trainer, validation = classifier_and_batches(images)
     log = MetricsLog(run, 8, every=2, validation=("val_loss", "val_accuracy"))
-    history = tiny_classifier.fit(trainer, pictures, epochs=2, validation_data=validation, callbacks=[log])
+    history = tiny_classifier.fit(trainer, images, epochs=2, validation_data=validation, callbacks=[log])
     rows = run.read_metrics()
     assert [row["step"] for row in rows if "val_loss" in row] == [5, 10]
     assert [row["val_loss"] for row in rows if "val_loss" in row] == pytest.approx(history["val_loss"], rel=1e-5)
@@ -288,8 +288,8 @@ def test_the_share_is_that_of_the_steps_time_without_the_first(waited, share, cl
     assert watch.share == share
 
 
-class SlowPictures:
-    """Pictures on a disk that takes 0.1 s to read some of them."""
+class SlowImages:
+    """Images on a disk that takes 0.1 s to read some of them."""
 
     def __init__(self, images):
         self.images, self.shape = images, images.shape
@@ -309,20 +309,20 @@ class SlowStep(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize("bound_by", ["data", "steps"])
-def test_a_run_says_whether_it_waits_for_its_data(pictures, two_replicas, replicas, bound_by):
+def test_a_run_says_whether_it_waits_for_its_data(images, two_replicas, replicas, bound_by):
     with two_replicas.scope() if replicas == 2 else contextlib.nullcontext():
         trainer = tiny_classifier.make_trainer()
-    data = tiny_classifier.labelled(pictures)
+    data = tiny_classifier.labeled(images)
     if bound_by == "data":
-        data = dataclasses.replace(data, images=SlowPictures(pictures))
+        data = dataclasses.replace(data, images=SlowImages(images))
     watch = InputWatch(InputMeter())
     callbacks = [watch] if bound_by == "data" else [SlowStep(), watch]
-    batches = labelled_batches(data, 8, seed=1, meter=watch.meter)
+    batches = labeled_batches(data, 8, seed=1, meter=watch.meter)
     trainer.fit(batches, epochs=3, steps_per_epoch=5, shuffle=False, verbose=0, callbacks=callbacks)
     assert watch.share > 0.7 if bound_by == "data" else watch.share < 0.1
 
 
-def test_the_best_epoch_is_kept_on_disk_and_remembered(run, pictures):
+def test_the_best_epoch_is_kept_on_disk_and_remembered(run, images):
     trainer = tiny_classifier.make_trainer()
     losses = [3.0, 2.0, 2.5, 2.2]
 

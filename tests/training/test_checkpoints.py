@@ -14,13 +14,13 @@ import tiny_classifier
 from tiny_gan import WITH_EVERYTHING, dcgan_trainer, weights_of
 
 from karpa_tf.configs.run import RunConfig
-from karpa_tf.data.images.batches import evaluation_batches, labelled_batches, noise_batches
+from karpa_tf.data.images.batches import evaluation_batches, labeled_batches, noise_batches
 from karpa_tf.errors import Stopped, UserError
 from karpa_tf.training import checkpoints
 from karpa_tf.training import fit as fitting
 from karpa_tf.training import run as runs
-from karpa_tf.training.checkpoints import Place
-from karpa_tf.training.weights import exported_weights
+from karpa_tf.training.checkpoints import TrainingState
+from karpa_tf.training.weights import find_weights
 
 STEPS = 5
 CONFIG = RunConfig(batch_size=8, epochs=4, save_minutes=0, log_every=2)
@@ -30,19 +30,19 @@ def run_of(name, **changes):
     return runs.open_run(dataclasses.replace(CONFIG, run=name, **changes), "test")
 
 
-def train(trainer, run, pictures, callbacks=(), warn=pytest.fail, **changes):
+def train(trainer, run, images, callbacks=(), warn=pytest.fail, **changes):
     """Goes on with a `Run` of a GAN to its end."""
     place = checkpoints.restore_latest(trainer, run, warn)
-    batches = functools.partial(noise_batches, pictures, 8, 4, 1)
+    batches = functools.partial(noise_batches, images, 8, 4, 1)
     fitting.fit(trainer, batches, run, dataclasses.replace(CONFIG, **changes), place, STEPS, callbacks)
     return trainer
 
 
-def classify(trainer, run, pictures, callbacks=()):
+def classify(trainer, run, images, callbacks=()):
     """Goes on with a `Run` of a classifier to its end."""
-    data = tiny_classifier.labelled(pictures)
+    data = tiny_classifier.labeled(images)
     place = checkpoints.restore_latest(trainer, run, pytest.fail)
-    batches = functools.partial(labelled_batches, data, 8, 1, None)
+    batches = functools.partial(labeled_batches, data, 8, 1, None)
     fitting.fit(trainer, batches, run, CONFIG, place, STEPS, callbacks, evaluation_batches(data, 8))
     return trainer
 
@@ -90,14 +90,14 @@ def names(run):
     ("precision", "number"),
     [("float32", signal.SIGTERM), ("mixed_float16", signal.SIGUSR1), ("mixed_bfloat16", signal.SIGINT)],
 )
-def test_a_signal_saves_after_the_step_and_the_run_goes_on_in_mid_epoch(precision, number, pictures):
+def test_a_signal_saves_after_the_step_and_the_run_goes_on_in_mid_epoch(precision, number, images):
     keras.config.set_dtype_policy(precision)
-    whole = train(dcgan_trainer(config=WITH_EVERYTHING), run_of("whole"), pictures)
+    whole = train(dcgan_trainer(config=WITH_EVERYTHING), run_of("whole"), images)
     run = run_of("stopped")
     with pytest.raises(Stopped, match=rf"{number.name} after step 8\. Nothing is lost.*step-00000008"):
-        train(dcgan_trainer(config=WITH_EVERYTHING), run, pictures, [Signal(number, 8)])
+        train(dcgan_trainer(config=WITH_EVERYTHING), run, images, [Signal(number, 8)])
     assert names(run) == ["step-00000005-epoch-00001", "step-00000008"]
-    resumed = train(dcgan_trainer(config=WITH_EVERYTHING, seed=99), run, pictures)
+    resumed = train(dcgan_trainer(config=WITH_EVERYTHING, seed=99), run, images)
     assert int(resumed.generator_optimizer.iterations.numpy()) == 4 * STEPS
     for one, other in zip(everything(whole), everything(resumed), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
@@ -108,31 +108,31 @@ def test_a_signal_saves_after_the_step_and_the_run_goes_on_in_mid_epoch(precisio
     ("when", "saved"),
     [({"train_step": 5}, "step-00000005"), ({"test_step": 2}, "step-00000005"), ({"test_step": 8}, "step-00000010")],
 )
-def test_a_run_stopped_before_or_in_validation_goes_on_with_it(when, saved, pictures):
-    whole = classify(tiny_classifier.make_trainer(), run_of("whole"), pictures)
+def test_a_run_stopped_before_or_in_validation_goes_on_with_it(when, saved, images):
+    whole = classify(tiny_classifier.make_trainer(), run_of("whole"), images)
     run = run_of("stopped")
     with pytest.raises(Stopped):
-        classify(tiny_classifier.make_trainer(), run, pictures, [Signal(signal.SIGTERM, **when)])
+        classify(tiny_classifier.make_trainer(), run, images, [Signal(signal.SIGTERM, **when)])
     assert names(run)[-1] == saved
-    resumed = classify(tiny_classifier.make_trainer(seed=99), run, pictures)
+    resumed = classify(tiny_classifier.make_trainer(seed=99), run, images)
     tiny_classifier.assert_same(whole, resumed)
     assert_same_rows(run_of("whole"), run)
     best = [json.loads((run_of(name).checkpoints / "best.json").read_text())["epoch"] for name in ("whole", "stopped")]
     assert best[0] == best[1]
 
 
-def test_a_run_on_two_replicas_goes_on_in_mid_epoch(pictures, two_replicas):
-    whole = classify(tiny_classifier.make_trainer(), run_of("whole"), pictures)
+def test_a_run_on_two_replicas_goes_on_in_mid_epoch(images, two_replicas):
+    whole = classify(tiny_classifier.make_trainer(), run_of("whole"), images)
     run = run_of("stopped")
     with two_replicas.scope():
         first, second = tiny_classifier.make_trainer(), tiny_classifier.make_trainer(seed=99)
     with pytest.raises(Stopped):
-        classify(first, run, pictures, [Signal(signal.SIGTERM, 8)])
-    tiny_classifier.assert_same(whole, classify(second, run, pictures))
+        classify(first, run, images, [Signal(signal.SIGTERM, 8)])
+    tiny_classifier.assert_same(whole, classify(second, run, images))
     assert_same_rows(run_of("whole"), run)
 
 
-def test_a_second_ctrl_c_ends_the_program_at_once(pictures):
+def test_a_second_ctrl_c_ends_the_program_at_once(images):
     class Impatient(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):
             os.kill(os.getpid(), signal.SIGINT)
@@ -140,14 +140,14 @@ def test_a_second_ctrl_c_ends_the_program_at_once(pictures):
 
     run = run_of("run")
     with pytest.raises(KeyboardInterrupt):
-        train(dcgan_trainer(), run, pictures, [Impatient()])
+        train(dcgan_trainer(), run, images, [Impatient()])
     assert names(run) == []
 
 
-def test_it_is_saved_by_steps_and_by_the_clock_and_the_newest_few_are_kept(pictures):
+def test_it_is_saved_by_steps_and_by_the_clock_and_the_newest_few_are_kept(images):
     by_steps, by_clock = run_of("steps"), run_of("clock")
-    train(dcgan_trainer(), by_steps, pictures, epochs=2, save_steps=2, keep=4)
-    train(dcgan_trainer(), by_clock, pictures, epochs=1, save_minutes=1e-9, keep=99)
+    train(dcgan_trainer(), by_steps, images, epochs=2, save_steps=2, keep_checkpoints=4)
+    train(dcgan_trainer(), by_clock, images, epochs=1, save_minutes=1e-9, keep_checkpoints=99)
     assert names(by_steps) == [
         "step-00000005-epoch-00001",
         *(f"step-{i:08d}" for i in (6, 8)),
@@ -156,18 +156,18 @@ def test_it_is_saved_by_steps_and_by_the_clock_and_the_newest_few_are_kept(pictu
     assert names(by_clock) == [*(f"step-{i:08d}" for i in (1, 2, 3, 4)), "step-00000005-epoch-00001"]
 
 
-def test_a_finished_run_is_left_as_it_is(pictures):
+def test_a_finished_run_is_left_as_it_is(images):
     run = run_of("run")
-    before = everything(train(dcgan_trainer(), run, pictures))
-    after = everything(train(dcgan_trainer(seed=99), run, pictures, [Signal(signal.SIGTERM, train_step=1)]))
+    before = everything(train(dcgan_trainer(), run, images))
+    after = everything(train(dcgan_trainer(seed=99), run, images, [Signal(signal.SIGTERM, train_step=1)]))
     for one, other in zip(before, after, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_the_exported_generator_is_saved_for_those_who_only_draw(pictures):
+def test_the_exported_generator_is_saved_for_those_who_only_draw(images):
     run = run_of("run")
-    trainer, other = train(dcgan_trainer(), run, pictures), dcgan_trainer(seed=5)
-    exported_weights(run).load(other.generator)
+    trainer, other = train(dcgan_trainer(), run, images), dcgan_trainer(seed=5)
+    find_weights(run).load(other.generator)
     for saved, loaded in zip(trainer.exported.weights, other.generator.weights, strict=True):
         np.testing.assert_array_equal(saved.numpy(), loaded.numpy())
 
@@ -194,7 +194,7 @@ def lose_the_checksums(path):
 
 def swap_for_another_runs(path):
     other = run_of("other", seed=1)
-    newest = checkpoints.save(dcgan_trainer(seed=7), other, Place(20), STEPS)
+    newest = checkpoints.save(dcgan_trainer(seed=7), other, TrainingState(20), STEPS)
     for file in newest.iterdir():
         (path / file.name).write_bytes(file.read_bytes())
 
@@ -209,34 +209,34 @@ def swap_for_another_runs(path):
         (swap_for_another_runs, "is that of another run"),
     ],
 )
-def test_a_spoilt_checkpoint_is_named_and_the_one_before_is_taken(spoil, says, pictures):
+def test_a_spoilt_checkpoint_is_named_and_the_one_before_is_taken(spoil, says, images):
     run, said = run_of("run"), []
-    whole = train(dcgan_trainer(), run, pictures)
+    whole = train(dcgan_trainer(), run, images)
     spoil(checkpoints.latest(run))
     before = run.checkpoints / "step-00000015-epoch-00003"
-    assert exported_weights(run).file == before / "exported.weights.h5"
-    resumed = train(dcgan_trainer(seed=99), run, pictures, warn=said.append)
+    assert find_weights(run).file == before / "exported.weights.h5"
+    resumed = train(dcgan_trainer(seed=99), run, images, warn=said.append)
     assert len(said) == 1 and f"run/checkpoints/step-00000020-epoch-00004 {says}" in said[0]
     assert names(run)[-1] == "step-00000020-epoch-00004" and checkpoints.damage(checkpoints.latest(run), run) is None
     for one, other in zip(everything(whole), everything(resumed), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
-def test_the_best_epochs_weights_are_not_silently_replaced_by_others(pictures):
+def test_the_best_epochs_weights_are_not_silently_replaced_by_others(images):
     run = run_of("run")
-    classify(tiny_classifier.make_trainer(), run, pictures)
-    assert exported_weights(run).file.parent.name == "step-00000020-epoch-00004"
+    classify(tiny_classifier.make_trainer(), run, images)
+    assert find_weights(run).file.parent.name == "step-00000020-epoch-00004"
     run.config_file.write_text(run.config_file.read_text() + "early_stopping: 2\n")
-    best = exported_weights(run).file
+    best = find_weights(run).file
     assert best.name == "best.weights.h5"
     best.write_bytes(best.read_bytes()[:-10])
     with pytest.raises(UserError, match="best.weights.h5 is damaged; without .*best.json the newest"):
-        exported_weights(run)
+        find_weights(run)
 
 
-def test_where_all_are_spoilt_the_run_does_not_begin_anew_unasked(pictures):
+def test_where_all_are_spoilt_the_run_does_not_begin_anew_unasked(images):
     run = run_of("run")
-    train(dcgan_trainer(), run, pictures)
+    train(dcgan_trainer(), run, images)
     for path in checkpoints.list_checkpoints(run.checkpoints):
         truncate(path)
     with pytest.raises(
@@ -247,27 +247,27 @@ def test_where_all_are_spoilt_the_run_does_not_begin_anew_unasked(pictures):
 
 def test_weights_that_are_not_finite_are_not_saved():
     run, trainer = run_of("run"), dcgan_trainer()
-    checkpoints.save(trainer, run, Place(5), STEPS)
+    checkpoints.save(trainer, run, TrainingState(5), STEPS)
     weight = trainer.generator.trainable_variables[0]
     weight.assign(np.full(weight.shape, np.nan))
     with pytest.raises(
         UserError, match="step 10 the weights of .* not finite.*last good checkpoint is .*step-00000005"
     ):
-        checkpoints.save(trainer, run, Place(10), STEPS)
+        checkpoints.save(trainer, run, TrainingState(10), STEPS)
     assert names(run) == ["step-00000005-epoch-00001"]
 
 
 @pytest.mark.parametrize("room", [10, 30000])
 def test_a_full_disk_is_said_and_what_was_saved_before_is_whole(room):
     run, trainer = run_of("run"), dcgan_trainer()
-    newest = checkpoints.save(trainer, run, Place(5), STEPS)
+    newest = checkpoints.save(trainer, run, TrainingState(5), STEPS)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
     try:
         with pytest.raises(
             UserError, match=r"step 10 cannot be written .*step-00000005-epoch-00001 is whole.*Make room"
         ):
-            checkpoints.save(trainer, run, Place(10), STEPS)
+            checkpoints.save(trainer, run, TrainingState(10), STEPS)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert [path.name for path in run.checkpoints.iterdir()] == [newest.name]
@@ -277,7 +277,7 @@ def test_a_full_disk_is_said_and_what_was_saved_before_is_whole(room):
 def test_without_any_checkpoint_the_run_is_at_its_start():
     run, trainer = run_of("run"), dcgan_trainer()
     start = everything(trainer)
-    assert checkpoints.restore_latest(trainer, run, pytest.fail) == Place()
+    assert checkpoints.restore_latest(trainer, run, pytest.fail) == TrainingState()
     for one, other in zip(everything(trainer), start, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert checkpoints.latest(run) is None and exported_weights(run) is None
+    assert checkpoints.latest(run) is None and find_weights(run) is None

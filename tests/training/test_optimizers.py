@@ -22,17 +22,17 @@ def test_a_constant_rate_stays():
 
 
 def test_the_warm_up_is_a_line_from_its_share_to_the_peak():
-    found = rates(schedule="constant", warmup_epochs=2.0, start_share=0.2)
+    found = rates(schedule="constant", warmup_epochs=2.0, start_fraction=0.2)
     expected = [PEAK * (0.2 + 0.8 * (t + 1) / 20) if t < 20 else PEAK for t in range(STEPS)]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert found[19] == pytest.approx(PEAK)
 
 
 def test_a_warm_up_can_be_a_share_of_the_run():
-    by_epochs, by_share = rates(schedule="cosine", warmup_epochs=2.0), rates(schedule="cosine", warmup_share=0.2)
+    by_epochs, by_share = rates(schedule="cosine", warmup_epochs=2.0), rates(schedule="cosine", warmup_fraction=0.2)
     np.testing.assert_allclose(by_share, by_epochs)
     with pytest.raises(UserError, match="exclude each other"):
-        OptimizerConfig(warmup_share=0.1, warmup_epochs=1.0)
+        OptimizerConfig(warmup_fraction=0.1, warmup_epochs=1.0)
 
 
 def test_a_stepped_rate_falls_after_its_epochs():
@@ -43,14 +43,14 @@ def test_a_stepped_rate_falls_after_its_epochs():
 
 
 def test_a_cosine_falls_from_the_end_of_the_warm_up_to_its_end_share():
-    found = rates(schedule="cosine", warmup_epochs=2.0, end_share=0.1)
+    found = rates(schedule="cosine", warmup_epochs=2.0, end_fraction=0.1)
     for t in range(20, STEPS):
         expected = PEAK * (0.1 + 0.9 * (1 + math.cos(math.pi * (t - 20) / 80)) / 2)
         assert found[t] == pytest.approx(expected, rel=1e-5)
 
 
 def test_one_cycle_is_two_lines():
-    found = rates(schedule="one_cycle", warmup_epochs=2.3, start_share=0.2, end_share=0.07)
+    found = rates(schedule="one_cycle", warmup_epochs=2.3, start_fraction=0.2, end_fraction=0.07)
     for t in range(STEPS):
         up, down = 0.2 + 0.8 * (t + 1) / 23, 1 - 0.93 * (t - 23) / 77
         assert found[t] == pytest.approx(PEAK * (up if t < 23 else down), rel=1e-5)
@@ -78,7 +78,9 @@ def network():
 
 def groups_of(**config):
     variables = network().trainable_variables
-    groups = optimizers.make_groups(OptimizerConfig(**config), PEAK, [optimizers.Part(variables)], STEPS, PER_EPOCH)
+    groups = optimizers.make_optimizer_groups(
+        OptimizerConfig(**config), PEAK, [optimizers.ParameterGroup(variables)], STEPS, PER_EPOCH
+    )
     names = [[variable.path for variable in group.variables] for group in groups]
     assert sorted(name for some in names for name in some) == sorted(
         variable.path for variable in variables
@@ -104,8 +106,8 @@ def test_decay_is_decoupled_and_scaled_by_the_learning_rate():
 
 def test_sgd_has_nesterov_momentum():
     variable = keras.Variable([1.0])
-    (group,) = optimizers.make_groups(
-        OptimizerConfig(optimizer="sgd", momentum=0.9), 0.1, [optimizers.Part([variable])], STEPS, PER_EPOCH
+    (group,) = optimizers.make_optimizer_groups(
+        OptimizerConfig(optimizer="sgd", momentum=0.9), 0.1, [optimizers.ParameterGroup([variable])], STEPS, PER_EPOCH
     )
     velocity, expected = 0.0, 1.0
     for gradient in (1.0, -0.5, 2.0):
@@ -126,7 +128,7 @@ def test_muon_takes_convolutions_and_hidden_matrices_and_leaves_the_rest_to_adam
 @pytest.mark.parametrize("shape", [(8, 5), (5, 8), (3, 3, 2, 7)])
 def test_orthogonalizing_keeps_singular_vectors_and_brings_values_near_one(shape):
     kernel = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    found = np.array(optimizers.orthogonalized(kernel, 8)).reshape(-1, shape[-1])
+    found = np.array(optimizers.orthogonalize(kernel, 8)).reshape(-1, shape[-1])
     left, _, right = np.linalg.svd(kernel.reshape(-1, shape[-1]), full_matrices=False)
     values = left.T @ found @ right.T
     assert np.abs(values - np.diag(np.diag(values))).max() < 1e-4
@@ -143,14 +145,14 @@ def test_a_step_of_muon_is_momentum_orthogonalized_from_a_kernel_of_fixed_norm()
         gradient = rng.normal(size=variable.shape).astype(np.float32)
         optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
         momentum = 0.6 * momentum + gradient
-        direction = np.array(optimizers.orthogonalized((gradient + 0.6 * momentum).astype(np.float32), 3))
+        direction = np.array(optimizers.orthogonalize((gradient + 0.6 * momentum).astype(np.float32), 3))
         expected = expected * 2 / np.linalg.norm(expected) - 0.1 * direction
         np.testing.assert_allclose(variable, expected, atol=1e-5)
 
 
 def parts_of(**config):
     depths = [[f"head {i}" for i in range(2)], ["top"], ["upper"], ["lower"], ["bottom"]]
-    return optimizers.make_parts(depths, TransferConfig(init="x", **config), PER_EPOCH)
+    return optimizers.make_parameter_groups(depths, TransferConfig(init="x", **config), PER_EPOCH)
 
 
 def test_without_wishes_all_weights_are_one_part():
@@ -164,7 +166,7 @@ def test_frozen_features_are_in_no_part():
 
 
 def test_lower_layers_learn_more_slowly():
-    assert [part.share for part in parts_of(layer_decay=0.5)] == [1, 0.5, 0.25, 0.125, 0.0625]
+    assert [part.learning_rate_factor for part in parts_of(layer_decay=0.5)] == [1, 0.5, 0.25, 0.125, 0.0625]
 
 
 def test_frozen_layers_thaw_from_the_top_down():
@@ -178,9 +180,9 @@ def test_frozen_layers_thaw_from_the_top_down():
         ({"schedule": "step"}, "--schedule step and --step-epochs go together"),
         ({"optimizer": "adam", "weight_decay": 0.1}, "adam takes no --weight-decay"),
         ({"optimizer": "muon", "weight_decay": 0.1}, "muon takes no --weight-decay"),
-        ({"accumulate": 0}, "--accumulate must be at least 1"),
+        ({"gradient_accumulation_steps": 0}, "--gradient-accumulation-steps must be at least 1"),
         ({"ema": 1.0}, "--ema must be at least 0 and below 1"),
-        ({"clip_norm": 0.0}, "--clip-norm must be above 0"),
+        ({"global_clipnorm": 0.0}, "--global-clipnorm must be above 0"),
         ({"weight_decay": float("nan")}, "--weight-decay must be at least 0"),
     ],
 )

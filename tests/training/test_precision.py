@@ -23,19 +23,19 @@ def capable(monkeypatch):
 
 def test_a_named_precision_is_taken_and_nothing_said(capsys):
     config = RunConfig(precision="mixed_float16")
-    assert precision.settle(config, "train_it") == config
+    assert precision.resolve_precision(config, "train_it") == config
     assert keras.config.dtype_policy().name == "mixed_float16"
     assert capsys.readouterr().out == ""
 
 
 def test_auto_is_bfloat16_where_the_hardware_has_it_and_results_are_as_good(capable, capsys):
-    assert precision.settle(AUTO, "train_it").precision == "mixed_bfloat16"
+    assert precision.resolve_precision(AUTO, "train_it").precision == "mixed_bfloat16"
     assert keras.config.dtype_policy().name == "mixed_bfloat16"
     assert capsys.readouterr().out == "precision: mixed_bfloat16 (the CPU has bfloat16: avx512_bf16)\n"
 
 
 def test_auto_is_float32_for_a_program_that_nobody_has_measured(capable, capsys):
-    assert precision.settle(AUTO, "train_that").precision == "float32"
+    assert precision.resolve_precision(AUTO, "train_that").precision == "float32"
     assert "float32 (whether train_that learns as well in bfloat16 has not been measured)" in capsys.readouterr().out
 
 
@@ -45,14 +45,14 @@ def test_auto_is_float32_for_a_program_that_nobody_has_measured(capable, capsys)
 )
 def test_auto_is_float32_on_other_cpus(capable, monkeypatch, capsys, flags, why):
     monkeypatch.setattr(precision, "cpu_flags", lambda: flags)
-    assert precision.settle(AUTO, "train_it").precision == "float32"
+    assert precision.resolve_precision(AUTO, "train_it").precision == "float32"
     assert capsys.readouterr().out == f"precision: float32 ({why})\n"
     assert keras.config.dtype_policy().name == "float32"
 
 
 def test_auto_is_float32_where_onednn_is_off(capable, monkeypatch):
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    assert precision.settle(AUTO, "train_it").precision == "float32"
+    assert precision.resolve_precision(AUTO, "train_it").precision == "float32"
 
 
 @pytest.mark.parametrize(
@@ -68,30 +68,30 @@ def test_of_gpus_the_least_capable_decides(capable, monkeypatch, capsys, capabil
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus if kind == "GPU" else [])
     known = [{"compute_capability": number} if number else {} for number in capabilities]
     monkeypatch.setattr(tf.config.experimental, "get_device_details", known.__getitem__)
-    assert precision.settle(AUTO, "train_it").precision == expected
+    assert precision.resolve_precision(AUTO, "train_it").precision == expected
     assert capsys.readouterr().out == f"precision: {expected} ({why})\n"
 
 
 def test_one_worker_without_it_keeps_all_in_float32(capable, monkeypatch, capsys):
     monkeypatch.setattr(workers, "largest", lambda number: max(number, 1))
-    assert precision.settle(AUTO, "train_it").precision == "float32"
+    assert precision.resolve_precision(AUTO, "train_it").precision == "float32"
     assert "(another worker has no bfloat16)" in capsys.readouterr().out
 
 
 def test_what_was_chosen_stands_in_the_run_and_is_kept_wherever_it_goes_on(capable, monkeypatch, capsys):
-    run = runs.open_run(precision.settle(AUTO, "train_it"), "train_it")
+    run = runs.open_run(precision.resolve_precision(AUTO, "train_it"), "train_it")
     assert run.read_config()["precision"] == "mixed_bfloat16"
     assert json.loads(run.record_file.read_text())["precision"] == "mixed_bfloat16"
     capsys.readouterr()
 
     monkeypatch.setattr(precision, "cpu_flags", set)
-    config = precision.settle(AUTO, "train_it")
+    config = precision.resolve_precision(AUTO, "train_it")
     assert config.precision == "mixed_bfloat16"
     assert capsys.readouterr().out == "precision: mixed_bfloat16 (as the run began)\n"
     runs.open_run(config, "train_it")
 
     anew = RunConfig(run="run", precision="auto", resume="never")
-    assert precision.settle(anew, "train_it").precision == "float32"
+    assert precision.resolve_precision(anew, "train_it").precision == "float32"
 
 
 @pytest.mark.parametrize(

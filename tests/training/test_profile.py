@@ -105,8 +105,8 @@ def test_of_a_gpu_its_own_streams_count_by_the_operations_that_they_run():
     [
         ("a/conv:_MklNativeConv2DBackpropFilterWithBias", "a/conv", "Conv2DBackpropFilterWithBias", "matrix products"),
         ("a/b:_FusedMatMul", "a/b", "MatMul", "matrix products"),
-        ("a/b:_MklNativeFusedBatchNormEx", "a/b", "FusedBatchNormEx", "normalisation"),
-        ("gradient_tape/net/block_1_norm_2/mul:Mul", "gradient of net/block_1_norm_2/mul", "Mul", "normalisation"),
+        ("a/b:_MklNativeFusedBatchNormEx", "a/b", "FusedBatchNormEx", "normalization"),
+        ("gradient_tape/net/block_1_norm_2/mul:Mul", "gradient of net/block_1_norm_2/mul", "Mul", "normalization"),
         ("StatefulPartitionedCall/adam_1/Sqrt:Sqrt", "adam_1/Sqrt", "Sqrt", "optimizer"),
         ("global_norm/L2Loss:L2Loss", "global_norm/L2Loss", "L2Loss", "optimizer"),
         ("AssignSubVariableOp:AssignSubVariableOp", "AssignSubVariableOp", "AssignSubVariableOp", "optimizer"),
@@ -127,20 +127,20 @@ def test_operations_are_sorted_by_kernel_and_place(event, name, kernel, kind):
     assert found.kind.startswith(kind)
 
 
-PICTURES = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 1), dtype=np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 1), dtype=np.uint8)
 
 
 def go_on(run, steps, **changes):
     trainer = dcgan_trainer()
     place = checkpoints.restore_latest(trainer, run, pytest.fail)
-    batches = functools.partial(noise_batches, PICTURES, 4, 4, 1)
+    batches = functools.partial(noise_batches, IMAGES, 4, 4, 1)
     fitting.fit(trainer, batches, run, dataclasses.replace(CONFIG, **changes), place, steps)
 
 
 @pytest.fixture(scope="module")
 def profiled(tmp_path_factory):
     run = runs.open_run(dataclasses.replace(CONFIG, run=str(tmp_path_factory.mktemp("runs") / "run")), "train_gan")
-    run.record(device="1 x CPU")
+    run.update_metadata(device="1 x CPU")
     go_on(run, 20, profile=True)
     return run
 

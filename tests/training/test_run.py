@@ -4,11 +4,11 @@ import json
 import pytest
 import yaml
 
-from karpa_tf.configs.dcgan import TINY, DCGANConfig
+from karpa_tf.configs.gan import TINY, DCGANConfig
 from karpa_tf.configs.run import RunConfig
 from karpa_tf.errors import UserError
-from karpa_tf.system.files import published_folder, require_writable
-from karpa_tf.training.run import Run, announce, exported_once, open_run, planned_folder
+from karpa_tf.system.files import publish_folder, require_writable
+from karpa_tf.training.run import Run, export_once, open_run, planned_folder, print_resume_command
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Config(RunConfig):
 def test_a_run_folder_holds_its_config_and_its_record(tmp_path):
     run = open_run(Config(run=str(tmp_path / "a" / "run"), epochs=3), "app")
     config = yaml.safe_load(run.config_file.read_text())
-    assert config["epochs"] == 3 and config["model"]["widths"] == [8, 8]
+    assert config["epochs"] == 3 and config["model"]["filters"] == [8, 8]
     assert not {"run", "resume", "dry_run", "verbose"} & set(config)
-    run.record(device="1 x CPU")
+    run.update_metadata(device="1 x CPU")
     record = json.loads(run.record_file.read_text())
     assert record["app"] == "app" and record["device"] == "1 x CPU" and "keras" in record["versions"]
 
@@ -46,8 +46,8 @@ def test_the_same_run_is_opened_again(tmp_path):
 def test_a_run_of_another_config_is_refused_with_the_differences(tmp_path):
     config = Config(run=str(tmp_path / "run"))
     open_run(config, "app")
-    other = dataclasses.replace(config, epochs=9, model=dataclasses.replace(TINY, widths=(4, 8)))
-    with pytest.raises(UserError, match=r"epochs was 1, now 9; model\.widths was \[8, 8\], now \[4, 8\]"):
+    other = dataclasses.replace(config, epochs=9, model=dataclasses.replace(TINY, filters=(4, 8)))
+    with pytest.raises(UserError, match=r"epochs was 1, now 9; model\.filters was \[8, 8\], now \[4, 8\]"):
         open_run(other, "app")
 
 
@@ -79,8 +79,8 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 def test_the_announced_line_goes_on_with_the_run(tmp_path, capsys):
     run = open_run(Config(run=str(tmp_path / "run")), "train_x")
-    announce(run, "train_x", 0, 10)
-    announce(run, "train_x", 73, 10)
+    print_resume_command(run, "train_x", 0, 10)
+    print_resume_command(run, "train_x", 73, 10)
     first, line, second, same = capsys.readouterr().out.splitlines()
     assert (first, second) == (f"Run folder {run.path}", f"Run folder {run.path}, continued after epoch 7 and 3 steps")
     config_file = run.path / "config.yaml"
@@ -95,10 +95,10 @@ def test_a_run_is_exported_once_and_again_where_the_export_is_gone(tmp_path):
         made[-1].mkdir(parents=True)
         return made[-1]
 
-    assert exported_once(run, export) == exported_once(run, export) == str(made[0])
-    assert run.facts()["saved_model"] == str(made[0]) and len(made) == 1
+    assert export_once(run, export) == export_once(run, export) == str(made[0])
+    assert run.metadata()["saved_model"] == str(made[0]) and len(made) == 1
     made[0].rmdir()
-    assert exported_once(run, export) == run.facts()["saved_model"] == str(made[1])
+    assert export_once(run, export) == run.metadata()["saved_model"] == str(made[1])
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
@@ -107,11 +107,11 @@ def test_a_folder_without_a_run_is_named(tmp_path):
 
 
 def test_a_folder_is_published_whole_or_not_at_all(tmp_path):
-    with published_folder(tmp_path / "new") as folder:
+    with publish_folder(tmp_path / "new") as folder:
         (folder / "file").write_text("text")
         assert not (tmp_path / "new").exists()
     assert (tmp_path / "new" / "file").read_text() == "text"
-    with pytest.raises(ZeroDivisionError), published_folder(tmp_path / "other") as folder:
+    with pytest.raises(ZeroDivisionError), publish_folder(tmp_path / "other") as folder:
         (folder / "file").write_text("text")
         raise ZeroDivisionError
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
@@ -119,7 +119,7 @@ def test_a_folder_is_published_whole_or_not_at_all(tmp_path):
 
 def test_what_is_published_already_stays(tmp_path):
     for text in ("first", "second"):
-        with published_folder(tmp_path / "new") as folder:
+        with publish_folder(tmp_path / "new") as folder:
             (folder / "file").write_text(text)
     assert (tmp_path / "new" / "file").read_text() == "first"
     assert len(list(tmp_path.iterdir())) == 1

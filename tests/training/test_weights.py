@@ -18,8 +18,8 @@ from karpa_tf.tasks.run_export import facts
 from karpa_tf.training import checkpoints
 from karpa_tf.training import run as runs
 from karpa_tf.training.trainers.masked_lm import MaskedLM, Pretraining
-from karpa_tf.training.trainers.updates import make_average
-from karpa_tf.training.weights import exported_weights
+from karpa_tf.training.trainers.updates import make_moving_average
+from karpa_tf.training.weights import find_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ def saved(trainer, step=7, per_epoch=5):
     run = run_of()
     for place, weight in enumerate(trainer.weights):
         weight.assign(np.random.default_rng(place).normal(size=weight.shape))
-    checkpoints.save(trainer, run, checkpoints.Place(step), per_epoch)
+    checkpoints.save(trainer, run, checkpoints.TrainingState(step), per_epoch)
     return run
 
 
@@ -57,9 +57,9 @@ def test_the_trained_weights_and_their_average_are_told_apart(kind):
     run = saved(trainer)
     trained = trainer.generator if kind == "gan" else trainer.network
     assert trained is not trainer.exported
-    model = make_average(trained)
+    model = make_moving_average(trained)
     for which, expected in (("last", trained), ("ema", trainer.exported), (None, trainer.exported)):
-        weights = exported_weights(run, which)
+        weights = find_weights(run, which)
         weights.load(model)
         for ours, theirs in zip(model.weights, expected.weights, strict=True):
             np.testing.assert_array_equal(ours, theirs, err_msg=f"{which} {ours.path}")
@@ -67,11 +67,11 @@ def test_the_trained_weights_and_their_average_are_told_apart(kind):
 
 
 def test_weights_say_when_they_were_saved():
-    weights = exported_weights(saved(dcgan_trainer()), "last")
+    weights = find_weights(saved(dcgan_trainer()), "last")
     assert (weights.kind, weights.step, weights.epoch) == ("last", 7, None)
     assert str(weights) == "step 7, the newest"
-    checkpoints.save(dcgan_trainer(), run_of(), checkpoints.Place(10), 5)
-    weights = exported_weights(run_of())
+    checkpoints.save(dcgan_trainer(), run_of(), checkpoints.TrainingState(10), 5)
+    weights = find_weights(run_of())
     assert (weights.kind, weights.step, weights.epoch) == ("ema", 10, 2)
     assert str(weights) == "epoch 2, the newest, as a moving average"
 
@@ -86,23 +86,23 @@ def test_the_best_epoch_is_taken_where_it_is_asked_for_or_the_run_stops_early():
     trainer = dcgan_trainer()
     run = saved(trainer)
     with pytest.raises(UserError, match="--best: run has no best epoch"):
-        exported_weights(run, "best")
+        find_weights(run, "best")
     keep_best(trainer, run)
-    assert exported_weights(run).kind == "ema"
-    assert exported_weights(run, "best").file.name == "best.weights.h5"
+    assert find_weights(run).kind == "ema"
+    assert find_weights(run, "best").file.name == "best.weights.h5"
     run.config_file.write_text(run.config_file.read_text().replace("early_stopping: 0", "early_stopping: 2"))
-    assert str(exported_weights(run)) == "epoch 3, the best, as a moving average"
-    assert exported_weights(run, "last").file.name == "trainer.weights.h5"
+    assert str(find_weights(run)) == "epoch 3, the best, as a moving average"
+    assert find_weights(run, "last").file.name == "trainer.weights.h5"
 
 
 def test_a_run_without_averages_or_checkpoints_says_so():
     run = run_of(ema=0)
     with pytest.raises(UserError, match="--ema: run keeps no moving average"):
-        exported_weights(run, "ema")
-    assert exported_weights(run) is None and exported_weights(run, "last") is None
-    checkpoints.save(dcgan_trainer(), run, checkpoints.Place(5), 5)
-    assert exported_weights(run, "last") == exported_weights(run)
-    assert exported_weights(run).file.name == "exported.weights.h5" and not exported_weights(run).averaged
+        find_weights(run, "ema")
+    assert find_weights(run) is None and find_weights(run, "last") is None
+    checkpoints.save(dcgan_trainer(), run, checkpoints.TrainingState(5), 5)
+    assert find_weights(run, "last") == find_weights(run)
+    assert find_weights(run).file.name == "exported.weights.h5" and not find_weights(run).averaged
 
 
 def test_metrics_are_those_of_the_weights_or_none():
@@ -111,19 +111,21 @@ def test_metrics_are_those_of_the_weights_or_none():
     keep_best(trainer, run)
     report = run.eval / "report.json"
     report.write_text(json.dumps({"accuracy": 0.5, "classes": {"a": {"f1": 1.0}}}))
-    assert facts(run, exported_weights(run))["metrics"] == {"accuracy": 0.5}
-    assert facts(run, exported_weights(run, "last"))["metrics"] == {}
-    assert facts(run, exported_weights(run, "best"))["metrics"] == {"val_loss": 0.5}
-    assert "after epoch 3" in facts(run, exported_weights(run, "best"))["measured"]
-    checkpoints.save(trainer, run, checkpoints.Place(10), 5)  # since the report was made
-    assert facts(run, exported_weights(run))["metrics"] == {}
+    assert facts(run, find_weights(run))["metrics"] == {"accuracy": 0.5}
+    assert facts(run, find_weights(run, "last"))["metrics"] == {}
+    assert facts(run, find_weights(run, "best"))["metrics"] == {"val_loss": 0.5}
+    assert "after epoch 3" in facts(run, find_weights(run, "best"))["measured"]
+    checkpoints.save(trainer, run, checkpoints.TrainingState(10), 5)  # since the report was made
+    assert facts(run, find_weights(run))["metrics"] == {}
 
 
 def test_facts_name_the_run_and_no_files_that_were_left_out():
     run = saved(dcgan_trainer())
-    run.record(app="train_gan", data={"name": "pictures", "splits": {"train": {"skipped": ["private.jpg: broken"]}}})
-    found = facts(run, exported_weights(run))
-    assert found["app"] == "train_gan" and found["run"]["id"] == run.facts()["id"] and found["seed"] == 0
-    assert found["data"] == {"name": "pictures", "splits": {"train": {"skipped": 1}}}
+    run.update_metadata(
+        app="train_gan", data={"name": "images", "splits": {"train": {"skipped": ["private.jpg: broken"]}}}
+    )
+    found = facts(run, find_weights(run))
+    assert found["app"] == "train_gan" and found["run"]["id"] == run.metadata()["id"] and found["seed"] == 0
+    assert found["data"] == {"name": "images", "splits": {"train": {"skipped": 1}}}
     assert found["config"]["ema"] == 0.9 and found["weights"]["step"] == 7
     assert "private" not in json.dumps(found)

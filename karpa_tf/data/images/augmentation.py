@@ -1,4 +1,4 @@
-"""Changes to whole batches of training pictures, each a function of a seed."""
+"""Changes to whole batches of training images, each a function of a seed."""
 
 import keras
 import tensorflow as tf
@@ -55,7 +55,7 @@ def _moved(images, config, indices, epoch, seed):
     if config.flip == "random":
         columns = tf.where(draws[2][:, None] < 0.5, columns[:, ::-1], columns)
     elif config.flip == "alternating":
-        # Each picture's side in the first epoch depends on its place in the set, and changes from then on.
+        # Each image's side in the first epoch depends on its place in the set, and changes from then on.
         start = tf.random.experimental.index_shuffle(indices, tf.stack([seed[0], -1]), 2**40 - 1) % 2
         columns = tf.where(((start + epoch) % 2 == 0)[:, None], columns[:, ::-1], columns)
     columns = _reflected(columns + right[:, None], width)

@@ -3,15 +3,15 @@
 import numpy as np
 import tensorflow as tf
 
-from karpa_tf.data.images.decoding import normalised
-from karpa_tf.data.pipeline import endless, shuffled_indices, untuned
+from karpa_tf.data.images.decoding import normalize
+from karpa_tf.data.pipeline import disable_autotune, make_endless_dataset, shuffle_indices
 
 
 def noise_batches(images, batch_size, latent_dim, seed, first_step=0, meter=None):
     """Returns an endless dataset of (images, noise), for `fit` with `steps_per_epoch`.
 
     Batch k of epoch e takes k-th of the `len(images) // batch_size` whole batches of a permutation seeded by (seed,
-    e), so that no picture comes twice in an epoch; the rest is left to chance for the next. Starting at any step costs
+    e), so that no image comes twice in an epoch; the rest is left to chance for the next. Starting at any step costs
     nothing.
 
     Args:
@@ -28,18 +28,18 @@ def noise_batches(images, batch_size, latent_dim, seed, first_step=0, meter=None
     """
 
     def batch(step):
-        indices, _ = shuffled_indices(step, len(images), batch_size, seed)
+        indices, _ = shuffle_indices(step, len(images), batch_size, seed)
         noise = tf.random.stateless_normal((batch_size, latent_dim), seed=tf.stack([tf.constant(seed, tf.int64), step]))
-        return normalised(_rows(images, indices, batch_size)), noise
+        return normalize(_rows(images, indices, batch_size)), noise
 
-    return endless(batch, first_step, meter)
+    return make_endless_dataset(batch, first_step, meter)
 
 
-def labelled_batches(image_set, batch_size, seed, augment=None, first_step=0, meter=None):
+def labeled_batches(image_set, batch_size, seed, augment=None, first_step=0, meter=None):
     """Returns an endless dataset of (images, targets), for `fit` with `steps_per_epoch`; batches as in `noise_batches`.
 
     Args:
-        image_set: labelled `ImageSet` of at least `batch_size` images.
+        image_set: labeled `ImageSet` of at least `batch_size` images.
         batch_size: over all replicas.
         seed: int, decides order and augmentation.
         augment: what `make_augmentation` returned, or None.
@@ -54,14 +54,14 @@ def labelled_batches(image_set, batch_size, seed, augment=None, first_step=0, me
     classes = len(image_set.classes)
 
     def batch(step):
-        indices, epoch = shuffled_indices(step, len(images), batch_size, seed)
+        indices, epoch = shuffle_indices(step, len(images), batch_size, seed)
         pixels = _rows(images, indices, batch_size)
         targets = tf.one_hot(tf.gather(labels, indices), classes)
         if augment:
             pixels, targets = augment(pixels, targets, indices, epoch, tf.stack([tf.constant(seed, tf.int64), step]))
-        return normalised(pixels), tf.ensure_shape(targets, (batch_size, classes))
+        return normalize(pixels), tf.ensure_shape(targets, (batch_size, classes))
 
-    return endless(batch, first_step, meter)
+    return make_endless_dataset(batch, first_step, meter)
 
 
 def evaluation_batches(image_set, batch_size):
@@ -71,7 +71,7 @@ def evaluation_batches(image_set, batch_size):
     any number of replicas that divides it can share them.
 
     Args:
-        image_set: labelled `ImageSet`.
+        image_set: labeled `ImageSet`.
         batch_size: over all replicas.
 
     Returns:
@@ -86,9 +86,11 @@ def evaluation_batches(image_set, batch_size):
         weights = tf.cast(places < count, tf.float32)
         places = tf.where(places < count, places, 0)
         targets = tf.one_hot(tf.gather(labels, places), len(image_set.classes))
-        return normalised(_rows(image_set.images, places, batch_size)), targets, weights
+        return normalize(_rows(image_set.images, places, batch_size)), targets, weights
 
-    return untuned(tf.data.Dataset.range(-(-count // batch_size)).map(batch, 2, deterministic=True).prefetch(2))
+    return disable_autotune(
+        tf.data.Dataset.range(-(-count // batch_size)).map(batch, 2, deterministic=True).prefetch(2)
+    )
 
 
 def _rows(images, indices, batch_size):

@@ -8,32 +8,32 @@ import numpy as np
 from karpa_tf.data.cache import cache_folder
 from karpa_tf.data.images.image_set import ImageSet
 from karpa_tf.errors import UserError
-from karpa_tf.system.files import published_folder
+from karpa_tf.system.files import publish_folder
 
 
-def cached_images(name, key, preparation, rows, classes=(), keys=()):
+def load_cached_images(name, key, image_format, rows, classes=(), keys=()):
     """Returns the `ImageSet` of the cache, making it first if it is not there.
 
     Args:
         name: name of the set or folder.
         key: `fingerprint` of everything the images depend on.
-        preparation: a `Preparation`.
-        rows: function of no arguments whose iterator gives for each picture (image, label, reason): a uint8 image
+        image_format: a `ImageFormat`.
+        rows: function of no arguments whose iterator gives for each image (image, label, reason): a uint8 image
             (side, side, channels), the place of its class or -1, and None; or None, -1 and why it is left out.
         classes: names of the classes; none means that there are no labels.
-        keys: what the pictures of `rows` are called, or nothing.
+        keys: what the images of `rows` are called, or nothing.
     """
-    directory = cache_folder(preparation.cache_dir) / f"{Path(name).name or 'images'}-{key}"
+    directory = cache_folder(image_format.cache_dir) / f"{Path(name).name or 'images'}-{key}"
     if not (directory / "set.json").exists():
         try:
             _write(directory, rows())
         except OSError as error:
             raise UserError(
-                f"Decoded pictures cannot be kept in {directory.parent} ({error}); choose another --cache-dir."
+                f"Decoded images cannot be kept in {directory.parent} ({error}); choose another --cache-dir."
             ) from error
     record = json.loads((directory / "set.json").read_text())
     kept, labels = np.load(directory / "kept.npy"), np.load(directory / "labels.npy")
-    shape = (len(kept), preparation.side, preparation.side, preparation.channels)
+    shape = (len(kept), image_format.side, image_format.side, image_format.channels)
     images = np.memmap(directory / "images.bin", np.uint8, "r", shape=shape) if len(kept) else np.zeros(shape, np.uint8)
     return ImageSet(
         name,
@@ -48,7 +48,7 @@ def cached_images(name, key, preparation, rows, classes=(), keys=()):
 
 def _write(directory, rows):
     directory.parent.mkdir(parents=True, exist_ok=True)
-    with published_folder(directory) as temporary:
+    with publish_folder(directory) as temporary:
         kept, labels, skipped = [], [], []
         with open(temporary / "images.bin", "wb") as file:
             for place, (image, label, reason) in enumerate(rows):

@@ -1,4 +1,4 @@
-"""From picture files to what models take, in TensorFlow ops: the same when a folder is read and in exported graphs."""
+"""From image files to what models take, in TensorFlow ops: the same when a folder is read and in exported graphs."""
 
 import tensorflow as tf
 
@@ -7,21 +7,21 @@ HEADER, TRAILER = 65_536, 4_096
 
 
 def decode_square(data, side, channels):
-    """Returns the largest central square of a picture file as uint8 (side, side, channels).
+    """Returns the largest central square of an image file as uint8 (side, side, channels).
 
-    The camera's orientation is applied, transparency becomes white, 16-bit colours become 8-bit, of an animation the
+    The camera's orientation is applied, transparency becomes white, 16-bit colors become 8-bit, of an animation the
     first frame is taken.
 
     Args:
         data: scalar string: a JPEG, PNG, GIF, BMP or WebP file.
         side: height and width of the result, in pixels.
-        channels: 1 for grey, 3 for colour.
+        channels: 1 for gray, 3 for color.
     """
     return square(decode(data), side, channels)
 
 
 def decode(data):
-    """Returns a picture file, a scalar string, upright and without transparency, as uint8 (height, width, 3)."""
+    """Returns an image file, a scalar string, upright and without transparency, as uint8 (height, width, 3)."""
     is_jpeg = tf.strings.substr(data, 0, 2) == b"\xff\xd8"
     return _upright(tf.cond(is_jpeg, lambda: _jpeg(data), lambda: _on_white(data)), _orientation(data))
 
@@ -41,7 +41,7 @@ def square(pixels, side, channels):
     return tf.ensure_shape(tf.saturate_cast(tf.round(resized), tf.uint8), (side, side, channels))
 
 
-def normalised(pixels):
+def normalize(pixels):
     """Returns uint8 pixels, or floats in [0, 255], of any shape as models take them: float32 in [-1, 1]."""
     return tf.cast(pixels, tf.float32) / 127.5 - 1
 
@@ -51,7 +51,7 @@ def _jpeg(data):
 
 
 def _on_white(data):
-    """Returns any other kind of picture on white, uint8 (height, width, 3)."""
+    """Returns any other kind of image on white, uint8 (height, width, 3)."""
     is_png = tf.strings.substr(data, 0, 4) == b"\x89PNG"
     is_webp = tf.strings.substr(data + 12 * b"\0", 8, 4) == b"WEBP"  # A file may be shorter.
 
@@ -71,21 +71,21 @@ def _on_white(data):
         return transparent(tf.concat([pixels, tf.ones_like(pixels[..., :1]) * 255], -1)[..., :4])
 
     def png():
-        # To an opaque picture of fewer than 8 bits TensorFlow 2.21 adds an alpha of 1, 3 or 15 in place of 255.
+        # To an opaque image of fewer than 8 bits TensorFlow 2.21 adds an alpha of 1, 3 or 15 in place of 255.
         return tf.cond(_png_has_alpha(data), lambda: transparent(decode_image(4)), opaque)
 
     return tf.cond(is_png, png, lambda: tf.cond(is_webp, webp, opaque))
 
 
 def _png_has_alpha(data):
-    """Returns whether a PNG has an alpha channel (colour types 4 and 6), or transparent colours (the chunk tRNS)."""
+    """Returns whether a PNG has an alpha channel (color types 4 and 6), or transparent colors (the chunk tRNS)."""
     start = tf.io.decode_raw(tf.strings.substr(data, 0, HEADER), tf.uint8)
     start = tf.pad(start, [[0, 26]])
     return (start[25] == 4) | (start[25] == 6) | tf.reduce_any(_places(start, b"tRNS"))
 
 
 def _upright(pixels, orientation):
-    """Turns a picture as its EXIF orientation, 1 to 8, says (EXIF 2.32, tag 274)."""
+    """Turns an image as its EXIF orientation, 1 to 8, says (EXIF 2.32, tag 274)."""
     # 5 to 8 are the first four mirrored at the main diagonal.
     pixels = tf.cond(orientation >= 5, lambda: tf.transpose(pixels, (1, 0, 2)), lambda: pixels)
     mirrored = tf.reduce_any(orientation == [2, 3, 6, 7])
@@ -95,7 +95,7 @@ def _upright(pixels, orientation):
 
 
 def _orientation(data):
-    """Returns the EXIF orientation of a picture file, int32, or 1 if it states none.
+    """Returns the EXIF orientation of an image file, int32, or 1 if it states none.
 
     The entry has twelve bytes: tag 0x0112, type 3 (short), count 1, then the value; they are looked for in both byte
     orders.

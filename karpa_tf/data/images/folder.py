@@ -1,4 +1,4 @@
-"""A folder of pictures, as people have them: nested, of many sizes and kinds, a few of them broken."""
+"""A folder of images, as people have them: nested, of many sizes and kinds, a few of them broken."""
 
 import functools
 import io
@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from karpa_tf.data.cache import fingerprint
-from karpa_tf.data.images.cache import cached_images
+from karpa_tf.data.images.cache import load_cached_images
 from karpa_tf.data.images.decoding import decode_square
 from karpa_tf.errors import UserError, first_line
 from karpa_tf.system.console import track
@@ -19,50 +19,52 @@ from karpa_tf.system.console import track
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
 
-def load_folder(directory, preparation):
-    """Returns the `ImageSet` of all pictures below `directory`, in the order of their paths.
+def load_folder(directory, image_format):
+    """Returns the `ImageSet` of all images below `directory`, in the order of their paths.
 
-    A file that cannot be read is named and left out; of an animated picture the first frame is taken.
+    A file that cannot be read is named and left out; of an animated image the first frame is taken.
 
     Raises:
-        UserError: the folder holds no pictures, none can be read, or some are smaller than the preparation's side
+        UserError: the folder holds no images, none can be read, or some are smaller than the image_format's side
             and `small_images` is "refuse".
     """
-    files = find_pictures(directory)
-    return load_files(directory, files, preparation)
+    files = find_image_files(directory)
+    return load_files(directory, files, image_format)
 
 
-def load_files(directory, files, preparation, labels=None, classes=()):
-    """Returns the `ImageSet` of some of the pictures below a folder, as `load_folder` does.
+def load_files(directory, files, image_format, labels=None, classes=()):
+    """Returns the `ImageSet` of some of the images below a folder, as `load_folder` does.
 
     Args:
         directory: the folder.
         files: list of paths below it.
-        preparation: a `Preparation`.
+        image_format: a `ImageFormat`.
         labels: list of the place in `classes` for every file, or None.
         classes: names of the classes.
     """
     directory = Path(directory)
     if not files:
         raise UserError(
-            f"--data {directory} holds no pictures; expected files ending in {', '.join(SUFFIXES)}, at any depth."
+            f"--data {directory} holds no images; expected files ending in {', '.join(SUFFIXES)}, at any depth."
         )
     keys = [str(file.relative_to(directory)) for file in files]
     labels = labels or [-1] * len(files)
     stats = [(key, *_size_and_time(file), label) for key, file, label in zip(keys, files, labels, strict=True)]
-    key = fingerprint(str(directory.resolve()), stats, preparation.side, preparation.channels, preparation.small_images)
-    image_set = cached_images(
-        str(directory.resolve()), key, preparation, lambda: _rows(files, labels, preparation), classes, keys
+    key = fingerprint(
+        str(directory.resolve()), stats, image_format.side, image_format.channels, image_format.small_images
+    )
+    image_set = load_cached_images(
+        str(directory.resolve()), key, image_format, lambda: _rows(files, labels, image_format), classes, keys
     )
     if not len(image_set.images):
         raise UserError(
-            f"None of the {len(files)} pictures in --data {directory} can be used; the first: {image_set.skipped[0]}"
+            f"None of the {len(files)} images in --data {directory} can be used; the first: {image_set.skipped[0]}"
         )
     return image_set
 
 
-def find_pictures(directory):
-    """Returns the sorted paths of all files below `directory` that end like pictures and are not hidden."""
+def find_image_files(directory):
+    """Returns the sorted paths of all files below `directory` that end like images and are not hidden."""
     found, seen = [], set()
     for root, folders, names in os.walk(directory, followlinks=True):
         if (real := os.path.realpath(root)) in seen:  # a link that leads back to where we have been
@@ -80,22 +82,22 @@ def _size_and_time(file):
         return None, None
 
 
-def _rows(files, labels, preparation):
+def _rows(files, labels, image_format):
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        if preparation.small_images == "refuse":
-            # Headers first: a set is refused before any of its pictures is decoded.
-            _require_large(files, _in_order(pool, _side, files, "Looking at pictures"), preparation)
-        rows = _in_order(pool, lambda file: _row(file, preparation), files, "Decoding pictures")
+        if image_format.small_images == "refuse":
+            # Headers first: a set is refused before any of its images is decoded.
+            _require_large(files, _in_order(pool, _side, files, "Looking at images"), image_format)
+        rows = _in_order(pool, lambda file: _row(file, image_format), files, "Decoding images")
         for (image, reason), label in zip(rows, labels, strict=True):
             yield image, label, reason
 
 
-def _require_large(files, sides, preparation):
-    small = {file: side for file, side in zip(files, sides, strict=True) if side and side < preparation.side}
+def _require_large(files, sides, image_format):
+    small = {file: side for file, side in zip(files, sides, strict=True) if side and side < image_format.side}
     if small:
         smallest = min(small, key=small.get)
-        how_many = f"{len(small)} of {len(files)} pictures" if len(files) > 1 else "the only picture"
-        raise preparation.too_small(
+        how_many = f"{len(small)} of {len(files)} images" if len(files) > 1 else "the only image"
+        raise image_format.too_small(
             f"{how_many} (the smallest, {smallest}, has {small[smallest]} pixels on its shorter side) "
             f"{'is' if len(files) == 1 else 'are'}",
             small[smallest],
@@ -113,18 +115,18 @@ def _in_order(pool, function, files, description):
 def _side(file):
     """Returns the shorter side in pixels, or None if the file cannot be read."""
     try:
-        with Image.open(file) as picture:
-            return min(picture.size)
+        with Image.open(file) as image:
+            return min(image.size)
     except Exception:  # Pillow's decoders raise errors of many kinds; `_row` names the file and the error.
         return None
 
 
-def _row(file, preparation):
-    """Returns (image, None), or (None, reason) for a picture that is left out."""
-    side = _side(file) if preparation.small_images == "skip" else None
-    if side and side < preparation.side:
+def _row(file, image_format):
+    """Returns (image, None), or (None, reason) for an image that is left out."""
+    side = _side(file) if image_format.small_images == "skip" else None
+    if side and side < image_format.side:
         return None, f"{file}: {side} pixels on the shorter side are too few"
-    return try_square(file, preparation.side, preparation.channels)
+    return try_square(file, image_format.side, image_format.channels)
 
 
 def try_square(file, side, channels):
@@ -136,7 +138,7 @@ def try_square(file, side, channels):
 
 
 def read_square(file, side, channels):
-    """Returns a picture file's largest central square as uint8 (side, side, channels), as `decode_square` does.
+    """Returns an image file's largest central square as uint8 (side, side, channels), as `decode_square` does.
 
     A kind of file that TensorFlow does not know and Pillow does is rewritten as a PNG first.
     """
@@ -145,11 +147,11 @@ def read_square(file, side, channels):
     try:
         return decode(tf.constant(data)).numpy()
     except tf.errors.OpError:
-        with Image.open(file) as picture:
-            picture = ImageOps.exif_transpose(picture)
-            picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+        with Image.open(file) as image:
+            image = ImageOps.exif_transpose(image)
+            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
             buffer = io.BytesIO()
-            picture.save(buffer, format="PNG")
+            image.save(buffer, format="PNG")
         return decode(tf.constant(buffer.getvalue())).numpy()
 
 

@@ -60,7 +60,7 @@ class ImageSet:
 
     def summary(self):
         """Returns one line for people, and one for each file left out, of which it names ten."""
-        lines = [f"{len(self.images):,} pictures of {self.name}"]
+        lines = [f"{len(self.images):,} images of {self.name}"]
         if self.skipped:
             lines[0] += f"; {len(self.skipped):,} could not be used:"
             lines += [f"  {reason}" for reason in self.skipped[:NAMED]]
@@ -68,7 +68,7 @@ class ImageSet:
             lines.append(f"  and {len(self.skipped) - NAMED:,} more, all named in run.json")
         return "\n".join(lines)
 
-    def record(self):
+    def metadata(self):
         """Returns what `run.json` says of the data."""
         return {
             "name": self.name,

@@ -1,4 +1,4 @@
-"""Labelled images in three parts: to learn from, to choose by, and to test on once."""
+"""Labeled images in three parts: to learn from, to choose by, and to test on once."""
 
 import dataclasses
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from karpa_tf.data.images.folder import find_pictures, load_files
+from karpa_tf.data.images.folder import find_image_files, load_files
 from karpa_tf.data.images.image_set import ImageSet
 from karpa_tf.data.images.loaders import known_loader
 from karpa_tf.data.splits import FOLDERS, hold_out
@@ -15,14 +15,14 @@ from karpa_tf.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """Parts of one labelled set; they share their classes and no picture."""
+    """Parts of one labeled set; they share their classes and no image."""
 
     train: ImageSet
     validation: ImageSet | None
     test: ImageSet | None
 
     @property
-    def has_parts(self):
+    def has_held_out(self):
         """Whether there is more than the training part."""
         return self.validation is not None or self.test is not None
 
@@ -31,7 +31,7 @@ class Splits:
         """Names of the classes, in the order of the labels."""
         return self.train.classes
 
-    def parts(self):
+    def as_dict(self):
         """Returns the parts that exist, by name."""
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: part for name, part in parts.items() if part is not None and len(part.images)}
@@ -40,15 +40,15 @@ class Splits:
         """Returns a line on the classes, one on each part, and one for each of the first files left out."""
         names = ", ".join(self.classes[:10]) + (", ..." if len(self.classes) > 10 else "")
         lines = [f"{len(self.classes)} classes: {names}"]
-        return "\n".join(lines + [f"{name:10} {part.summary()}" for name, part in self.parts().items()])
+        return "\n".join(lines + [f"{name:10} {part.summary()}" for name, part in self.as_dict().items()])
 
-    def record(self):
+    def metadata(self):
         """Returns what `run.json` says of the data."""
         counts = {}
-        for name, part in self.parts().items():
+        for name, part in self.as_dict().items():
             numbers = np.bincount(part.labels, minlength=len(self.classes))
             counts[name] = dict(zip(self.classes, numbers.tolist(), strict=True))
-        parts = {name: part.record() for name, part in self.parts().items()}
+        parts = {name: part.metadata() for name, part in self.as_dict().items()}
         return {"classes": list(self.classes), "splits": parts, "counts": counts}
 
     def class_weights(self):
@@ -57,45 +57,45 @@ class Splits:
         return (len(self.train.labels) / (len(self.classes) * np.maximum(numbers, 1))).astype(np.float32)
 
     def warnings(self):
-        """Returns sentences on what a user may not have meant: classes of which a part has no picture."""
+        """Returns sentences on what a user may not have meant: classes of which a part has no image."""
         said = []
-        for name, part in self.parts().items():
+        for name, part in self.as_dict().items():
             missing = [self.classes[i] for i in set(range(len(self.classes))) - set(part.labels.tolist())]
             if missing:
-                said.append(f"The {name} part has no picture of {', '.join(sorted(missing)[:5])}.")
+                said.append(f"The {name} part has no image of {', '.join(sorted(missing)[:5])}.")
         return said
 
 
-def load_splits(data, preparation, validation_share, test_share=0.2):
-    """Returns the `Splits` of a labelled set.
+def load_splits(data, image_format, validation_fraction, test_fraction=0.2):
+    """Returns the `Splits` of a labeled set.
 
     A set of TensorFlow Datasets has its own parts. So has a folder with `train/<class>/...`, and `validation/` and
     `test/` if it likes; a folder with one folder per class has none. A test part that is missing is taken from the
-    training part, and a validation part from what then remains, each class in proportion. Which pictures are taken
+    training part, and a validation part from what then remains, each class in proportion. Which images are taken
     depends on their names alone (for sets without names, on their place), not on a seed or the order of a listing.
 
     Args:
         data: a name or folder, as for `load_images`.
-        preparation: a `Preparation`.
-        validation_share: share of the training pictures for a validation part that is missing, in [0, 1); 0 for none.
-        test_share: the same for a test part that is missing.
+        image_format: a `ImageFormat`.
+        validation_fraction: share of the training images for a validation part that is missing, in [0, 1); 0 for none.
+        test_fraction: the same for a test part that is missing.
 
     Raises:
         UserError: as for `load_images`; or there are no labels.
     """
-    loader = known_loader(data, preparation)
-    found = {split: loader(preparation, split) for split in FOLDERS} if loader else _load_folders(data, preparation)
+    loader = known_loader(data, image_format)
+    found = {split: loader(image_format, split) for split in FOLDERS} if loader else _load_folders(data, image_format)
     train, validation, test = (found[split] for split in FOLDERS)
     if train.labels is None:
-        raise UserError(f"--data {data} has no labels to learn; expected a set with a class for every picture.")
-    if test is None and test_share:
-        train, test = hold_out(train, test_share, "test")
-    if validation is None and validation_share:
-        train, validation = hold_out(train, validation_share, "validation")
+        raise UserError(f"--data {data} has no labels to learn; expected a set with a class for every image.")
+    if test is None and test_fraction:
+        train, test = hold_out(train, test_fraction, "test")
+    if validation is None and validation_fraction:
+        train, validation = hold_out(train, validation_fraction, "validation")
     return Splits(train, validation, test)
 
 
-def _load_folders(directory, preparation):
+def _load_folders(directory, image_format):
     directory = Path(directory)
     folders = {split: _folder_of(directory, names) for split, names in FOLDERS.items()}
     if folders["train"] is None:
@@ -104,7 +104,7 @@ def _load_folders(directory, preparation):
     found = dict.fromkeys(FOLDERS)
     for split, folder in folders.items():
         if folder is not None:
-            found[split] = _load_classes(folder, classes, preparation)
+            found[split] = _load_classes(folder, classes, image_format)
     return found
 
 
@@ -116,18 +116,18 @@ def _classes(folder):
     names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     if not names:
         raise UserError(
-            f"--data {folder} has no folders; expected one folder of pictures per class, or train/<class>/..."
+            f"--data {folder} has no folders; expected one folder of images per class, or train/<class>/..."
         )
     return tuple(names)
 
 
-def _load_classes(folder, classes, preparation):
+def _load_classes(folder, classes, image_format):
     extra = sorted(set(_classes(folder)) - set(classes))
     if extra:
-        raise UserError(f"{folder} has a class that the training pictures lack: {extra[0]}.")
+        raise UserError(f"{folder} has a class that the training images lack: {extra[0]}.")
     files, labels = [], []
     for label, name in enumerate(classes):
-        pictures = find_pictures(folder / name) if (folder / name).is_dir() else []
-        files += pictures
-        labels += [label] * len(pictures)
-    return load_files(folder, files, preparation, labels, classes)
+        images = find_image_files(folder / name) if (folder / name).is_dir() else []
+        files += images
+        labels += [label] * len(images)
+    return load_files(folder, files, image_format, labels, classes)

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from karpa_tf.data.pipeline import endless, shuffled_indices, untuned
+from karpa_tf.data.pipeline import disable_autotune, make_endless_dataset, shuffle_indices
 from karpa_tf.data.text.masking import mask_tokens
 from karpa_tf.data.text.vocabulary import CLS, PAD, SEP, SPECIAL
 
@@ -41,11 +41,11 @@ def masked_batches(tokens, length, masking, batch_size, seed, first_step=0, mete
     count = count_rows(tokens, length)
 
     def batch(step):
-        places, _ = shuffled_indices(step, count, batch_size, seed)
+        places, _ = shuffle_indices(step, count, batch_size, seed)
         rows = _between_ends(_rows(tokens, places, length - 2))
         return _masked(rows, masking, tf.stack([tf.constant(seed, tf.int64), step]))
 
-    return endless(batch, first_step, meter)
+    return make_endless_dataset(batch, first_step, meter)
 
 
 def pair_batches(tokens, length, masking, batch_size, seed, first_step=0, meter=None):
@@ -60,12 +60,12 @@ def pair_batches(tokens, length, masking, batch_size, seed, first_step=0, meter=
     count = len(tokens) // (length - 3)
 
     def batch(step):
-        places, _ = shuffled_indices(step, count, batch_size, seed)
+        places, _ = shuffle_indices(step, count, batch_size, seed)
         seeds = tf.random.split(tf.stack([tf.constant(seed, tf.int64), step]), 2)
         rows = _pairs(tokens, places, count, length, seeds[0])
         return _masked(rows, masking, seeds[1]) | {"row_weights": tf.ones(batch_size)}
 
-    return endless(batch, first_step, meter)
+    return make_endless_dataset(batch, first_step, meter)
 
 
 def held_out_batches(tokens, length, masking, batch_size):
@@ -101,7 +101,9 @@ def held_out_pairs(tokens, length, masking, batch_size):
 
 
 def _finite(batch, count, batch_size):
-    return untuned(tf.data.Dataset.range(-(-count // batch_size)).map(batch, 2, deterministic=True).prefetch(2))
+    return disable_autotune(
+        tf.data.Dataset.range(-(-count // batch_size)).map(batch, 2, deterministic=True).prefetch(2)
+    )
 
 
 def _masked(row, masking, seed):

@@ -111,7 +111,7 @@ def _spans(token_ids, masking, seed):
     lengths = 1 + tf.floor(tf.math.log(1 - tf.random.stateless_uniform(shape, seed)) / math.log(1 - SPAN_STOP))
     ends = tf.cumsum(tf.cast(tf.minimum(lengths, LONGEST_SPAN), tf.int32), axis=1)
     places = tf.broadcast_to(tf.range(shape[1])[None], shape)
-    return tf.searchsorted(ends, places, side="right")
+    return tf.searchsorted(ends, places, image_size="right")
 
 
 _UNITS = {"tokens": _tokens, "words": _words, "spans": _spans}

@@ -12,7 +12,7 @@ from karpa_tf.data.cache import cache_folder, fingerprint
 from karpa_tf.data.text import vocabulary as vocabularies
 from karpa_tf.errors import UserError
 from karpa_tf.system.console import track
-from karpa_tf.system.files import published_folder
+from karpa_tf.system.files import publish_folder
 
 AT_ONCE = 2**20
 """Characters that are brought to tokens in one go, on all cores."""
@@ -41,13 +41,13 @@ class Tokens:
         return len(self.ids)
 
 
-def cached_vocabulary(corpus, size, lowercase, strip_accents, cache_dir=None):
-    """Returns the `Vocabulary` that is learned from a `Corpus`, or that was; arguments as for `vocabulary.learn`."""
+def load_cached_vocabulary(corpus, size, lowercase, strip_accents, cache_dir=None):
+    """Returns the `Vocabulary` that is learned from a `Corpus`, or that was; arguments as for `train_vocabulary`."""
     key = fingerprint(corpus.identity, size, lowercase, strip_accents)
     folder = cache_folder(cache_dir) / f"vocabulary-{key}"
     if not folder.exists():
         stride = -(-(corpus.size or 0) // SAMPLE) or 1
-        learned = vocabularies.learn(_Again(corpus, stride), size, lowercase, strip_accents)
+        learned = vocabularies.train_vocabulary(_Again(corpus, stride), size, lowercase, strip_accents)
         with _written(folder, cache_dir) as temporary:
             learned.save(temporary / "vocabulary.txt")
     return vocabularies.load(folder / "vocabulary.txt")
@@ -63,7 +63,7 @@ class _Again:
         return itertools.islice(track(self.corpus.read(), "Learning the vocabulary"), 0, None, self.stride)
 
 
-def cached_tokens(corpus, vocabulary, held_out_share=0.0, cache_dir=None):
+def load_cached_tokens(corpus, vocabulary, held_out_fraction=0.0, cache_dir=None):
     """Returns the `Tokens` of a `Corpus` in two parts: to learn from, and held out.
 
     Which documents are held out depends on their text alone: not on a seed, their order or their number, and two that
@@ -72,15 +72,15 @@ def cached_tokens(corpus, vocabulary, held_out_share=0.0, cache_dir=None):
     Args:
         corpus: a `Corpus`.
         vocabulary: a `Vocabulary`.
-        held_out_share: share of the documents to hold out, in [0, 1).
+        held_out_fraction: share of the documents to hold out, in [0, 1).
         cache_dir: where the files are kept; None is the default.
     """
     settings = (vocabulary.tokens, vocabulary.lowercase, vocabulary.strip_accents)
-    key = fingerprint(corpus.identity, settings, held_out_share)
+    key = fingerprint(corpus.identity, settings, held_out_fraction)
     folder = cache_folder(cache_dir) / f"tokens-{key}"
     if not folder.exists():
         with _written(folder, cache_dir) as temporary:
-            _write(temporary, corpus, vocabulary, held_out_share)
+            _write(temporary, corpus, vocabulary, held_out_fraction)
     record = json.loads((folder / "tokens.json").read_text())
     return tuple(
         Tokens(
@@ -93,14 +93,14 @@ def cached_tokens(corpus, vocabulary, held_out_share=0.0, cache_dir=None):
     )
 
 
-def _write(folder, corpus, vocabulary, held_out_share):
+def _write(folder, corpus, vocabulary, held_out_fraction):
     dtype = np.uint16 if len(vocabulary) <= 2**16 else np.uint32
     parts = [_Part(folder / f"{name}.bin", dtype, vocabulary) for name in ("train", "held_out")]
     tokenizer = vocabulary.tokenizer()
     for documents in _in_batches(track(corpus.read(), "Splitting text into tokens")):
         pieces = tokenizer.encode_batch_fast(documents, add_special_tokens=False)
         for document, found in zip(documents, pieces, strict=True):
-            parts[is_held_out(document, held_out_share)].add(found.ids)
+            parts[is_held_out(document, held_out_fraction)].add(found.ids)
     record = {part.file.name.removesuffix(".bin"): (part.documents, part.close()) for part in parts}
     (folder / "tokens.json").write_text(json.dumps({"dtype": np.dtype(dtype).name, "parts": record}))
 
@@ -143,7 +143,7 @@ def is_held_out(document, share):
 @contextlib.contextmanager
 def _written(folder, cache_dir):
     try:
-        with published_folder(folder) as temporary:
+        with publish_folder(folder) as temporary:
             yield temporary
     except OSError as error:
         raise UserError(f"Tokens cannot be kept in {folder.parent} ({error}); choose another --cache-dir.") from error

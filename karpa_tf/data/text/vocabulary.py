@@ -75,7 +75,7 @@ def rules(lowercase, strip_accents):
     return normalizer, pre_tokenizers.BertPreTokenizer()
 
 
-def learn(texts, size, lowercase=True, strip_accents=True, min_frequency=2):
+def train_vocabulary(texts, size, lowercase=True, strip_accents=True, min_frequency=2):
     """Returns the `Vocabulary` that WordPiece learns (Wu et al. 2016, section 4.1, by the `tokenizers` package).
 
     Same texts, same vocabulary: of equally frequent pairs the package joins the one whose pieces came first, so the

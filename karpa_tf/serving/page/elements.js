@@ -9,7 +9,7 @@ export function element(tag, properties = {}, ...children) {
 let ids = 0;
 
 /** Returns a label and its control, tied to each other. */
-export function labelled(text, control) {
+export function labeled(text, control) {
   control.id ||= `control-${++ids}`;
   return [element("label", { htmlFor: control.id }, text), control];
 }

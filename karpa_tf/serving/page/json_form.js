@@ -1,6 +1,6 @@
 // Any signature: a JSON body to write, starting from an example, and the JSON of the answer.
 
-import { element, labelled } from "./elements.js";
+import { element, labeled } from "./elements.js";
 import { curl, makeForm } from "./form.js";
 
 const LONGEST_EXAMPLE = 4096;
@@ -50,7 +50,7 @@ export function jsonForm(url, { signatures }) {
   select.addEventListener("input", fill);
 
   return makeForm(url, {
-    fields: [...labelled("Signature", select), ...labelled("Body of the request", area)],
+    fields: [...labeled("Signature", select), ...labeled("Body of the request", area)],
     button: "Send",
     request() {
       try {

@@ -1,13 +1,13 @@
 // One model: its form, its versions, its signatures and what its card says.
 
-import { element, labelled, refill } from "./elements.js";
+import { element, labeled, refill } from "./elements.js";
 import { jsonForm } from "./json_form.js";
-import { pictureForm } from "./picture_form.js";
+import { imageForm } from "./image_form.js";
 import { seedForm } from "./seed_form.js";
 import { blanksForm, textClassifierForm } from "./text_forms.js";
 
 const FORMS = {
-  image_classification: pictureForm,
+  image_classification: imageForm,
   image_generation: seedForm,
   masked_lm: blanksForm,
   text_classification: textClassifierForm,
@@ -46,7 +46,7 @@ export function modelPanel(name) {
   const title = element("h2", {}, name);
   const task = element("p", { className: "note" });
   const select = element("select");
-  const chooser = element("div", { className: "chooser" }, ...labelled("Version to ask", select));
+  const chooser = element("div", { className: "chooser" }, ...labeled("Version to ask", select));
   const none = element("p", { className: "banner" }, "No version of this model can be asked now.");
   const form = element("div", { className: "card" });
   const anything = element("div");

@@ -94,7 +94,7 @@ function again() {
   refresh().finally(() => setTimeout(again, EVERY));
 }
 
-// A picture that is dropped beside its field would replace the page.
+// An image that is dropped beside its field would replace the page.
 for (const event of ["dragover", "drop"]) document.addEventListener(event, (dragged) => dragged.preventDefault());
 addEventListener("hashchange", show);
 again();

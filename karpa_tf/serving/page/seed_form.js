@@ -1,6 +1,6 @@
-// Generation: one picture for the seed of a slider, or a sheet of them.
+// Generation: one image for the seed of a slider, or a sheet of them.
 
-import { element, labelled } from "./elements.js";
+import { element, labeled } from "./elements.js";
 import { curl, makeForm } from "./form.js";
 
 const SHEET = 16;
@@ -16,13 +16,13 @@ export function seedForm(url, { signature, model }) {
   const seeds = () => Array.from({ length: count }, (_, place) => number.valueAsNumber + place);
   const body = () => JSON.stringify({ signature_name: signature, instances: seeds().map((seed) => ({ seed })) });
 
-  function picture({ b64 }, seed) {
+  function image({ b64 }, seed) {
     const source = `data:image/png;base64,${b64}`;
-    return element("img", { src: source, alt: `Picture of seed ${seed}`, title: `Seed ${seed}`, className: "drawn" });
+    return element("img", { src: source, alt: `Image of seed ${seed}`, title: `Seed ${seed}`, className: "drawn" });
   }
 
   function only({ predictions: [file] }) {
-    const drawn = picture(file, asked[0]);
+    const drawn = image(file, asked[0]);
     const link = { href: drawn.src, download: `${model}_seed_${asked[0]}.png`, className: "download" };
     return [element("figure", { className: "one" }, drawn, element("a", link, "Download the PNG file"))];
   }
@@ -31,14 +31,14 @@ export function seedForm(url, { signature, model }) {
     const choices = predictions.map((file, place) => {
       const seed = asked[place];
       const caption = element("span", {}, String(seed));
-      return element("button", { type: "button", onclick: () => choose(seed) }, picture(file, seed), caption);
+      return element("button", { type: "button", onclick: () => choose(seed) }, image(file, seed), caption);
     });
     return [element("div", { className: "sheet" }, ...choices)];
   }
 
   const task = {
     fields: [
-      element("div", { className: "seed" }, ...labelled("Seed", slider), ...labelled("as a number", number)),
+      element("div", { className: "seed" }, ...labeled("Seed", slider), ...labeled("as a number", number)),
     ],
     button: "Draw",
     actions: [sheet],
@@ -50,7 +50,7 @@ export function seedForm(url, { signature, model }) {
       return body();
     },
     show: (reply) => (reply.predictions.length === 1 ? only(reply) : many(reply)),
-    summary: () => (asked.length === 1 ? `Picture of seed ${asked[0]}.` : `Pictures of ${asked.length} seeds.`),
+    summary: () => (asked.length === 1 ? `Image of seed ${asked[0]}.` : `Images of ${asked.length} seeds.`),
     command: (path) => curl(path, body()),
   };
   const made = makeForm(url, task);

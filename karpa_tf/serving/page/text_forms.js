@@ -1,6 +1,6 @@
 // Texts: the classes of one, and what stands in its blanks.
 
-import { bars, element, labelled, percent } from "./elements.js";
+import { bars, element, labeled, percent } from "./elements.js";
 import { curl, makeForm } from "./form.js";
 
 const MASK = "[MASK]";
@@ -25,7 +25,7 @@ export function textClassifierForm(url, { signature }) {
   const area = textFields("", 3);
   area.placeholder = "A text to classify";
   return makeForm(url, {
-    fields: labelled("Text", area),
+    fields: labeled("Text", area),
     button: "Classify",
     request: () => bodyOf(signature, area.value),
     show: ({ predictions: [{ classes, scores }] }) => bars(classes, scores),
@@ -56,7 +56,7 @@ export function blanksForm(url, { signature }) {
   let asked = "";
 
   const task = {
-    fields: labelled(`Sentence, with ${MASK} for every blank`, area),
+    fields: labeled(`Sentence, with ${MASK} for every blank`, area),
     actions: [insert],
     button: "Fill in",
     request() {

@@ -25,7 +25,7 @@ class BestEpoch(keras.callbacks.Callback):
         best = {"epoch": 0, "val_loss": float("inf")}
         if run.writes and self.record.exists() and self.weights.exists():
             best = json.loads(self.record.read_text())
-        self.best = workers.from_chief(best)
+        self.best = workers.broadcast_object(best)
 
     def is_over(self, epochs):
         """Returns whether a run of so many epochs has been stopped."""

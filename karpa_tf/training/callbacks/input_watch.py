@@ -38,14 +38,14 @@ class InputWatch(keras.callbacks.Callback):
         return self._share("run") or 0.0
 
     @property
-    def epoch_share(self):
+    def epoch_fraction(self):
         """The same of this epoch alone so far, or None while there is nothing to go by."""
         return self._share("epoch")
 
     def report(self, run):
         """Records the share in `run.json` and prints it, unless a finished run was only evaluated again."""
         if self.begun:
-            run.record(input_bound_share=self.share)
+            run.update_metadata(input_bound_fraction=self.share)
             print(f"Input-bound: {self.share:.1%} of the steps' time was spent waiting for data")
 
     def _share(self, span):

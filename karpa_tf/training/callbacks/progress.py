@@ -63,7 +63,7 @@ class Progress(keras.callbacks.Callback):
         seconds = time.perf_counter() - self.since
         self.steps += 1
         self.rate = f"{self.steps * self.batch_size / seconds:,.0f} {self.unit}/s"
-        waiting = self.watch and self.watch.epoch_share
+        waiting = self.watch and self.watch.epoch_fraction
         if waiting is not None:
             self.rate += f", {waiting:.0%} waiting for input"
         if self.bar:

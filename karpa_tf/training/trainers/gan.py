@@ -6,7 +6,7 @@ import tensorflow as tf
 from karpa_tf.distribution import reductions
 from karpa_tf.keras_compat import AlreadyBuilt
 from karpa_tf.losses import fake_loss, non_saturating_loss, real_loss
-from karpa_tf.training.trainers.updates import make_average, move_average
+from karpa_tf.training.trainers.updates import make_moving_average, update_moving_average
 
 
 class GAN(AlreadyBuilt, keras.Model):
@@ -22,7 +22,7 @@ class GAN(AlreadyBuilt, keras.Model):
     Args:
         generator: functional model, noise to images.
         discriminator: functional model, images to logits (batch, 1).
-        ema: decay of the moving average of the generator's weights and batch statistics, as for `move_average`; 0 keeps
+        ema: decay of the moving average of the generator's weights and batch statistics, as for `update_moving_average`; 0 keeps
             none.
 
     Attributes:
@@ -35,7 +35,7 @@ class GAN(AlreadyBuilt, keras.Model):
         self.generator = generator
         self.discriminator = discriminator
         self.ema = ema
-        self.exported = make_average(generator) if ema else generator
+        self.exported = make_moving_average(generator) if ema else generator
         self.g_loss = keras.metrics.Mean(name="g_loss")
         self.d_loss_real = keras.metrics.Mean(name="d_loss_real")
         self.d_loss_fake = keras.metrics.Mean(name="d_loss_fake")
@@ -85,9 +85,11 @@ class GAN(AlreadyBuilt, keras.Model):
         d_gradients = tape.gradient(scaled_d_loss, self.discriminator.trainable_variables)
         self.generator_optimizer.apply(g_gradients, self.generator.trainable_variables)
         self.discriminator_optimizer.apply(d_gradients, self.discriminator.trainable_variables)
-        reductions.synchronize(self.generator.non_trainable_variables + self.discriminator.non_trainable_variables)
+        reductions.average_over_replicas(
+            self.generator.non_trainable_variables + self.discriminator.non_trainable_variables
+        )
         if self.ema:
-            move_average(self.exported, self.generator, self.ema, self.generator_optimizer)
+            update_moving_average(self.exported, self.generator, self.ema, self.generator_optimizer)
         return self._report(losses, real_logits, fake_logits)
 
     def test_step(self, data):

@@ -6,7 +6,13 @@ import tensorflow as tf
 from karpa_tf.distribution import reductions
 from karpa_tf.keras_compat import AlreadyBuilt
 from karpa_tf.losses import token_cross_entropy
-from karpa_tf.training.trainers.updates import accumulated, apply_gradients, inputs_of, make_average, move_average
+from karpa_tf.training.trainers.updates import (
+    accumulate_gradients,
+    apply_gradients,
+    make_moving_average,
+    select_inputs,
+    update_moving_average,
+)
 
 
 class MaskedLM(AlreadyBuilt, keras.Model):
@@ -19,7 +25,7 @@ class MaskedLM(AlreadyBuilt, keras.Model):
 
     Args:
         model: functional model, from a dict to logits (batch, predictions, vocabulary).
-        ema: decay of the moving average of the weights, as for `move_average`; 0 keeps none.
+        ema: decay of the moving average of the weights, as for `update_moving_average`; 0 keeps none.
 
     Attributes:
         network: the model that is trained.
@@ -29,23 +35,27 @@ class MaskedLM(AlreadyBuilt, keras.Model):
     def __init__(self, model, ema=0.0, **kwargs):
         super().__init__(**kwargs)
         self.network, self.ema = model, ema
-        self.exported = make_average(model) if ema else model
+        self.exported = make_moving_average(model) if ema else model
         self.loss_mean = keras.metrics.Mean(name="loss")
         self.accuracy = keras.metrics.Mean(name="accuracy")
         # Without it `fit` under a strategy asks for a `call` on data to build from (keras#20164).
         self.built = True
 
-    def compile(self, groups, clip_norm=None, accumulate=1, **kwargs):
+    def compile(self, groups, global_clipnorm=None, gradient_accumulation_steps=1, **kwargs):
         """Takes what moves the weights.
 
         Args:
-            groups: list of `optimizers.Group`.
-            clip_norm: longest gradient, over all weights together, or None.
-            accumulate: parts in which a replica's batch, a multiple of it, is worked off; the step is the same.
+            groups: list of `optimizers.OptimizerGroup`.
+            global_clipnorm: longest gradient, over all weights together, or None.
+            gradient_accumulation_steps: parts in which a replica's batch, a multiple of it, is worked off; the step is the same.
             **kwargs: for `keras.Model.compile`.
         """
         super().compile(optimizer=None, **kwargs)
-        self.groups, self.clip_norm, self.accumulate = groups, clip_norm, accumulate
+        self.groups, self.global_clipnorm, self.gradient_accumulation_steps = (
+            groups,
+            global_clipnorm,
+            gradient_accumulation_steps,
+        )
         self.optimizers = [group.optimizer for group in groups]  # Keras saves what it finds in attributes.
 
     @property
@@ -58,7 +68,7 @@ class MaskedLM(AlreadyBuilt, keras.Model):
         return self.exported(inputs, training=training)
 
     def train_step(self, data):
-        counts = {name: reductions.count_over_replicas(count) for name, count in self._counts(data).items()}
+        counts = {name: reductions.sum_over_replicas(count) for name, count in self._counts(data).items()}
         variables = [variable for group in self.groups for variable in group.variables]
 
         def gradients_of(part):
@@ -66,14 +76,14 @@ class MaskedLM(AlreadyBuilt, keras.Model):
                 loss = self.optimizers[0].scale_loss(self._loss(part, counts))
             return tape.gradient(loss, variables)
 
-        gradients = accumulated(gradients_of, data, self.accumulate, variables)
-        apply_gradients(self.groups, gradients, self.clip_norm)
+        gradients = accumulate_gradients(gradients_of, data, self.gradient_accumulation_steps, variables)
+        apply_gradients(self.groups, gradients, self.global_clipnorm)
         if self.ema:
-            move_average(self.exported, self.network, self.ema, self.optimizers[0])
+            update_moving_average(self.exported, self.network, self.ema, self.optimizers[0])
         return {metric.name: metric.result() for metric in self.metrics}
 
     def test_step(self, data):
-        self._update_metrics(data, self.exported(inputs_of(self.exported, data), training=False))
+        self._update_metrics(data, self.exported(select_inputs(self.exported, data), training=False))
         return {metric.name: metric.result() for metric in self.metrics}
 
     def _counts(self, data):
@@ -82,7 +92,7 @@ class MaskedLM(AlreadyBuilt, keras.Model):
 
     def _loss(self, data, counts):
         """Returns this replica's share of the mean loss, a scalar, and adds to the metrics."""
-        losses = self._update_metrics(data, self.network(inputs_of(self.network, data), training=True))
+        losses = self._update_metrics(data, self.network(select_inputs(self.network, data), training=True))
         return tf.reduce_sum(losses) / tf.maximum(counts["tokens"], 1)
 
     def _update_metrics(self, data, logits):
@@ -118,7 +128,7 @@ class Pretraining(MaskedLM):
         return super()._counts(data) | {"rows": tf.reduce_sum(data["row_weights"])}
 
     def _loss(self, data, counts):
-        losses, next_losses = self._update_metrics(data, self.network(inputs_of(self.network, data), training=True))
+        losses, next_losses = self._update_metrics(data, self.network(select_inputs(self.network, data), training=True))
         return tf.reduce_sum(losses) / tf.maximum(counts["tokens"], 1) + tf.reduce_sum(next_losses) / counts["rows"]
 
     def _update_metrics(self, data, outputs):

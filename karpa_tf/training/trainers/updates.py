@@ -6,7 +6,7 @@ import tensorflow as tf
 from karpa_tf.distribution import reductions
 
 
-def inputs_of(model, data):
+def select_inputs(model, data):
     """Returns what a model takes of the entries of a dict; what is no dict is returned as it is.
 
     A functional model of Keras 3.15 that gets a dict with more entries than it has inputs takes them by their place in
@@ -15,7 +15,7 @@ def inputs_of(model, data):
     return {tensor.name: data[tensor.name] for tensor in model.inputs} if isinstance(data, dict) else data
 
 
-def make_average(model):
+def make_moving_average(model):
     """Returns a model of the same weights that does not learn, for the moving average of what `model` will be."""
     average = keras.models.clone_model(model)
     average.set_weights(model.get_weights())
@@ -23,21 +23,21 @@ def make_average(model):
     return average
 
 
-def move_average(average, model, ema, optimizer):
+def update_moving_average(average, model, ema, optimizer):
     """Moves the weights and statistics of `average` to those of `model`, after an update by `optimizer`.
 
     Args:
-        average: what `make_average` returned.
+        average: what `make_moving_average` returned.
         model: the model that learns.
         ema: decay, in (0, 1). The first steps use (1 + t) / (10 + t) where that is smaller, so that the initial weights
             fade at once.
         optimizer: what counts the steps t.
     """
     step = tf.cast(optimizer.iterations.value, tf.float32)  # 1 after the first update
-    reductions.update_averages(average.weights, model.weights, tf.minimum(ema, (1 + step) / (10 + step)))
+    reductions.update_moving_averages(average.weights, model.weights, tf.minimum(ema, (1 + step) / (10 + step)))
 
 
-def accumulated(gradients_of, data, parts, variables):
+def accumulate_gradients(gradients_of, data, parts, variables):
     """Returns the sum of the gradients of the parts of this replica's batch.
 
     Args:
@@ -60,14 +60,14 @@ def accumulated(gradients_of, data, parts, variables):
     return tf.while_loop(lambda part, _: part < parts, add, [0, zeros], parallel_iterations=1)[1]
 
 
-def apply_gradients(groups, gradients, clip_norm=None):
+def apply_gradients(groups, gradients, global_clipnorm=None):
     """Moves the weights of all groups by gradients, which are this replica's share.
 
     Args:
-        groups: list of `optimizers.Group`.
+        groups: list of `optimizers.OptimizerGroup`.
         gradients: one for each variable of the groups, in their order, of a loss that the first group's optimizer has
             scaled.
-        clip_norm: longest gradient, over all weights together, or None.
+        global_clipnorm: longest gradient, over all weights together, or None.
     """
     gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
     scaler = groups[0].optimizer
@@ -75,8 +75,8 @@ def apply_gradients(groups, gradients, clip_norm=None):
     if scaled:
         factor = scaler.scale_loss(tf.constant(1.0))
         gradients = [gradient / factor for gradient in gradients]
-    if clip_norm is not None:
-        gradients = reductions.clipped(gradients, clip_norm)
+    if global_clipnorm is not None:
+        gradients = reductions.clip_by_global_norm(gradients, global_clipnorm)
     if scaled:
         # A gradient that is not finite makes all optimizers skip the step, not only the one that it belongs to.
         finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])

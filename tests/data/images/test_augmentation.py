@@ -42,14 +42,14 @@ def test_an_alternating_flip_shows_the_other_side_in_every_next_epoch():
     np.testing.assert_array_equal(epochs[2], epochs[0])
 
 
-def test_the_side_in_an_alternating_flip_belongs_to_the_picture_not_to_its_place_in_the_batch():
+def test_the_side_in_an_alternating_flip_belongs_to_the_image_not_to_its_place_in_the_batch():
     order = np.random.default_rng(1).permutation(64)
     first, _ = augmented(flip="alternating")
     shuffled, _ = augmented(flip="alternating", indices=order, images=IMAGES[order])
     np.testing.assert_array_equal(shuffled, first[order])
 
 
-def test_a_shift_cuts_a_window_out_of_the_reflected_picture():
+def test_a_shift_cuts_a_window_out_of_the_reflected_image():
     reach = 2
     changed, _ = augmented(crop_padding=reach)
     padded = np.pad(IMAGES, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="reflect")
@@ -76,7 +76,7 @@ def test_cutout_greys_one_rectangle_no_larger_than_asked_for():
     assert max(areas) <= 0.25 + 25 / 144 and np.mean(areas) > 0.05
 
 
-def test_mixup_blends_pictures_as_it_blends_targets():
+def test_mixup_blends_images_as_it_blends_targets():
     changed, targets = augmented(mixup=1.0, images=IMAGES[:16], targets=np.eye(16, dtype=np.float32))
     np.testing.assert_allclose(targets.sum(1), 1, atol=1e-5)
     assert targets.max(1).min() < 0.9
@@ -84,7 +84,7 @@ def test_mixup_blends_pictures_as_it_blends_targets():
         np.testing.assert_allclose(image, np.tensordot(target, IMAGES[:16].astype(float), 1), atol=1e-2)
 
 
-def test_cutmix_takes_as_much_of_another_picture_as_of_its_target():
+def test_cutmix_takes_as_much_of_another_image_as_of_its_target():
     changed, targets = augmented(cutmix=1.0, images=IMAGES[:16], targets=np.eye(16, dtype=np.float32))
     np.testing.assert_allclose(targets.sum(1), 1, atol=1e-5)
     assert targets.max(1).min() < 0.9
@@ -93,7 +93,7 @@ def test_cutmix_takes_as_much_of_another_picture_as_of_its_target():
         assert own == pytest.approx(target[place], abs=0.17)  # rectangles end on whole pixels
 
 
-def test_randaugment_changes_pictures_within_their_range():
+def test_randaugment_changes_images_within_their_range():
     changed, targets = augmented(randaugment=0.5)
     np.testing.assert_array_equal(targets, TARGETS)
     assert changed.min() >= 0 and changed.max() <= 255 and np.abs(changed - IMAGES).mean() > 1
@@ -138,7 +138,7 @@ def test_the_first_side_in_an_alternating_flip_follows_the_seed_of_the_run():
 
 
 def test_nothing_asked_for_nothing_changed():
-    assert not AugmentationConfig().changes() and AugmentationConfig(cutout=0.1).changes()
+    assert not AugmentationConfig().is_active and AugmentationConfig(cutout=0.1).changes()
     changed, targets = augmented()
     np.testing.assert_array_equal(changed, IMAGES)
     np.testing.assert_array_equal(targets, TARGETS)

@@ -4,22 +4,22 @@ import tensorflow as tf
 
 from karpa_tf.configs.augmentation import AugmentationConfig
 from karpa_tf.data.images.augmentation import make_augmentation
-from karpa_tf.data.images.batches import evaluation_batches, labelled_batches, noise_batches
+from karpa_tf.data.images.batches import evaluation_batches, labeled_batches, noise_batches
 from karpa_tf.data.images.image_set import ImageSet
 from karpa_tf.data.pipeline import InputMeter
 
-PIXELS = np.arange(23, dtype=np.uint8)[:, None, None, None]  # every picture is its own number
+PIXELS = np.arange(23, dtype=np.uint8)[:, None, None, None]  # every image is its own number
 
 
 def numbers(batches, count):
-    """The numbers of the pictures in the next `count` batches."""
+    """The numbers of the images in the next `count` batches."""
     return [
         np.round((images.ravel() + 1) * 127.5).astype(int).tolist()
         for images, _ in batches.take(count).as_numpy_iterator()
     ]
 
 
-def test_no_picture_comes_twice_in_an_epoch_and_every_epoch_has_its_own_order():
+def test_no_image_comes_twice_in_an_epoch_and_every_epoch_has_its_own_order():
     epochs = np.array(numbers(noise_batches(PIXELS, 5, 2, seed=0), 12)).reshape(3, 20).tolist()
     for epoch in epochs:
         assert len(set(epoch)) == 20
@@ -27,7 +27,7 @@ def test_no_picture_comes_twice_in_an_epoch_and_every_epoch_has_its_own_order():
     assert epochs[0] != epochs[1] != epochs[2]
 
 
-def test_every_picture_is_seen_over_a_few_epochs():
+def test_every_image_is_seen_over_a_few_epochs():
     seen = np.unique(numbers(noise_batches(PIXELS, 5, 2, seed=0), 40))
     assert set(seen.tolist()) == set(range(23))
 
@@ -60,16 +60,16 @@ def test_noise_is_standard_normal_and_no_two_rows_are_alike():
     assert abs(noise.var() - 1) < 4 * np.sqrt(2) * standard_error
 
 
-def labelled(count=23, classes=3):
+def labeled(count=23, classes=3):
     labels = (np.arange(count) % classes).astype(np.int32)
     return ImageSet("numbers", PIXELS[:count], "0", labels=labels, classes=tuple("abc"[:classes]))
 
 
-def test_labels_stay_with_their_pictures_and_the_order_is_that_of_the_pictures_alone():
-    data = labelled()
+def test_labels_stay_with_their_images_and_the_order_is_that_of_the_images_alone():
+    data = labeled()
     expected = numbers(noise_batches(PIXELS, 5, 2, seed=3), 12)
     for (images, targets), places in zip(
-        labelled_batches(data, 5, seed=3).take(12).as_numpy_iterator(), expected, strict=True
+        labeled_batches(data, 5, seed=3).take(12).as_numpy_iterator(), expected, strict=True
     ):
         assert np.round((images.ravel() + 1) * 127.5).astype(int).tolist() == places
         np.testing.assert_array_equal(targets, np.eye(3)[data.labels[places]])
@@ -77,8 +77,8 @@ def test_labels_stay_with_their_pictures_and_the_order_is_that_of_the_pictures_a
 
 def test_augmented_batches_can_start_at_any_step():
     augment = make_augmentation(AugmentationConfig(flip="random", mixup=0.5), PIXELS.shape[1:])
-    whole = list(labelled_batches(labelled(), 5, 7, augment).take(9).as_numpy_iterator())
-    rest = list(labelled_batches(labelled(), 5, 7, augment, first_step=6).take(3).as_numpy_iterator())
+    whole = list(labeled_batches(labeled(), 5, 7, augment).take(9).as_numpy_iterator())
+    rest = list(labeled_batches(labeled(), 5, 7, augment, first_step=6).take(3).as_numpy_iterator())
     for (images, targets), (same_images, same_targets) in zip(whole[6:], rest, strict=True):
         np.testing.assert_array_equal(images, same_images)
         np.testing.assert_array_equal(targets, same_targets)
@@ -89,15 +89,15 @@ def test_augmentation_gets_the_seed_the_step_and_the_epoch_of_its_batch():
     def told(images, targets, indices, epoch, seed):
         return images, tf.zeros_like(targets) + tf.cast(tf.stack([seed[0], seed[1], epoch]), tf.float32)
 
-    batches = labelled_batches(labelled(), 5, 7, told, first_step=2).take(8)
+    batches = labeled_batches(labeled(), 5, 7, told, first_step=2).take(8)
     assert [targets[0].tolist() for _, targets in batches.as_numpy_iterator()] == [
         [7, step, step // 4] for step in range(2, 10)
     ]
 
 
 @pytest.mark.parametrize("count", [1, 5, 12, 23])
-def test_evaluation_sees_every_picture_once_in_order_in_batches_of_one_shape(count):
-    batches = evaluation_batches(labelled(count), 5)
+def test_evaluation_sees_every_image_once_in_order_in_batches_of_one_shape(count):
+    batches = evaluation_batches(labeled(count), 5)
     assert batches.cardinality() == -(-count // 5)
     images, targets, weights = (np.concatenate(parts) for parts in zip(*batches.as_numpy_iterator(), strict=True))
     assert len(images) % 5 == 0 and set(weights) <= {0, 1}
@@ -119,8 +119,8 @@ def test_the_meter_is_told_when_a_batch_is_asked_for_and_when_it_is_there():
             return super().receive()
 
     meter = Told()
-    metered = iter(labelled_batches(labelled(), 5, seed=0, meter=meter))
-    for taken, (images, targets) in enumerate(labelled_batches(labelled(), 5, seed=0).take(6), 1):
+    metered = iter(labeled_batches(labeled(), 5, seed=0, meter=meter))
+    for taken, (images, targets) in enumerate(labeled_batches(labeled(), 5, seed=0).take(6), 1):
         same_images, same_targets = next(metered)
         np.testing.assert_array_equal(images, same_images)
         np.testing.assert_array_equal(targets, same_targets)

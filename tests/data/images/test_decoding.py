@@ -1,4 +1,4 @@
-"""Picture files to pixels in TensorFlow ops, against Pillow."""
+"""Image files to pixels in TensorFlow ops, against Pillow."""
 
 import io
 
@@ -10,14 +10,14 @@ from PIL import Image, ImageOps
 from karpa_tf.data.images.decoding import decode, decode_square, square
 
 
-def encoded(picture, kind, **kwargs):
+def encoded(image, kind, **kwargs):
     buffer = io.BytesIO()
-    picture.save(buffer, format=kind, **kwargs)
+    image.save(buffer, format=kind, **kwargs)
     return buffer.getvalue()
 
 
 def gradient(width=24, height=16):
-    """uint8 (height, width, 3): smooth, and different along both axes and in every colour."""
+    """uint8 (height, width, 3): smooth, and different along both axes and in every color."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([10 * rows, 9 * columns, 5 * rows + 4 * columns], -1).astype(np.uint8)
 
@@ -53,7 +53,7 @@ def test_both_byte_orders_of_the_orientation_are_understood(order):
     assert decode(tf.constant(data)).shape == (24, 16, 3)
 
 
-def test_a_half_transparent_picture_lies_on_white():
+def test_a_half_transparent_image_lies_on_white():
     pixels = np.zeros((4, 4, 4), np.uint8)
     pixels[..., 0], pixels[..., 3] = 200, 51  # a fifth of (200, 0, 0) and four fifths of white
     for kind in ("PNG", "WEBP"):
@@ -62,40 +62,40 @@ def test_a_half_transparent_picture_lies_on_white():
 
 
 @pytest.mark.parametrize("transparency", [None, 1])
-@pytest.mark.parametrize("colours", [2, 4, 16, 256])
-def test_a_palette_of_any_depth_is_read_with_and_without_transparency(colours, transparency):
-    picture = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) % min(colours, 16), "P")
-    picture.putpalette(np.random.default_rng(0).integers(0, 256, 3 * colours).tolist())
+@pytest.mark.parametrize("colors", [2, 4, 16, 256])
+def test_a_palette_of_any_depth_is_read_with_and_without_transparency(colors, transparency):
+    image = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) % min(colors, 16), "P")
+    image.putpalette(np.random.default_rng(0).integers(0, 256, 3 * colors).tolist())
     options = {} if transparency is None else {"transparency": transparency}
-    data = encoded(picture, "PNG", bits={2: 1, 4: 2, 16: 4, 256: 8}[colours], **options)
+    data = encoded(image, "PNG", bits={2: 1, 4: 2, 16: 4, 256: 8}[colors], **options)
     rgba = Image.open(io.BytesIO(data)).convert("RGBA")
     expected = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     np.testing.assert_array_equal(decode(tf.constant(data)), np.asarray(expected))
 
 
-def test_a_picture_of_the_right_size_stays_as_it_is():
+def test_a_image_of_the_right_size_stays_as_it_is():
     pixels = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
     np.testing.assert_array_equal(square(pixels, 9, 3), pixels)
 
 
-def test_a_smooth_picture_made_smaller_is_close_to_pillows():
+def test_a_smooth_image_made_smaller_is_close_to_pillows():
     pixels = gradient(48, 48) // 2
     expected = Image.fromarray(pixels).resize((12, 12), Image.Resampling.LANCZOS)
     assert np.abs(square(pixels, 12, 3).numpy().astype(int) - np.asarray(expected)).max() <= 2
 
 
-def test_a_picture_that_is_cut_off_is_an_error():
+def test_a_image_that_is_cut_off_is_an_error():
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode_square(tf.constant(encoded(Image.fromarray(gradient()), "PNG")[:60]), 8, 3)
 
 
-@pytest.mark.parametrize("data", [b"", b"a", b"no picture", 20 * b"no picture"])
-def test_what_is_no_picture_is_an_error_that_says_so(data):
+@pytest.mark.parametrize("data", [b"", b"a", b"no image", 20 * b"no image"])
+def test_what_is_no_image_is_an_error_that_says_so(data):
     with pytest.raises(tf.errors.InvalidArgumentError, match="Unknown image file format|Input is empty"):
         decode(tf.constant(data))
 
 
-def test_decoding_works_inside_a_graph_for_any_number_of_pictures():
+def test_decoding_works_inside_a_graph_for_any_number_of_images():
     data = [encoded(Image.fromarray(gradient(w, h)), "PNG") for w, h in ((24, 16), (7, 30), (8, 8))]
     spec = tf.TensorSpec((8, 8, 1), tf.uint8)
     mapped = tf.function(lambda d: tf.map_fn(lambda one: decode_square(one, 8, 1), d, fn_output_signature=spec))

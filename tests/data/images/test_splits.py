@@ -1,4 +1,4 @@
-"""Labelled sets in parts."""
+"""Labeled sets in parts."""
 
 import shutil
 from pathlib import Path
@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from karpa_tf.configs.image_format import Preparation
+from karpa_tf.configs.image_format import ImageFormat
 from karpa_tf.data.images.image_set import ImageSet
 from karpa_tf.data.images.splits import load_splits
 from karpa_tf.data.splits import hold_out
 from karpa_tf.errors import UserError
 
-PREPARATION = Preparation(8, 3, small_images="enlarge")
+PREPARATION = ImageFormat(8, 3, small_images="enlarge")
 NAMES = ("Äpfel & Birnen", "cat", "日本")
 
 
 def make_folder(root, counts, size=(10, 12)):
-    """Pictures `counts[name]` of each class, all of different colours."""
+    """Images `counts[name]` of each class, all of different colors."""
     number = 0
     for name, count in counts.items():
         (root / name).mkdir(parents=True, exist_ok=True)
@@ -30,13 +30,13 @@ def make_folder(root, counts, size=(10, 12)):
 
 def test_a_folder_of_classes_is_split_into_shares_of_every_class(tmp_path):
     make_folder(tmp_path / "data", dict(zip(NAMES, (50, 20, 10), strict=True)))
-    splits = load_splits(str(tmp_path / "data"), PREPARATION, validation_share=0.25, test_share=0.2)
+    splits = load_splits(str(tmp_path / "data"), PREPARATION, validation_fraction=0.25, test_fraction=0.2)
     assert splits.classes == tuple(sorted(NAMES))
-    counts = splits.record()["counts"]
+    counts = splits.metadata()["counts"]
     assert counts["test"] == dict(zip(NAMES, (10, 4, 2), strict=True))
     assert counts["validation"] == dict(zip(NAMES, (10, 4, 2), strict=True))
     assert counts["train"] == dict(zip(NAMES, (30, 12, 6), strict=True))
-    keys = [set(part.keys) for part in splits.parts().values()]
+    keys = [set(part.keys) for part in splits.as_dict().values()]
     assert len(set.union(*keys)) == 80 == sum(map(len, keys))
 
 
@@ -53,10 +53,10 @@ def test_the_parts_depend_on_names_alone(tmp_path):
         np.testing.assert_array_equal(one.labels, other.labels)
 
 
-def test_labels_belong_to_their_pictures(tmp_path):
+def test_labels_belong_to_their_images(tmp_path):
     folder = make_folder(tmp_path / "data", {"a": 9, "b": 9})
     splits = load_splits(str(folder), PREPARATION, 0.3)
-    for part in splits.parts().values():
+    for part in splits.as_dict().values():
         for key, label, image in zip(part.keys, part.labels, part.images, strict=True):
             assert splits.classes[label] == Path(key).parts[0]
             assert image[0, 0].tolist() == list(Image.open(folder / key).getpixel((0, 0)))
@@ -68,23 +68,27 @@ def test_parts_that_a_folder_has_are_taken_as_they_are(tmp_path, name):
     make_folder(tmp_path / "data" / name, {"a": 2, "b": 3})
     make_folder(tmp_path / "data" / "test", {"b": 4})
     splits = load_splits(str(tmp_path / "data"), PREPARATION, 0.5)
-    assert {key: len(part.images) for key, part in splits.parts().items()} == {"train": 16, "validation": 5, "test": 4}
+    assert {key: len(part.images) for key, part in splits.as_dict().items()} == {
+        "train": 16,
+        "validation": 5,
+        "test": 4,
+    }
     assert splits.test.labels.tolist() == [1] * 4
-    assert splits.warnings() == ["The test part has no picture of a."]
+    assert splits.warnings() == ["The test part has no image of a."]
 
 
 def test_a_class_too_small_to_share_stays_in_training_and_is_named(tmp_path):
     make_folder(tmp_path / "data", {"many": 20, "one": 1})
     splits = load_splits(str(tmp_path / "data"), PREPARATION, 0.2)
-    assert splits.record()["counts"]["train"]["one"] == 1
-    assert splits.warnings() == ["The validation part has no picture of one.", "The test part has no picture of one."]
+    assert splits.metadata()["counts"]["train"]["one"] == 1
+    assert splits.warnings() == ["The validation part has no image of one.", "The test part has no image of one."]
 
 
-def test_broken_pictures_leave_the_labels_of_the_others_right(tmp_path):
+def test_broken_images_leave_the_labels_of_the_others_right(tmp_path):
     folder = make_folder(tmp_path / "data", {"a": 5, "b": 5})
     whole = (folder / "a" / "1.png").read_bytes()
     (folder / "a" / "1.png").write_bytes(whole[: len(whole) // 2])
-    (folder / "b" / "0.png").write_text("no picture")
+    (folder / "b" / "0.png").write_text("no image")
     splits = load_splits(str(folder), PREPARATION, 0, 0)
     assert splits.train.labels.tolist() == [0] * 4 + [1] * 4
     assert splits.train.keys[:2] == ("a/0.png", "a/2.png") and len(splits.train.skipped) == 2
@@ -93,12 +97,12 @@ def test_broken_pictures_leave_the_labels_of_the_others_right(tmp_path):
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda root: make_folder(root.parent, {root.name: 3}), "has no folders; expected one folder of pictures per"),
+        (lambda root: make_folder(root.parent, {root.name: 3}), "has no folders; expected one folder of images per"),
         (
             lambda root: (make_folder(root / "train", {"a": 3, "b": 3}), make_folder(root / "test", {"c": 1})),
-            "has a class that the training pictures lack: c",
+            "has a class that the training images lack: c",
         ),
-        (lambda root: make_folder(root / "train", {"a": 0, "b": 0}), "holds no pictures"),
+        (lambda root: make_folder(root / "train", {"a": 0, "b": 0}), "holds no images"),
         (lambda root: None, "there is no such folder"),
     ],
 )
@@ -108,24 +112,24 @@ def test_what_cannot_be_learned_is_refused_in_one_sentence(tmp_path, make, says)
         load_splits(str(tmp_path / "data"), PREPARATION, 0.1)
 
 
-def test_pictures_of_one_class_are_a_set_too(tmp_path):
+def test_images_of_one_class_are_a_set_too(tmp_path):
     splits = load_splits(str(make_folder(tmp_path / "data", {"only": 3})), PREPARATION, 0, 0)
     assert splits.classes == ("only",) and splits.train.labels.tolist() == [0, 0, 0]
 
 
 def test_digits_are_split_in_proportion():
-    splits = load_splits("digits", Preparation(8, 1), 0.1, 0.2)
-    counts = [np.bincount(part.labels) for part in splits.parts().values()]
-    assert [len(part.images) for part in splits.parts().values()] == [1295, 143, 359]
+    splits = load_splits("digits", ImageFormat(8, 1), 0.1, 0.2)
+    counts = [np.bincount(part.labels) for part in splits.as_dict().values()]
+    assert [len(part.images) for part in splits.as_dict().values()] == [1295, 143, 359]
     total = sum(counts)
     np.testing.assert_array_equal(counts[2], np.round(0.2 * total))
-    again = load_splits("digits", Preparation(8, 1), 0.1, 0.2)
+    again = load_splits("digits", ImageFormat(8, 1), 0.1, 0.2)
     np.testing.assert_array_equal(again.test.images, splits.test.images)
 
 
 def test_a_set_without_labels_is_refused(monkeypatch):
-    unlabelled = ImageSet("faces", np.zeros((4, 8, 8, 3), np.uint8), "0")
-    monkeypatch.setattr("karpa_tf.data.images.loaders.LOADERS", {"faces": lambda preparation, split: unlabelled})
+    unlabeled = ImageSet("faces", np.zeros((4, 8, 8, 3), np.uint8), "0")
+    monkeypatch.setattr("karpa_tf.data.images.loaders.LOADERS", {"faces": lambda image_format, split: unlabeled})
     with pytest.raises(UserError, match="--data faces has no labels"):
         load_splits("faces", PREPARATION, 0.1)
 
@@ -133,12 +137,12 @@ def test_a_set_without_labels_is_refused(monkeypatch):
 def test_balanced_weights_make_every_class_weigh_the_same():
     labels = np.array([0] * 8 + [1] * 4 + [2] * 4, np.int32)
     train = ImageSet("x", np.zeros((16, 8, 8, 3), np.uint8), "0", labels=labels, classes=("a", "b", "c"))
-    weights = type(load_splits("digits", Preparation(8, 1), 0.1))(train, None, None).class_weights()
+    weights = type(load_splits("digits", ImageFormat(8, 1), 0.1))(train, None, None).class_weights()
     sums = [weights[label] * np.sum(labels == label) for label in range(3)]
     np.testing.assert_allclose(sums, 16 / 3)
 
 
-def test_what_is_held_out_of_named_pictures_does_not_depend_on_their_order():
+def test_what_is_held_out_of_named_images_does_not_depend_on_their_order():
     names = np.array([f"a/{number}.png" for number in range(60)])
     images, labels = np.arange(60, dtype=np.uint8)[:, None, None, None], np.arange(60, dtype=np.int32) % 2
     order = np.random.default_rng(0).permutation(60)
@@ -159,9 +163,9 @@ def test_parts_for_different_purposes_differ():
     assert taken[0] != taken[1]
 
 
-def test_a_part_reads_the_pictures_that_are_asked_for_and_no_others():
+def test_a_part_reads_the_images_that_are_asked_for_and_no_others():
     class Read(np.ndarray):
-        """Notes how many pictures were read."""
+        """Notes how many images were read."""
 
         def __getitem__(self, key):
             rows = super().__getitem__(key)

@@ -13,7 +13,7 @@ from karpa_tf.data.text import token_cache
 from karpa_tf.data.text.batches import count_rows, held_out_batches, held_out_pairs, masked_batches, pair_batches
 from karpa_tf.data.text.corpus import Corpus
 from karpa_tf.data.text.masking import make_masking
-from karpa_tf.data.text.token_cache import Tokens, cached_tokens, cached_vocabulary
+from karpa_tf.data.text.token_cache import Tokens, load_cached_tokens, load_cached_vocabulary
 from karpa_tf.data.text.vocabulary import SPECIAL, Vocabulary
 
 ROOT = Path(__file__).parents[3]
@@ -43,7 +43,7 @@ def unmasked(batch):
 
 
 def test_documents_become_their_pieces_each_closed_by_sep():
-    train, held_out = cached_tokens(corpus(["w0 w1", "w2 nothing", "w3"]), WORDS)
+    train, held_out = load_cached_tokens(corpus(["w0 w1", "w2 nothing", "w3"]), WORDS)
     assert train.ids.tolist() == [5, 6, SEP, 7, UNK, SEP, 8, SEP]
     assert train.documents == 3 and len(held_out) == 0
     assert train.counts[[5, 6, 7, 8, UNK, SEP]].tolist() == [1, 1, 1, 1, 1, 0]
@@ -51,20 +51,20 @@ def test_documents_become_their_pieces_each_closed_by_sep():
 
 def test_written_special_tokens_are_ordinary_text():
     letters = Vocabulary((*SPECIAL, "[", "]", "mask", "sep", "cls", "pad", "unk"))
-    train, _ = cached_tokens(corpus(["[MASK] [SEP] [CLS] [PAD] [UNK]"]), letters)
+    train, _ = load_cached_tokens(corpus(["[MASK] [SEP] [CLS] [PAD] [UNK]"]), letters)
     words = [letters.tokens[i] for i in train.ids]
     assert " ".join(words) == "[ mask ] [ sep ] [ cls ] [ pad ] [ unk ] [SEP]"
 
 
 def test_which_documents_are_held_out_depends_on_their_text_alone():
     texts = [f"w{i % 95} w{i // 95}" for i in range(2000)]
-    parts = [cached_tokens(corpus(some, name), WORDS, 0.1) for name, some in (("a", texts), ("b", texts[::-1]))]
+    parts = [load_cached_tokens(corpus(some, name), WORDS, 0.1) for name, some in (("a", texts), ("b", texts[::-1]))]
     held = [
         {tuple(row) for row in np.split(part[1].ids, np.flatnonzero(part[1].ids == SEP) + 1)[:-1]} for part in parts
     ]
     assert held[0] == held[1] and 150 < len(held[0]) < 250
     assert parts[0][0].documents + parts[0][1].documents == 2000
-    twice = cached_tokens(corpus([*texts, *texts], "c"), WORDS, 0.1)
+    twice = load_cached_tokens(corpus([*texts, *texts], "c"), WORDS, 0.1)
     assert twice[1].documents == 2 * parts[0][1].documents
 
 
@@ -76,11 +76,11 @@ def test_the_second_start_reads_the_cache_and_another_vocabulary_does_not():
         return iter(["w0 W1 w2"])
 
     once = Corpus("c", ("c",), read)
-    first, _ = cached_tokens(once, WORDS)
-    second, _ = cached_tokens(once, WORDS)
+    first, _ = load_cached_tokens(once, WORDS)
+    second, _ = load_cached_tokens(once, WORDS)
     assert len(asked) == 1 and first.fingerprint == second.fingerprint
     np.testing.assert_array_equal(first.ids, second.ids)
-    other, _ = cached_tokens(once, dataclasses.replace(WORDS, lowercase=False))
+    other, _ = load_cached_tokens(once, dataclasses.replace(WORDS, lowercase=False))
     assert len(asked) == 2 and other.ids.tolist() == [5, UNK, 7, SEP]
 
 
@@ -89,7 +89,7 @@ def test_a_large_corpus_gives_a_sample_to_the_vocabulary(monkeypatch):
     texts = ["common words here"] * 30
     texts[1::3] = ["zzz zzz zzz"] * 10
     big = dataclasses.replace(corpus(texts), size=300)
-    assert not any("z" in token for token in cached_vocabulary(big, 18, True, True).tokens)
+    assert not any("z" in token for token in load_cached_vocabulary(big, 18, True, True).tokens)
 
 
 def test_an_epoch_holds_every_row_once_and_rows_are_the_text():
@@ -179,8 +179,8 @@ def data_size():
 
 def work(name):
     corpus = find_corpus(name)
-    vocabulary = token_cache.cached_vocabulary(corpus, 6000, True, True)
-    tokens, _ = token_cache.cached_tokens(corpus, vocabulary)
+    vocabulary = token_cache.load_cached_vocabulary(corpus, 6000, True, True)
+    tokens, _ = token_cache.load_cached_tokens(corpus, vocabulary)
     masking = make_masking(vocabulary, 128)
     for batch in masked_batches(tokens, 128, masking, 32, 0).take(200):
         pass

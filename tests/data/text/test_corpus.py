@@ -26,10 +26,10 @@ def test_blank_lines_part_documents_and_line_ends_do_where_there_are_none():
 
 def test_folders_and_globs_are_read_in_order_at_any_depth():
     Path("data/sub").mkdir(parents=True)
-    for name in ("b.md", "a.txt", "sub/c.rst", "picture.png"):
+    for name in ("b.md", "a.txt", "sub/c.rst", "image.png"):
         Path("data", name).write_text(name)
     assert read("data") == ["a.txt", "b.md", "sub/c.rst"]
-    assert read("data/**/*.*") == ["a.txt", "b.md", "picture.png", "sub/c.rst"]
+    assert read("data/**/*.*") == ["a.txt", "b.md", "image.png", "sub/c.rst"]
 
 
 def test_json_lines_give_the_field_that_is_asked_for():

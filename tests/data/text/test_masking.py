@@ -96,7 +96,7 @@ def test_spans_have_the_lengths_of_their_paper_and_stay_whole():
     hidden = hidden_places(ids, masked(ids, "spans"))
     edges = np.diff(np.pad(hidden, ((0, 0), (1, 1))).astype(int), axis=1)
     lengths = np.nonzero(edges == -1)[1] - np.nonzero(edges == 1)[1]
-    # Geometric with p = 0.2, cut at ten: (1 - 0.8 ** 10) / 0.2 = 4.46 on the average; runs of neighbours are longer,
+    # Geometric with p = 0.2, cut at ten: (1 - 0.8 ** 10) / 0.2 = 4.46 on the average; runs of neighbors are longer,
     # and long spans fit less often into what is left of a row.
     assert 3.3 < lengths.mean() < 5.6
     assert 0.11 < hidden[:, 1:-1].mean() <= 0.15

@@ -48,7 +48,7 @@ def texts():
 
 @pytest.fixture(scope="module", params=[(True, True), pytest.param((False, False), marks=pytest.mark.slow)])
 def words(request, texts):
-    return vocabulary.learn(texts[: len(texts) // 2], 1500, *request.param)
+    return vocabulary.train_vocabulary(texts[: len(texts) // 2], 1500, *request.param)
 
 
 def assert_same(words, texts, expected, read_mask=False):
@@ -114,7 +114,7 @@ def test_rows_between_cls_and_sep_are_those_of_berts_tokenizer(words, texts, ber
 
 
 def test_a_written_mask_is_one_only_where_it_is_to_be_read():
-    words = vocabulary.learn(["the mask of [ zorro ] masked"] * 3, 40)
+    words = vocabulary.train_vocabulary(["the mask of [ zorro ] masked"] * 3, 40)
     ids = {name: words.tokens.index(name) for name in ("[MASK]", "[CLS]")}
     text = tf.constant(["the [MASK] of[MASK]zorro [CLS] [mask]"])
     assert ids["[MASK]"] not in WordPiece(words)(text).to_list()[0]
@@ -124,7 +124,7 @@ def test_a_written_mask_is_one_only_where_it_is_to_be_read():
 
 
 def test_packing_cuts_closes_and_fills_up():
-    words = vocabulary.learn(["a b c d e f g"] * 3, 12)
+    words = vocabulary.train_vocabulary(["a b c d e f g"] * 3, 12)
     ids, mask = WordPiece(words).packed(tf.constant(["a b c d e f g", "", "b a"]), 5)
     tokens = [[words.tokens[i] for i in row] for row in ids.numpy()]
     assert tokens == [
@@ -136,7 +136,7 @@ def test_packing_cuts_closes_and_fills_up():
 
 
 def test_it_is_exported_as_core_ops_and_takes_any_number_of_texts(tmp_path):
-    words = vocabulary.learn(pydoc_data.topics.topics.values(), 800)
+    words = vocabulary.train_vocabulary(pydoc_data.topics.topics.values(), 800)
 
     class Exported(tf.Module):
         def __init__(self):
@@ -156,7 +156,7 @@ def test_it_is_exported_as_core_ops_and_takes_any_number_of_texts(tmp_path):
 
 
 def test_a_vocabulary_is_saved_and_loaded_with_its_settings(tmp_path):
-    words = vocabulary.learn(["Some words, some WORDS."] * 3, 30, lowercase=False, strip_accents=False)
+    words = vocabulary.train_vocabulary(["Some words, some WORDS."] * 3, 30, lowercase=False, strip_accents=False)
     words.save(tmp_path / "vocabulary.txt")
     assert (tmp_path / "vocabulary.txt").read_text().splitlines()[:6] == [*vocabulary.SPECIAL, words.tokens[5]]
     assert vocabulary.load(tmp_path / "vocabulary.txt") == words and "W" in words.tokens
@@ -164,13 +164,13 @@ def test_a_vocabulary_is_saved_and_loaded_with_its_settings(tmp_path):
 
 def test_the_same_text_gives_the_same_vocabulary():
     texts = list(pydoc_data.topics.topics.values())
-    assert vocabulary.learn(texts, 500) == vocabulary.learn(texts, 500)
+    assert vocabulary.train_vocabulary(texts, 500) == vocabulary.train_vocabulary(texts, 500)
 
 
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda folder: vocabulary.learn(["few words"], 500), "The text holds .* tokens only; choose"),
+        (lambda folder: vocabulary.train_vocabulary(["few words"], 500), "The text holds .* tokens only; choose"),
         (lambda folder: vocabulary.load(folder / "missing.txt"), "missing.txt cannot be read"),
         (lambda folder: vocabulary.Vocabulary(("a", "b")), r"begins with \[PAD\]"),
         (lambda folder: vocabulary.Vocabulary((*vocabulary.SPECIAL, "a", "a")), "holds a twice"),

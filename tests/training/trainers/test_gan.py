@@ -7,17 +7,17 @@ from tiny_gan import WITH_EVERYTHING, dcgan_trainer, fit, sgd_trainer, weights_o
 from karpa_tf.data.images.batches import noise_batches
 
 
-def one_batch(pictures, seed=0):
+def one_batch(images, seed=0):
     rng = np.random.default_rng(seed)
-    return pictures[:8].astype(np.float32) / 127.5 - 1, rng.normal(size=(8, 4)).astype(np.float32)
+    return images[:8].astype(np.float32) / 127.5 - 1, rng.normal(size=(8, 4)).astype(np.float32)
 
 
-def test_one_replica_and_two_learn_the_same(pictures, two_replicas):
+def test_one_replica_and_two_learn_the_same(images, two_replicas):
     alone = sgd_trainer()
-    history_alone = fit(alone, pictures)
+    history_alone = fit(alone, images)
     with two_replicas.scope():
         shared = sgd_trainer()
-    history_shared = fit(shared, pictures)
+    history_shared = fit(shared, images)
 
     assert history_alone.keys() == history_shared.keys() == {"g_loss", "d_loss_real", "d_loss_fake", "D(x)", "D(G(z))"}
     for name, values in history_alone.items():
@@ -30,18 +30,18 @@ def test_one_replica_and_two_learn_the_same(pictures, two_replicas):
     assert min(moved) > 1e-3
 
 
-def test_both_replicas_hold_the_same_weights(pictures, two_replicas):
+def test_both_replicas_hold_the_same_weights(images, two_replicas):
     with two_replicas.scope():
         trainer = dcgan_trainer(config=WITH_EVERYTHING)
-    fit(trainer, pictures)
+    fit(trainer, images)
     for weight in trainer.generator.weights + trainer.discriminator.weights + trainer.exported.weights:
         first, *others = two_replicas.experimental_local_results(weight.value)
         for other in others:
             np.testing.assert_array_equal(first, other)
 
 
-def test_a_step_follows_the_gradients_of_both_games_taken_apart(pictures):
-    images, noise = one_batch(pictures)
+def test_a_step_follows_the_gradients_of_both_games_taken_apart(images):
+    images, noise = one_batch(images)
     trainer, reference = sgd_trainer(ema=0), sgd_trainer(ema=0)
     fit_one = tf.data.Dataset.from_tensors((images, noise))
     trainer.fit(fit_one, verbose=0, shuffle=False)
@@ -62,12 +62,12 @@ def test_a_step_follows_the_gradients_of_both_games_taken_apart(pictures):
             np.testing.assert_allclose(variable.numpy(), old.numpy() - 0.1 * gradient.numpy(), rtol=1e-5, atol=1e-7)
 
 
-def test_metrics_are_exact_means_over_the_epoch(pictures):
+def test_metrics_are_exact_means_over_the_epoch(images):
     trainer = sgd_trainer(learning_rate=1e-12)  # so small that the networks stay what they were
-    history = fit(trainer, pictures, epochs=1)
+    history = fit(trainer, images, epochs=1)
     real, fake = [], []
-    for images, noise in noise_batches(pictures, 8, 4, seed=1).take(5):
-        real.append(trainer.discriminator(images).numpy())
+    for real_images, noise in noise_batches(images, 8, 4, seed=1).take(5):
+        real.append(trainer.discriminator(real_images).numpy())
         fake.append(trainer.discriminator(trainer.generator(noise)).numpy())
     real, fake = np.concatenate(real), np.concatenate(fake)
     expected = {
@@ -81,42 +81,42 @@ def test_metrics_are_exact_means_over_the_epoch(pictures):
         np.testing.assert_allclose(history[name], [value], rtol=1e-5)
 
 
-def test_the_keys_of_a_step_are_the_names_of_the_metrics(pictures):
+def test_the_keys_of_a_step_are_the_names_of_the_metrics(images):
     trainer = dcgan_trainer()
-    assert list(trainer.train_step(one_batch(pictures))) == [metric.name for metric in trainer.metrics]
-    assert list(trainer.test_step(one_batch(pictures))) == [metric.name for metric in trainer.metrics]
+    assert list(trainer.train_step(one_batch(images))) == [metric.name for metric in trainer.metrics]
+    assert list(trainer.test_step(one_batch(images))) == [metric.name for metric in trainer.metrics]
 
 
-def test_both_optimizers_are_built_before_the_first_step_and_count_every_step(pictures):
+def test_both_optimizers_are_built_before_the_first_step_and_count_every_step(images):
     trainer = dcgan_trainer()
     assert trainer.generator_optimizer.built and trainer.discriminator_optimizer.built
-    fit(trainer, pictures, epochs=3)
+    fit(trainer, images, epochs=3)
     assert int(trainer.generator_optimizer.iterations.numpy()) == 15
     assert int(trainer.discriminator_optimizer.iterations.numpy()) == 15
 
 
-def test_the_exported_generator_is_the_moving_average_of_the_generator(pictures):
+def test_the_exported_generator_is_the_moving_average_of_the_generator(images):
     trainer = dcgan_trainer(ema=0.7)
     average = [weight.numpy().astype(np.float64) for weight in trainer.generator.weights]
     for step in range(1, 7):
-        trainer.fit(tf.data.Dataset.from_tensors(one_batch(pictures, step)), verbose=0, shuffle=False)
+        trainer.fit(tf.data.Dataset.from_tensors(one_batch(images, step)), verbose=0, shuffle=False)
         decay = min(0.7, (1 + step) / (10 + step))
         average = [decay * a + (1 - decay) * w.numpy() for a, w in zip(average, trainer.generator.weights, strict=True)]
     for weight, expected in zip(trainer.exported.weights, average, strict=True):
         np.testing.assert_allclose(weight.numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_without_an_average_the_generator_itself_is_exported(pictures):
+def test_without_an_average_the_generator_itself_is_exported(images):
     trainer = dcgan_trainer(ema=0)
-    fit(trainer, pictures, epochs=1)
+    fit(trainer, images, epochs=1)
     assert trainer.exported is trainer.generator
 
 
-def test_evaluation_judges_the_average_and_changes_nothing(pictures):
+def test_evaluation_judges_the_average_and_changes_nothing(images):
     trainer = dcgan_trainer(ema=0.9)
-    fit(trainer, pictures)
+    fit(trainer, images)
     before = weights_of(trainer)
-    images, noise = one_batch(pictures)
+    images, noise = one_batch(images)
     report = trainer.evaluate(tf.data.Dataset.from_tensors((images, noise)), verbose=0, return_dict=True)
     logits = trainer.discriminator(trainer.exported(noise)).numpy()
     np.testing.assert_allclose(report["D(G(z))"], (1 / (1 + np.exp(-logits))).mean(), rtol=1e-5)
@@ -124,13 +124,13 @@ def test_evaluation_judges_the_average_and_changes_nothing(pictures):
         np.testing.assert_array_equal(old, new)
 
 
-def test_loss_scaling_saves_gradients_that_float16_cannot_hold(pictures):
+def test_loss_scaling_saves_gradients_that_float16_cannot_hold(images):
     def generator_update(learning_rate=1e7):
         trainer = sgd_trainer(ema=0, learning_rate=learning_rate)
         # D takes the fakes for real: the gradient that reaches G is of the order of e^-17, below float16's range.
         trainer.discriminator.get_layer("logits").bias.assign([17.0])
         before = [weight.numpy() for weight in trainer.generator.weights]
-        trainer.fit(tf.data.Dataset.from_tensors(one_batch(pictures)), verbose=0, shuffle=False)
+        trainer.fit(tf.data.Dataset.from_tensors(one_batch(images)), verbose=0, shuffle=False)
         after = [weight.numpy() for weight in trainer.generator.weights]
         assert trainer.generator_optimizer.built and trainer.discriminator_optimizer.built
         return np.concatenate([(new - old).ravel() for old, new in zip(before, after, strict=True)])
@@ -143,20 +143,20 @@ def test_loss_scaling_saves_gradients_that_float16_cannot_hold(pictures):
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_trains_on_two_replicas(precision, pictures, two_replicas):
+def test_mixed_precision_trains_on_two_replicas(precision, images, two_replicas):
     keras.config.set_dtype_policy(precision)
     with two_replicas.scope():
         trainer = dcgan_trainer()
-    history = fit(trainer, pictures)
+    history = fit(trainer, images)
     assert all(np.isfinite(values).all() for values in history.values())
     assert all(weight.dtype == "float32" for weight in trainer.trainable_variables)
     assert int(trainer.generator_optimizer.iterations.numpy()) == 10
 
 
-def test_xla_compiles_the_step_to_the_same_numbers(pictures):
+def test_xla_compiles_the_step_to_the_same_numbers(images):
     plain, compiled = sgd_trainer(), sgd_trainer()
     compiled.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), jit_compile=True)
-    fit(plain, pictures, epochs=1)
-    fit(compiled, pictures, epochs=1)
+    fit(plain, images, epochs=1)
+    fit(compiled, images, epochs=1)
     for one, other in zip(weights_of(plain), weights_of(compiled), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)

@@ -8,17 +8,17 @@ from tiny_masked_lm import CONFIG, WORDS, batches, fit, make_trainer
 
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.models.bert import (
-    encoder_of,
+    extract_encoder,
+    extract_masked_lm,
     make_encoder,
     make_masked_lm,
     make_pretraining,
     make_text_classifier,
-    masked_lm_of,
 )
-from karpa_tf.tasks.text_classifier import start_from_pretrained
-from karpa_tf.training.optimizers import Part, make_groups
+from karpa_tf.tasks.text_classifier import load_pretrained_weights
+from karpa_tf.training.optimizers import ParameterGroup, make_optimizer_groups
 from karpa_tf.training.trainers.masked_lm import MaskedLM, Pretraining
-from karpa_tf.training.trainers.updates import inputs_of
+from karpa_tf.training.trainers.updates import select_inputs
 
 KINDS = pytest.mark.parametrize(("kind", "make"), [(MaskedLM, make_masked_lm), (Pretraining, make_pretraining)])
 
@@ -30,7 +30,7 @@ def assert_same_weights(trainer, other, tolerance=1e-6):
 
 def by_hand(trainer, data):
     """The figures that one batch should report, from the model's outputs by NumPy."""
-    outputs = trainer.network(inputs_of(trainer.network, data))
+    outputs = trainer.network(select_inputs(trainer.network, data))
     logits = np.asarray(outputs["logits"] if isinstance(outputs, dict) else outputs, np.float64)
     logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     ids, weights = data["mask_ids"].numpy(), data["mask_weights"].numpy()
@@ -68,17 +68,19 @@ def test_one_replica_and_two_take_the_same_steps(kind, make, two_replicas):
 
 @KINDS
 def test_a_batch_in_parts_is_the_same_step_clipped_or_not(kind, make):
-    for clip_norm in (None, 0.05):
-        whole, parts = (make_trainer(kind, make, clip_norm=clip_norm, accumulate=n) for n in (1, 4))
+    for global_clipnorm in (None, 0.05):
+        whole, parts = (
+            make_trainer(kind, make, global_clipnorm=global_clipnorm, gradient_accumulation_steps=n) for n in (1, 4)
+        )
         assert fit(whole)["loss"] == pytest.approx(fit(parts)["loss"], abs=1e-5)
         assert_same_weights(whole, parts)
 
 
 def test_clipping_is_the_same_on_two_replicas(two_replicas):
-    alone = make_trainer(MaskedLM, make_masked_lm, clip_norm=0.05)
+    alone = make_trainer(MaskedLM, make_masked_lm, global_clipnorm=0.05)
     fit(alone)
     with two_replicas.scope():
-        shared = make_trainer(MaskedLM, make_masked_lm, clip_norm=0.05)
+        shared = make_trainer(MaskedLM, make_masked_lm, global_clipnorm=0.05)
     fit(shared)
     assert_same_weights(alone, shared)
     free = make_trainer(MaskedLM, make_masked_lm)
@@ -91,7 +93,7 @@ def test_the_gradient_is_that_of_the_mean_over_hidden_tokens():
     (batch,) = batches(1)
     variable = trainer.network.get_layer("logits").bias
     before = variable.numpy()
-    logits = trainer.network(inputs_of(trainer.network, batch))
+    logits = trainer.network(select_inputs(trainer.network, batch))
     chances = tf.nn.softmax(logits).numpy() - np.eye(WORDS)[batch["mask_ids"].numpy()]
     weights = batch["mask_weights"].numpy()
     expected = (chances * weights[..., None]).sum((0, 1)) / weights.sum()
@@ -116,10 +118,10 @@ def test_mixed_precision_learns_as_float32_does(policy):
         keras.utils.set_random_seed(0)
         model = make_pretraining(CONFIG, make_encoder(CONFIG, WORDS))
         trainer = Pretraining(model, ema=0.5)
-        groups = make_groups(
+        groups = make_optimizer_groups(
             OptimizerConfig(optimizer="adamw"),
             0.01,
-            [Part(model.trainable_variables)],
+            [ParameterGroup(model.trainable_variables)],
             10,
             3,
             policy == "mixed_float16",
@@ -143,28 +145,28 @@ def test_the_average_is_what_is_evaluated_and_lags_behind():
 def test_the_parts_of_a_model_share_its_weights_and_outputs():
     model = make_pretraining(CONFIG, make_encoder(CONFIG, WORDS))
     (batch,) = batches(1)
-    outputs = model(inputs_of(model, batch))
-    masked_lm, encoder = masked_lm_of(model), encoder_of(model)
-    np.testing.assert_array_equal(masked_lm(inputs_of(masked_lm, batch)), outputs["logits"])
+    outputs = model(select_inputs(model, batch))
+    masked_lm, encoder = extract_masked_lm(model), extract_encoder(model)
+    np.testing.assert_array_equal(masked_lm(select_inputs(masked_lm, batch)), outputs["logits"])
     assert {tensor.name for tensor in encoder.inputs} == {"token_ids", "padding_mask", "segment_ids"}
-    assert encoder(inputs_of(encoder, batch)).shape == (8, 12, 8)
+    assert encoder(select_inputs(encoder, batch)).shape == (8, 12, 8)
 
 
 def test_entries_that_a_model_does_not_take_are_left_out():
     model = make_masked_lm(CONFIG, make_encoder(CONFIG, WORDS))
     (batch,) = batches(1)
     names = {"token_ids", "padding_mask", "segment_ids", "mask_positions"}
-    assert inputs_of(model, batch).keys() == names
-    assert inputs_of(model, batch["token_ids"]) is batch["token_ids"]
+    assert select_inputs(model, batch).keys() == names
+    assert select_inputs(model, batch["token_ids"]) is batch["token_ids"]
 
 
 @pytest.mark.parametrize("make", [make_masked_lm, make_pretraining])
 def test_tuning_starts_from_every_weight_of_the_pretrained_encoder(make):
     pretrained = make(CONFIG, make_encoder(CONFIG, WORDS))
     model = make_text_classifier(CONFIG, make_encoder(CONFIG, WORDS), 3)
-    start_from_pretrained(model, pretrained)
-    known = {weight.path: weight.numpy() for weight in encoder_of(pretrained).weights}
-    taken = {weight.path: weight.numpy() for weight in encoder_of(model).weights}
+    load_pretrained_weights(model, pretrained)
+    known = {weight.path: weight.numpy() for weight in extract_encoder(pretrained).weights}
+    taken = {weight.path: weight.numpy() for weight in extract_encoder(model).weights}
     assert known.keys() == taken.keys() and len(known) > 10
     for path, value in known.items():
         np.testing.assert_array_equal(taken[path], value, err_msg=path)

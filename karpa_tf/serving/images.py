@@ -1,6 +1,6 @@
-"""How large encoded pictures are, from their headers alone: a small file can stand for gigabytes of pixels.
+"""How large encoded images are, from their headers alone: a small file can stand for gigabytes of pixels.
 
-Headers are looked for in all of a string's bytes, so that pictures within a serialized `tf.Example` count too, however
+Headers are looked for in all of a string's bytes, so that images within a serialized `tf.Example` count too, however
 it is put together. Pillow would not do: it refuses files that TensorFlow decodes, and these are the ones that matter.
 A BMP does not count: it is not compressed, and TensorFlow compares its size with that of the file.
 """
@@ -21,9 +21,9 @@ ENDLESS = 2**62
 
 
 def pixels(content):
-    """Returns the pixels of all pictures in a string's bytes, by their headers; of all frames of a GIF."""
+    """Returns the pixels of all images in a string's bytes, by their headers; of all frames of a GIF."""
     if b"\0" not in content:
-        return 0  # a text: the header of every such picture has zeros
+        return 0  # a text: the header of every such image has zeros
     total = sum(_big(width) * _big(height) for width, height in PNG.findall(content))
     for length, height, width, components in JPEG.findall(content):
         if _big(length) == 8 + 3 * components[0]:
@@ -44,13 +44,13 @@ def _gif_pixels(content, place, steps):
     try:
         width, height, flags = struct.unpack_from("<HHB", content, place)
         screen = width * height
-        place += 7 + _colours(flags)
+        place += 7 + _colors(flags)
         for _ in steps:
             kind = content[place]
             if kind == 0x2C:
                 width, height, flags = struct.unpack_from("<HHB", content, place + 5)
                 frames += width * height
-                place += 11 + _colours(flags)
+                place += 11 + _colors(flags)
             elif kind == 0x21:  # an extension
                 place += 2
             else:
@@ -66,8 +66,8 @@ def _gif_pixels(content, place, steps):
     return ENDLESS
 
 
-def _colours(flags):
-    """Returns the bytes of a colour table."""
+def _colors(flags):
+    """Returns the bytes of a color table."""
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 

@@ -1,6 +1,6 @@
-// Classification of pictures: a file that is dropped, pasted or chosen goes to the server as it is.
+// Classification of images: a file that is dropped, pasted or chosen goes to the server as it is.
 
-import { bars, element, labelled, percent } from "./elements.js";
+import { bars, element, labeled, percent } from "./elements.js";
 import { makeForm, quoted } from "./form.js";
 
 function base64(file) {
@@ -16,30 +16,30 @@ function requestBody(signature, b64) {
   return JSON.stringify({ signature_name: signature, instances: [{ image_bytes: { b64 } }] });
 }
 
-/** Returns curl of a body that a shell puts together, since the text of a whole picture is no command to copy. */
-function pictureCommand(url, signature, name) {
+/** Returns curl of a body that a shell puts together, since the text of a whole image is no command to copy. */
+function imageCommand(url, signature, name) {
   const format = requestBody(signature, "\0").replaceAll("\\", String.raw`\\`).replaceAll("%", "%%");
   const filled = quoted(format.replace(String.raw`\\u0000`, "%s"));
   const address = quoted(new URL(url, location).href);
   return `printf ${filled} \\\n  "$(base64 < ${quoted(name)} | tr -d '\\n')" |\n  curl -d @- ${address}`;
 }
 
-export function pictureForm(url, { signature }) {
+export function imageForm(url, { signature }) {
   let file = null;
   const input = element("input", { type: "file", accept: "image/*", className: "heard" });
   const thumbnail = element("img", { className: "thumbnail", alt: "", hidden: true });
-  const name = element("span", { className: "file" }, "Drop a picture here, paste it, or choose a file");
+  const name = element("span", { className: "file" }, "Drop an image here, paste it, or choose a file");
   const hint = element("span", { className: "note" }, "JPEG, PNG, GIF, BMP or WebP, of any size");
-  const [label] = labelled("", input);
+  const [label] = labeled("", input);
   label.className = "drop";
   label.append(thumbnail, element("span", { className: "words" }, name, hint));
-  const zone = element("div", { className: "picture" }, input, label);
+  const zone = element("div", { className: "image" }, input, label);
 
   const task = {
     fields: [zone],
     button: "Classify",
     async request() {
-      if (!file) throw new Error("There is no picture yet: drop one, paste one, or choose a file.");
+      if (!file) throw new Error("There is no image yet: drop one, paste one, or choose a file.");
       return requestBody(signature, await base64(file));
     },
     show: ({ predictions: [{ classes, scores }] }) => bars(classes, scores),
@@ -47,7 +47,7 @@ export function pictureForm(url, { signature }) {
       const best = scores.indexOf(Math.max(...scores));
       return `${classes[best]}, ${percent(scores[best])}.`;
     },
-    command: (path) => pictureCommand(path, signature, file?.name || "picture.png"),
+    command: (path) => imageCommand(path, signature, file?.name || "image.png"),
   };
   const made = makeForm(url, task);
 
@@ -61,7 +61,7 @@ export function pictureForm(url, { signature }) {
     hint.textContent = `${file.size.toLocaleString()} bytes; drop, paste or choose another one`;
     made.send();
   }
-  // A kind of picture that the browser cannot show may still be one that the server reads.
+  // A kind of image that the browser cannot show may still be one that the server reads.
   thumbnail.onerror = () => (thumbnail.hidden = true);
   input.onchange = () => {
     take(input.files);

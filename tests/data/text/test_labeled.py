@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from karpa_tf.data.text.labelled import Columns, load_text_splits
-from karpa_tf.data.text.labelled_batches import evaluation_text_batches, labelled_text_batches, token_rows
+from karpa_tf.data.text.labeled import Columns, load_text_splits
+from karpa_tf.data.text.labeled_batches import evaluation_text_batches, labeled_text_batches, token_rows
 from karpa_tf.data.text.vocabulary import SPECIAL, Vocabulary
 from karpa_tf.errors import UserError
 
@@ -136,7 +136,7 @@ def test_rows_stand_between_cls_and_sep_and_the_cut_ones_are_counted():
 def test_an_epoch_holds_every_text_once_with_its_class_padded_to_the_longest():
     rows, _ = numbered(24)
     labels = np.arange(24) % 3
-    batches = labelled_text_batches(rows, labels, 3, 4, seed=0)
+    batches = labeled_text_batches(rows, labels, 3, 4, seed=0)
     for epoch in range(2):
         seen = []
         for inputs, targets in batches.skip(6 * epoch).take(6).as_numpy_iterator():
@@ -152,8 +152,8 @@ def test_an_epoch_holds_every_text_once_with_its_class_padded_to_the_longest():
 
 def test_any_step_can_be_the_first():
     rows, _ = numbered(24)
-    whole_run = list(labelled_text_batches(rows, np.zeros(24, int), 2, 4, seed=1).take(9).as_numpy_iterator())
-    late = list(labelled_text_batches(rows, np.zeros(24, int), 2, 4, 1, first_step=7).take(2).as_numpy_iterator())
+    whole_run = list(labeled_text_batches(rows, np.zeros(24, int), 2, 4, seed=1).take(9).as_numpy_iterator())
+    late = list(labeled_text_batches(rows, np.zeros(24, int), 2, 4, 1, first_step=7).take(2).as_numpy_iterator())
     for (expected, _), (found, _) in zip(whole_run[7:], late, strict=True):
         np.testing.assert_array_equal(expected["token_ids"], found["token_ids"])
 

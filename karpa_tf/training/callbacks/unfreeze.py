@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 
-class Thaw(keras.callbacks.Callback):
+class Unfreeze(keras.callbacks.Callback):
     """Lets the parts of a `Classifier` learn from the epoch on at which their turn comes.
 
     Args:
@@ -16,10 +16,10 @@ class Thaw(keras.callbacks.Callback):
         self.steps_per_epoch = steps_per_epoch
 
     def on_epoch_begin(self, epoch, logs=None):
-        before = len(self.model.learning)
+        before = len(self.model.active_groups)
         step = epoch * self.steps_per_epoch
-        if any(group.first_step <= step for group in self.model.groups if group not in self.model.learning):
-            self.model.learn_from(step)
-        if len(self.model.learning) != before:
-            count = sum(int(np.prod(variable.shape)) for variable in self.model.learning_variables)
+        if any(group.first_step <= step for group in self.model.groups if group not in self.model.active_groups):
+            self.model.unfreeze_groups(step)
+        if len(self.model.active_groups) != before:
+            count = sum(int(np.prod(variable.shape)) for variable in self.model.active_variables)
             print(f"From epoch {epoch + 1} on {count:,} weights learn.")

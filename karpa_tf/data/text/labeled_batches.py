@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from karpa_tf.data.pipeline import endless, shuffled_indices, untuned
+from karpa_tf.data.pipeline import disable_autotune, make_endless_dataset, shuffle_indices
 from karpa_tf.data.text.vocabulary import CLS, SEP, SPECIAL
 
 
@@ -15,7 +15,7 @@ def token_rows(texts, vocabulary, length):
     return rows, sum(len(ids) > length - 2 for ids in pieces)
 
 
-def labelled_text_batches(rows, labels, classes, batch_size, seed, first_step=0, meter=None):
+def labeled_text_batches(rows, labels, classes, batch_size, seed, first_step=0, meter=None):
     """Returns an endless dataset of (inputs, targets), for `fit` with `steps_per_epoch`.
 
     Args:
@@ -33,17 +33,17 @@ def labelled_text_batches(rows, labels, classes, batch_size, seed, first_step=0,
     """
 
     def batch(step):
-        places, _ = shuffled_indices(step, len(rows), batch_size, seed)
+        places, _ = shuffle_indices(step, len(rows), batch_size, seed)
         return _inputs(rows, places, batch_size), tf.one_hot(tf.gather(tf.constant(labels), places), classes)
 
-    return endless(batch, first_step, meter)
+    return make_endless_dataset(batch, first_step, meter)
 
 
 def evaluation_text_batches(rows, labels, classes, batch_size):
     """Returns a dataset of (inputs, targets, weights) that holds every text once, in order, for `evaluate`.
 
     The last batch is filled up with copies of the first text whose weight is 0. Elements are as in
-    `labelled_text_batches`; `weights` are float32 (batch_size,), 1 or 0.
+    `labeled_text_batches`; `weights` are float32 (batch_size,), 1 or 0.
     """
 
     def batch(step):
@@ -53,7 +53,9 @@ def evaluation_text_batches(rows, labels, classes, batch_size):
         targets = tf.one_hot(tf.gather(tf.constant(labels), places), classes)
         return _inputs(rows, places, batch_size), targets, weights
 
-    return untuned(tf.data.Dataset.range(-(-len(rows) // batch_size)).map(batch, 2, deterministic=True).prefetch(2))
+    return disable_autotune(
+        tf.data.Dataset.range(-(-len(rows) // batch_size)).map(batch, 2, deterministic=True).prefetch(2)
+    )
 
 
 def _inputs(rows, places, batch_size):

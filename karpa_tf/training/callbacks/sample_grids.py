@@ -9,14 +9,14 @@ from karpa_tf.models.sampling import to_pixels
 from karpa_tf.system.console import warn
 
 
-class SampleSheets(keras.callbacks.Callback):
+class SampleGrids(keras.callbacks.Callback):
     """Draws a sheet of samples from one fixed noise at the end of every epoch, and warns, once, if they are alike.
 
     Args:
         run: a `Run`; sheets go to its `samples` folder and to TensorBoard.
         noise: float32 (n, latent_dim).
         real_diversity: `diversity` of the data; less than a twentieth of it counts as collapsed.
-        warn_after: steps before which nothing is said: an untrained generator draws the same grey for any noise.
+        warn_after: steps before which nothing is said: an untrained generator draws the same gray for any noise.
     """
 
     def __init__(self, run, noise, real_diversity, warn_after=500):
@@ -31,10 +31,10 @@ class SampleSheets(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         images = self.sample(self.noise).numpy()
-        plots.save_sheet(self.run.samples / f"epoch-{epoch + 1:05d}.png", images)
+        plots.save_grid(self.run.samples / f"epoch-{epoch + 1:05d}.png", images)
         step = (epoch + 1) * self.params["steps"]
         with self.writer.as_default():
-            tf.summary.image("samples", plots.sheet(images)[None], step=step)
+            tf.summary.image("samples", plots.make_grid(images)[None], step=step)
         self.writer.flush()
         if not self.warned and step >= self.warn_after and diversity(images) < self.real_diversity / 20:
             self.warned = True
@@ -48,7 +48,7 @@ class SampleSheets(keras.callbacks.Callback):
 
 
 def diversity(images):
-    """Returns how much images differ: the mean over pixels of the standard deviation over images, in grey levels.
+    """Returns how much images differ: the mean over pixels of the standard deviation over images, in gray levels.
 
     Args:
         images: uint8 (n, height, width, channels).

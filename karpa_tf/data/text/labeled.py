@@ -71,7 +71,7 @@ class Columns:
     """Of the files."""
 
 
-def load_text_splits(data, columns, validation_share=0.1, test_share=0.2):
+def load_text_splits(data, columns, validation_fraction=0.1, test_fraction=0.2):
     """Returns a dict of `TextSet`s: `train`, and `validation` and `test` where there are any.
 
     A part that is missing is taken from the training part, each class in proportion; which texts are taken depends on
@@ -82,8 +82,8 @@ def load_text_splits(data, columns, validation_share=0.1, test_share=0.2):
             validation.tsv (or valid, val, dev) and test.tsv; or with a folder of text files per class, or
             train/<class>/... and so on.
         columns: a `Columns`.
-        validation_share: share of the training texts for a validation part that is missing, in [0, 1); 0 for none.
-        test_share: the same for a test part that is missing.
+        validation_fraction: share of the training texts for a validation part that is missing, in [0, 1); 0 for none.
+        test_fraction: the same for a test part that is missing.
 
     Raises:
         UserError: there are no texts, columns or classes of that kind, or fewer than two classes.
@@ -98,10 +98,10 @@ def load_text_splits(data, columns, validation_share=0.1, test_share=0.2):
         what = f"texts of one class only ({classes[0]})" if classes else "no texts"
         raise UserError(f"--data {data} has {what}; expected two classes.")
     parts = {split: _text_set(files[split], found, classes) for split, found in rows.items()}
-    if "test" not in parts and test_share:
-        parts["train"], parts["test"] = hold_out(parts["train"], test_share, "test")
-    if "validation" not in parts and validation_share:
-        parts["train"], parts["validation"] = hold_out(parts["train"], validation_share, "validation")
+    if "test" not in parts and test_fraction:
+        parts["train"], parts["test"] = hold_out(parts["train"], test_fraction, "test")
+    if "validation" not in parts and validation_fraction:
+        parts["train"], parts["validation"] = hold_out(parts["train"], validation_fraction, "validation")
     return {split: parts[split] for split in FOLDERS if split in parts and len(parts[split])}
 
 
