@@ -1,11 +1,13 @@
-"""Says what a SavedModel takes, gives and holds, without loading its weights.
+"""Describes a SavedModel, without loading its weights, or the model of a run.
 
 $ python -m apps.inspect_model saved_models/cnn_digits          the newest version
 $ python -m apps.inspect_model saved_models/cnn_digits/1 --json
+$ python -m apps.inspect_model runs/train_classifier/...
 """
 
 import dataclasses
 import json
+from pathlib import Path
 
 from karpa_tf import cli
 from karpa_tf.errors import UserError
@@ -15,79 +17,43 @@ from karpa_tf.errors import UserError
 class Config:
     """Flags of this program."""
 
-    path: tuple[str, ...] = ()
-    """Folder of a version, or of a model, of which the newest version is taken; any SavedModel will do. The flag's name
-    can be left out."""
+    path: cli.Positional[tuple[str, ...]] = ()
+    """Folder of a version, of a model, whose newest version is used, or of a run; any SavedModel will do."""
 
     json: bool = False
     """Print everything as JSON."""
 
     verbose: bool = False
-    """Show TensorFlow's own messages."""
+    """Show TensorFlow's log messages."""
 
 
 def run(config):
-    """Prints what the files say and returns it, as `inspection.describe` does."""
+    """Prints a description and returns it, a dict: that of `inspection.describe`, or a task's metadata of a run."""
     if len(config.path) != 1:
         received = f"; received {len(config.path)}" if config.path else ""
-        raise UserError(f"Name one folder of a SavedModel{received}.")
+        raise UserError(f"Give one folder of a SavedModel or of a run{received}.")
 
-    from karpa_tf.export import inspection
+    from karpa_tf.export import inspection, summary
+    from karpa_tf.tasks import find_task
+    from karpa_tf.training.run import Run
 
-    found = inspection.describe(inspection.find_version(config.path[0]))
-    if config.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
-        return found
-    print(f"{found['path']}, written by TensorFlow {found['tensorflow']}, tags {', '.join(found['tags'])}")
-    print(f"{found['weights']:,} weights; {found['warm_up_requests']} warm-up requests")
-    print("\nSizes")
-    for name, size in found["sizes"].items():
-        print(f"  {name:16} {size:>14,} bytes")
-    print("\nSignatures")
-    for name, tensors in found["signatures"].items():
-        print(f"  {name}")
-        for part in ("inputs", "outputs"):
-            for key, tensor in tensors[part].items():
-                print(f"    {part[:-1]:7} {key:16} {tensor['dtype']:8} {_shape(tensor['shape'])}")
-    custom = [op for op, facts in found["ops"].items() if not facts["core"]]
-    print(f"\n{len(found['ops'])} kinds of ops, " + ("all of TensorFlow's core" if not custom else "custom ones first"))
-    for op in sorted(found["ops"], key=lambda op: (op not in custom, op)):
-        print(f"  {found['ops'][op]['count']:>6,} {op}" + (" (custom)" if op in custom else ""))
-    for op, reason in found["custom_ops"].items():
-        print(f"warning: {op} {reason}.")
-    _print_card(found["card"])
-    return found
-
-
-def _shape(shape):
-    if shape is None:
-        return "any shape"
-    return f"({', '.join('any' if size is None else str(size) for size in shape)})"
-
-
-def _print_card(card):
-    if not card:
-        print("\nNo card: not an export of these programs.")
-        return
-    print(f"\nCard of {card.get('name')}, version {card.get('version')}: {card.get('task')}, {card.get('created')}")
-    if card.get("weights"):
-        print(f"  weights  those of {card['weights'].get('description')}")
-    for part in ("data", "metrics"):
-        values = card.get(part) or {}
-        plain = [f"{key} {_short(value)}" for key, value in values.items() if not isinstance(value, dict | list)]
-        if plain:
-            print(f"  {part:8} {', '.join(plain)}")
-    for entry in card.get("formats") or []:
-        print(f"  format   {entry.get('file')}")
-
-
-def _short(value):
-    return f"{value:.4g}" if isinstance(value, float) else value
+    run = Run(config.path[0])
+    if run.config_file.exists():
+        task = find_task(run)
+        description = task.metadata(task.load(run))
+        text = (
+            f"Run of {task.app}, {task.title}: {description['model']}\nWeights {description['weights']['description']}"
+        )
+    else:
+        description = inspection.describe(inspection.find_version(Path(config.path[0])))
+        text = summary.format_description(description)
+    print(json.dumps(description, indent=2, ensure_ascii=False) if config.json else text)
+    return description
 
 
 def main():
-    with cli.errors():
-        run(cli.parse(Config(), __doc__, words="path"))
+    with cli.handle_errors():
+        run(cli.parse(Config(), __doc__))
 
 
 if __name__ == "__main__":

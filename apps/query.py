@@ -1,74 +1,56 @@
-"""Asks a model: of the development server, of TF Serving itself, or a SavedModel without a server.
+"""Queries a model: of the development server, of TF Serving, or a SavedModel without a server.
 
 $ python -m apps.query --model digits_cnn image.png            # REST, http://127.0.0.1:8501
 $ python -m apps.query --grpc 127.0.0.1:8500 --model bert_tiny --text "Return the [MASK] of the [MASK]."
-$ python -m apps.query --saved-model saved_models/dcgan_digits --seed 0 -n 8 --out drawn.png
+$ python -m apps.query --saved-model saved_models/dcgan_digits --seed 0 -n 8 --out grid.png
 $ python -m apps.query --model digits_cnn image.png --load 30 --clients 8
 """
 
 import dataclasses
-import sys
-from pathlib import Path
+from typing import Annotated
 
 from karpa_tf import cli
 from karpa_tf.configs.run import require_positive
-from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Flags of this program."""
 
+    images: cli.Positional[tuple[str, ...]] = ()
+    """Image files, and folders of images."""
     model: str | None = None
-    """Name of the model on the server; not needed where a development server has only one."""
-
+    """Name of the model on the server; not needed for a development server with a single model."""
     server: str | None = None
-    """REST interface to ask; http://127.0.0.1:8501 if neither this nor --grpc nor --saved-model is given."""
-
+    """REST server; http://127.0.0.1:8501 if none of --server, --grpc and --saved-model is given."""
     grpc: str | None = None
-    """gRPC interface to ask in its place, such as 127.0.0.1:8500 or unix:/run/models.sock."""
-
+    """gRPC server instead, such as 127.0.0.1:8500 or unix:/run/models.sock."""
     saved_model: str | None = None
-    """Folder of an exported model to load and ask here, without a server."""
-
-    images: tuple[str, ...] = ()
-    """Images, and folders of images; the flag's name can be left out."""
-
+    """Folder of an exported model to load in this process instead."""
     text: str | None = None
-    """A text to ask about; with [MASK] for every word to guess, where the model guesses words."""
-
+    """Text to classify, or with [MASK] for every word to predict."""
     seed: int | None = None
-    """Seed of the first image that a generator is to draw."""
-
-    n: int = 1
-    """How many images it is to draw, one for each following seed; -n will do."""
-
+    """Seed of the first image to generate."""
+    n: Annotated[int, cli.Short(aliases=("-n",))] = 1
+    """Number of images to generate, one per consecutive seed."""
     signature: str | None = None
-    """Signature to ask; if left out, the one that takes what was given."""
-
+    """Name of the signature; None is the one that takes such inputs."""
     version: int | None = None
-    """Version to ask; the newest if left out."""
-
+    """Version of the model; None is the newest."""
     label: str | None = None
-    """Label of the version to ask, such as stable."""
-
+    """Label of the version, such as stable."""
     top: int = 3
-    """How many classes or words to name."""
-
+    """Number of classes or words to print."""
     out: str | None = None
-    """File for the answer: .json for any; for drawn images .png (a sheet), .gif (a film) or a folder."""
-
+    """File for the answer: .json for any; for generated images .png (a grid), .gif (an animation) or a folder."""
     json: bool = False
-    """Print the whole answer as JSON."""
-
+    """Print the complete answer as JSON."""
     timeout: float = 60
-    """Seconds that an answer may take."""
-
+    """Seconds to wait for an answer."""
     load: float | None = None
-    """Ask the same again and again for so many seconds, and measure."""
-
+    """Repeat the request for this many seconds and measure throughput and latency."""
     clients: int = 8
-    """How many ask at the same time under --load."""
+    """Number of concurrent clients with --load."""
 
     def __post_init__(self):
         for name in ("n", "top", "timeout", "clients", *(["load"] if self.load is not None else [])):
@@ -76,128 +58,15 @@ class Config:
 
 
 def run(config):
-    """Asks and prints the answers.
+    """Prints the answers; returns what `serving.query.query` returns."""
+    from karpa_tf.serving.query import query
 
-    Returns:
-        A list of dicts of outputs, arrays by name, one for each request; with --load the `Load`.
-    """
-    _check(config)
-
-    from karpa_tf.serving import answers, questions
-    from karpa_tf.serving.client import Spec
-
-    if config.out:
-        answers.check_out(config.out)
-    items, asked = _items(config)
-    client = _client(config)
-    spec = Spec(config.model or _only_model(config, client), config.version, config.label)
-    signatures = client.signatures(spec)
-    name, given, way = questions.choose(signatures, config.signature, asked)
-    signature = signatures[name]
-    groups = questions.in_requests(items) if asked == questions.IMAGES else questions.in_rows(items)
-
-    results = []
-    for group in groups:
-        inputs = {given: questions.select_inputs(group, way, signature.inputs[given])}
-        if config.load:
-            return _measure(config, client, spec, name, signature, inputs, len(group))
-        answer = client.ask(spec, name, signature, inputs)
-        results.append(answer)
-        if config.json:
-            print(answer.raw().rstrip())
-        else:
-            answers.show(group, answer.outputs, config.top)
-    outputs = [answer.outputs for answer in results]
-    if config.out:
-        print(answers.save(config.out, items, outputs, [answer.raw for answer in results]))
-    return outputs
-
-
-def _check(config):
-    if sum(address is not None for address in (config.server, config.grpc, config.saved_model)) > 1:
-        raise UserError("Name one of --server URL, --grpc HOST:PORT and --saved-model DIR.")
-    if (bool(config.images) + (config.text is not None) + (config.seed is not None)) != 1:
-        raise UserError("Ask about one of: images, --text TEXT, --seed NUMBER.")
-    if config.version is not None and config.label is not None:
-        raise UserError("Name one of --version and --label.")
-    if config.label is not None and config.saved_model is not None:
-        raise UserError("--label is known to servers only; name a --version.")
-
-
-def _items(config):
-    """Returns what is asked about, a list of images, texts or seeds, and which of the three it is."""
-    from karpa_tf.serving import questions
-
-    if config.text is not None:
-        return [config.text], questions.TEXTS
-    if config.seed is not None:
-        if not -(2**63) <= config.seed < 2**63 - config.n:
-            raise UserError(f"--seed must be an integer of 64 bits; received {config.seed}.")
-        return list(range(config.seed, config.seed + config.n)), questions.SEEDS
-    images = []
-    for file in questions.find_image_files(config.images):
-        try:
-            images.append(questions.read_image(file))
-        except UserError as error:
-            print(f"warning: {error}", file=sys.stderr)
-    if not images:
-        raise UserError("None of the images can be read.")
-    return images, questions.IMAGES
-
-
-def _client(config):
-    if config.saved_model is not None:
-        from karpa_tf.serving.local_client import LocalClient, find_version
-        from karpa_tf.system import console as quiet
-
-        folder = find_version(config.saved_model, config.version)
-        quiet.hide_tensorflow_messages()
-        return LocalClient(folder)
-    if config.grpc is not None:
-        from karpa_tf.serving.grpc_client import GrpcClient
-
-        return GrpcClient(config.grpc, config.timeout)
-    from karpa_tf.serving.client import RestClient
-
-    return RestClient(config.server or "http://127.0.0.1:8501", config.timeout)
-
-
-def _only_model(config, client):
-    if config.saved_model is not None:
-        return Path(config.saved_model).name
-    models = client.models()
-    if models is None:
-        raise UserError("Name the model with --model; the server does not tell which ones it has.")
-    if len(models) != 1:
-        raise UserError(f"Name the model with --model; the server has {', '.join(models) or 'none'}.")
-    return models[0]
-
-
-def _measure(config, client, spec, name, signature, inputs, rows):
-    from karpa_tf.serving import load
-
-    client.ask(spec, name, signature, inputs)  # What is wrong with the request is said before anything is measured.
-    if config.saved_model is not None:
-        asked = f"{config.saved_model} in this process"
-        measured = load.measure_function(lambda: client.run(name, inputs), config.clients, config.load)
-    else:
-        kind, asked = ("grpc", config.grpc) if config.grpc is not None else ("rest", client.url)
-        path, body = client.request(spec, name, inputs)
-        measured = load.measure_server(kind, asked, path, body, config.clients, config.load, config.timeout)
-    errors = sum(measured.errors.values())
-    print(f"{asked}, {spec.name}, signature {name}, {rows} in a request, {config.clients} clients:")
-    print(f"{len(measured.latencies)} requests in {measured.seconds:.1f} s, {errors} errors")
-    if measured.latencies:
-        times = "  ".join(f"p{p} {1000 * measured.percentile(p / 100):.2f} ms" for p in (50, 90, 99))
-        print(f"{measured.per_second:.1f} requests/s  {times}")
-    for text, count in sorted(measured.errors.items(), key=lambda entry: -entry[1]):
-        print(f"{count} times: {text}", file=sys.stderr)
-    return measured
+    return query(config)
 
 
 def main():
-    with cli.errors():
-        run(cli.parse(Config(), __doc__, words="images"))
+    with cli.handle_errors():
+        run(cli.parse(Config(), __doc__))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def main():
     import numpy as np
 
     from karpa_tf.configs.gan import TUTORIAL_28, TUTORIAL_64
-    from karpa_tf.data.images.batches import noise_batches
+    from karpa_tf.data.images.batches import make_noise_batches
     from karpa_tf.distribution import strategy
     from karpa_tf.models.dcgan import make_discriminator, make_generator
     from karpa_tf.training.trainers.gan import GAN
@@ -40,7 +40,7 @@ def main():
         images = np.random.default_rng(0).integers(
             0, 256, (512, config.image_size, config.image_size, config.channels), np.uint8
         )
-        batches = noise_batches(images, BATCH_SIZE, config.latent_dim, seed=0)
+        batches = make_noise_batches(images, BATCH_SIZE, config.latent_dim, seed=0)
         forms = {
             "two passes": trainer(two_pass(GAN), config, "float32"),
             "one pass": trainer(GAN, config, "float32"),

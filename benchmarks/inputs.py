@@ -7,7 +7,7 @@ from benchmarks import made_up
 from benchmarks.contender import Program
 from karpa_tf.configs.classifier_presets import CIFAR_AUGMENTATION
 from karpa_tf.data.images.augmentation import make_augmentation
-from karpa_tf.data.images.batches import labeled_batches, noise_batches
+from karpa_tf.data.images.batches import make_labeled_batches, make_noise_batches
 from karpa_tf.data.text.batches import masked_batches
 
 SIDE, CLASSES, LATENT_DIM, LENGTH, WORDS, PADDING, PREDICTIONS = 32, 10, 100, 128, 8000, 4, 20
@@ -26,12 +26,12 @@ def _consumed(dataset, data_bytes):
 def _labeled(batch_size):
     image_set = made_up.image_set(SIDE, CLASSES)
     augment = make_augmentation(CIFAR_AUGMENTATION, (SIDE, SIDE, 3))
-    return _consumed(labeled_batches(image_set, batch_size, 0, augment), image_set.images.nbytes)
+    return _consumed(make_labeled_batches(image_set, batch_size, 0, augment), image_set.images.nbytes)
 
 
 def _noise(batch_size):
     images = made_up.images(64, 3)
-    return _consumed(noise_batches(images, batch_size, LATENT_DIM, seed=0), images.nbytes)
+    return _consumed(make_noise_batches(images, batch_size, LATENT_DIM, seed=0), images.nbytes)
 
 
 def _masked(tokens_in_batch):

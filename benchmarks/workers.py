@@ -51,7 +51,7 @@ def work(name):
     from karpa_tf.configs.gan import TUTORIAL_28
     from karpa_tf.configs.optimizer import OptimizerConfig
     from karpa_tf.configs.resnet import ResNetConfig
-    from karpa_tf.data.images.batches import labeled_batches, noise_batches
+    from karpa_tf.data.images.batches import make_labeled_batches, make_noise_batches
     from karpa_tf.data.images.image_set import ImageSet
     from karpa_tf.distribution import cluster, strategy
     from karpa_tf.distribution import collectives as workers
@@ -68,7 +68,7 @@ def work(name):
             trainer = GAN(make_generator(TUTORIAL_28), make_discriminator(TUTORIAL_28))
             trainer.compile(keras.optimizers.Adam(2e-4, 0.5), keras.optimizers.Adam(2e-4, 0.5))
             images = rng.integers(0, 256, (512, 28, 28, 1), np.uint8)
-            batches = noise_batches(images, BATCH_SIZE, TUTORIAL_28.latent_dim, seed=0)
+            batches = make_noise_batches(images, BATCH_SIZE, TUTORIAL_28.latent_dim, seed=0)
         else:
             model = make_classifier(ResNetConfig(), (32, 32, 3), 10)
             trainer = Classifier(model)
@@ -77,7 +77,7 @@ def work(name):
             images = rng.integers(0, 256, (512, 32, 32, 3), np.uint8)
             labels = rng.integers(0, 10, 512).astype(np.int32)
             image_set = ImageSet("random", images, "0", labels=labels, classes=tuple("0123456789"))
-            batches = labeled_batches(image_set, BATCH_SIZE, seed=0)
+            batches = make_labeled_batches(image_set, BATCH_SIZE, seed=0)
     trainer.fit(batches, steps_per_epoch=5, shuffle=False, verbose=0)
     workers.barrier()
     start = time.perf_counter()

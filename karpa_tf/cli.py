@@ -1,9 +1,9 @@
-"""Flags of a program: defaults < preset < --config FILE < flags. The only file that imports tyro."""
+"""Command lines: defaults < preset < `--config FILE` < flags. The only file that imports tyro."""
 
+import argparse
 import contextlib
 import dataclasses
 import errno
-import io
 import os
 import sys
 from pathlib import Path
@@ -14,60 +14,50 @@ import yaml
 from karpa_tf.configs.run import flag
 from karpa_tf.distribution import cluster
 from karpa_tf.errors import STOPPED, Stopped, UserError, nearest
-from karpa_tf.system import console as quiet
-from karpa_tf.system import signals
+from karpa_tf.system import console, signals
+
+Positional = tyro.conf.Positional
+"""`Positional[T]` is the type of a config's field that is given without its flag."""
+
+Short = tyro.conf.arg
+"""`Annotated[T, Short(aliases=("-n",))]` is the type of a field that `-n` sets too."""
 
 MARKERS = (tyro.conf.OmitArgPrefixes,)
 
 
-def parse(presets, doc, implied=None, args=None, words=None):
-    """Returns the config that the command line asks for; hides TensorFlow's messages unless --verbose asks for them.
+def parse(presets, doc, implied=None, args=None):
+    """Returns the config for a command line; TensorFlow's log messages are hidden unless --verbose is given.
 
-    The first word may name a preset; else the first of `presets` is taken, or the one that --data implies. A help
-    screen ends the program with code 0.
+    The first word may name a preset. Otherwise it is the preset that --data names, `implied` if --data names none, the
+    first preset of the family in --config, or the first preset. A help screen ends the program with exit code 0, and a
+    wrong flag with exit code 2.
 
     Args:
-        presets: configs, frozen dataclasses of one class, by name, the default first; or one config for a program
-            without presets.
-        doc: the program's module doc, shown by --help.
-        implied: preset to take for a --data that names no preset, where none is named.
-        args: the command line without the program's name; None is `sys.argv`'s.
-        words: name of the field, a tuple, for words that follow no flag.
+        presets: dict of configs, frozen dataclasses, the default first; or one config for a program without presets.
+        doc: docstring of the program, shown by --help.
+        implied: name of the preset for other --data.
+        args: the command line without the program's name; None is that of the process.
 
     Raises:
-        UserError: something unknown was named, or a value is of the wrong type or range.
+        UserError: a value is out of range, or --config cannot be used.
     """
-    rest = list(sys.argv[1:] if args is None else args)
-    config = presets
+    args = list(sys.argv[1:] if args is None else args)
     if isinstance(presets, dict):
-        preset = _take_preset(presets, rest, implied)
-        file = _take_value(rest, "--config")
-        values = _read(Path(file)) if file else {}
-        if file and preset is None:
-            preset = _preset_of(presets, values)
-        preset = preset or next(iter(presets))
-        doc = f"{doc}\nPresets, to be named first: {', '.join(presets)}. Defaults below are those of {preset}."
-        doc += "\n\nAdd --config FILE to take what a run's config.yaml says; flags win over it."
-        config = presets[preset]
-        if file:
-            config = _from_values(config, values, file)
+        config = _parse_preset(presets, doc, implied, args)
     else:
-        presets = {}
-    if words:
-        rest = _gathered(rest, config, words)
-    config = _from_flags(config, _long(rest), doc, presets)
+        config = _parse_flags(presets, args, doc)
     if not cluster.is_chief():
-        sys.stdout = open(os.devnull, "w")  # the chief says it
-    if not getattr(config, "verbose", True):  # a program without the flag need not use TensorFlow
-        quiet.hide_tensorflow_messages()
+        console.mute()
+    if not getattr(config, "verbose", True):  # A program without this flag may not need TensorFlow.
+        console.hide_tensorflow_messages()
     return config
 
 
 @contextlib.contextmanager
-def errors():
-    """Turns what ends a program into one sentence and an exit code.
+def handle_errors():
+    """Ends the program with a message and an exit code instead of a traceback, where the user can do something.
 
-    A `UserError`, and a full disk, is 2; a signal `STOPPED`, Ctrl-C 130, a closed pipe 141.
+    `UserError` and a full disk: 2; `Stopped`: `STOPPED`; Ctrl-C: 130; closed standard output: 141.
     """
     try:
         with signals.raise_on_signals():
@@ -82,7 +72,7 @@ def errors():
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
-        # Whoever read our output has had enough (`--help | head`); nor can Python flush it at exit.
+        # Python would fail to flush standard output at exit, after `--help | head` for example.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:
@@ -92,60 +82,42 @@ def errors():
         sys.exit(2)
 
 
-def _take_preset(presets, rest, implied):
-    if rest and not rest[0].startswith("-"):
-        name = rest.pop(0)
-        if name not in presets:
-            raise UserError(f"There is no preset {name}; the presets are {', '.join(presets)}{nearest(name, presets)}")
-        return name
-    data = _take_value(list(rest), "--data")
-    if data in presets:
-        return data
-    return implied if data and implied else None
-
-
-def _take_value(rest, flag):
-    """Removes `flag VALUE` or `flag=VALUE` from `rest` and returns the value, or None; the last one wins."""
-    value = None
-    while (i := next((i for i, word in enumerate(rest) if word.split("=")[0] == flag), None)) is not None:
-        word = rest.pop(i)
-        if "=" in word:
-            value = word.split("=", 1)[1]
-        elif i < len(rest):
-            value = rest.pop(i)
-        else:
-            raise UserError(f"{flag} needs a value.")
-    return value
-
-
-def _long(words):
-    """Spells -n as --n, which is how tyro knows a field of one letter."""
-    return ["-" + word if len(word) == 2 and word[0] == "-" and word[1] in "no" else word for word in words]
-
-
-def _gathered(rest, config, field):
-    """Moves the words that follow no flag behind the flag of `field`; every other flag takes one word, or none."""
-    alone = [flag(name) for name, value in dataclasses.asdict(config).items() if isinstance(value, bool)] + [
-        "--help",
-        "-h",
-    ]
-    flags, words, takes = [], [], None
-    for word in rest:
-        if word.startswith("-"):
-            takes = None if word in alone or "=" in word else word
-            if word != flag(field):
-                flags.append(word)
-        elif takes in (None, flag(field)):
-            words.append(word)
-        else:
-            flags.append(word)
-            takes = None
-    return [*flags, flag(field), *words] if words else flags
-
-
-def _read(file):
+def _parse_preset(presets, doc, implied, args):
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    early.add_argument("--config")
+    early.add_argument("--data")
     try:
-        values = yaml.safe_load(file.read_text())
+        known, rest = early.parse_known_args(args)
+    except argparse.ArgumentError as error:
+        raise UserError(f"{error.argument_name} needs a value.") from None
+    values = _read_file(known.config) if known.config else {}
+    if not rest or rest[0].startswith("-"):
+        by_data = known.data if known.data in presets else implied if known.data else None
+        rest.insert(0, by_data or _find_family(presets, values) or next(iter(presets)))
+    if known.data is not None:
+        rest += ["--data", known.data]
+    name = rest.pop(0)
+    if name not in presets:
+        raise UserError(f"There is no preset {name}; the presets are {', '.join(presets)}{nearest(name, presets)}")
+    config = _update(presets[name], values, known.config) if values else presets[name]
+    doc += f"\nPresets, given first: {', '.join(presets)}. Defaults below are those of {name}.\n\n"
+    doc += "With --config FILE, values of a run's config.yaml replace these defaults; flags take precedence."
+    return _parse_flags(config, rest, doc)
+
+
+def _parse_flags(config, args, doc):
+    prog = f"python -m {_program()}"
+    return tyro.cli(type(config), default=config, args=args, description=doc, prog=prog, config=MARKERS)
+
+
+def _program():
+    spec = sys.modules["__main__"].__spec__
+    return spec.name if spec else Path(sys.argv[0]).stem
+
+
+def _read_file(file):
+    try:
+        values = yaml.safe_load(Path(file).read_text())
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"--config {file} cannot be read: {error}.".replace("\n", " ")) from error
     if not isinstance(values, dict):
@@ -153,8 +125,8 @@ def _read(file):
     return values
 
 
-def _preset_of(presets, values):
-    """Returns the first preset whose network is of the family that a file names, or None where it names none."""
+def _find_family(presets, values):
+    """Returns the first preset whose model is of the family that a config file names, or None if it names none."""
     families = {key: value["family"] for key, value in values.items() if isinstance(value, dict) and "family" in value}
     for name, config in presets.items():
         if families and all(getattr(getattr(config, key, None), "family", "") == families[key] for key in families):
@@ -162,32 +134,37 @@ def _preset_of(presets, values):
     return None
 
 
-def _from_values(config, values, file):
+def _update(config, values, file):
+    """Returns a config with the values of a file; they are parsed as flags, which checks their types."""
     try:
-        _require_known(config, values)
-        return _from_flags(config, _as_flags(values), "", {})
+        _require_fields(config, values)
+        return _parse_flags(config, _to_flags(values), "")
     except UserError as error:
         raise UserError(f"In --config {file}: {error}") from error
+    except SystemExit:
+        raise UserError(f"In --config {file} is the value that was refused above.") from None
 
 
-def _require_known(config, values, prefix=""):
-    known = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+def _require_fields(config, values, prefix=""):
+    fields = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
     for key, value in values.items():
-        if key not in known:
-            raise UserError(f"there is no {prefix}{key}{nearest(str(key), known)}")
-        if dataclasses.is_dataclass(known[key]) != isinstance(value, dict):
+        if key not in fields:
+            raise UserError(
+                f"there is no {prefix}{key}{nearest(str(key), fields)} Was it written by another version of karpa_tf?"
+            )
+        if dataclasses.is_dataclass(fields[key]) != isinstance(value, dict):
             raise UserError(f"{prefix}{key} cannot be {value!r}.")
         if isinstance(value, dict):
-            _require_known(known[key], value, f"{prefix}{key}.")
+            _require_fields(fields[key], value, f"{prefix}{key}.")
 
 
-def _as_flags(values):
-    """Returns the flags that say what a YAML mapping says, so that one parser checks the types of both."""
+def _to_flags(values):
+    """Returns the flags for a mapping read from YAML."""
     flags = []
     for key, value in values.items():
         name = flag(str(key))
         if isinstance(value, dict):
-            flags += _as_flags(value)
+            flags += _to_flags(value)
         elif isinstance(value, bool):
             flags.append(name if value else name.replace("--", "--no-", 1))
         elif isinstance(value, list):
@@ -195,53 +172,3 @@ def _as_flags(values):
         else:
             flags += [name, str(value)]
     return flags
-
-
-def _from_flags(config, flags, doc, presets):
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            parsed, unknown = tyro.cli(
-                type(config),
-                default=config,
-                args=flags,
-                description=doc,
-                prog=f"python -m {_program()}",
-                config=MARKERS,
-                return_unknown_args=True,
-            )
-    except SystemExit as exit:
-        if exit.code == 0:
-            raise
-        raise UserError(f"{_first_paragraph(said.getvalue()).rstrip('.')}.") from None
-    if unknown:
-        raise UserError(_unknown(unknown[0].split("=")[0], config, presets))
-    return parsed
-
-
-def _unknown(word, config, presets):
-    if word in presets:
-        return f"The preset comes first: python -m {_program()} {word} ..."
-    if not word.startswith("-"):
-        return f"{word} belongs to no flag; see python -m {_program()} --help."
-    return f"There is no flag {word}{nearest(word, _flags(config))}"
-
-
-def _flags(config):
-    names = []
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        names += _flags(value) if dataclasses.is_dataclass(value) else [flag(field.name)]
-    return names
-
-
-def _first_paragraph(box):
-    """Returns what tyro says in the first part of its box, as one line."""
-    lines = [line.strip("│╭╮╰╯ ") for line in box.splitlines()[1:]]
-    end = next((i for i, line in enumerate(lines) if set(line) <= {"─"}), len(lines))
-    return " ".join(lines[:end]).strip()
-
-
-def _program():
-    spec = sys.modules["__main__"].__spec__
-    return spec.name if spec else Path(sys.argv[0]).stem

@@ -1,32 +1,33 @@
-"""Where Keras has no public name for what is needed; each with the versions that it was tested on."""
+"""Private API of Keras and TensorFlow where there is no public one, with the versions it was tested on."""
 
+import keras
 import tensorflow as tf
 
 
 def variable_index(optimizer, variable):
-    """Returns the place of a variable, or of one replica's copy of it, in the list that `optimizer.build` was given.
+    """Returns the index of a variable, or of one replica's copy of it, in the list passed to `optimizer.build`.
 
-    Keras' own guide to writing optimizers uses this name (3.12 to 3.15); there is no public one.
+    Keras' guide to writing optimizers uses this method (3.12 to 3.15); there is no public one.
     """
     return optimizer._get_variable_index(variable)
 
 
 class AlreadyBuilt:
-    """For trainers whose models, optimizers and metrics are built when they are made; stands before `keras.Model`.
+    """Mixin, before `keras.Model`, for trainers that build their models, optimizers and metrics on construction.
 
-    Keras 3.12 to 3.15 under a strategy averages the first batch over the replicas to learn its shapes, even of a model
-    that is built: booleans and strings fail, and so does a batch that the replicas do not divide (keras#19246,
+    Under a strategy, Keras 3.12 to 3.15 averages the first batch over the replicas to infer its shapes, even if the
+    model is built. This fails for booleans, strings, and batches that the replicas do not divide (keras#19246,
     keras#20329).
     """
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Leaves out what has been done."""
+        """Does nothing: everything is built."""
 
     def _make_function(self, step_function):
-        """Makes one reduction of what a step reports over several workers, and one that succeeds.
+        """Packs the scalars that a step returns into a matrix of one row, for `MultiWorkerMirroredStrategy`.
 
-        Keras 3.12 to 3.15 reduces each number over its first axis, which a scalar has not (keras#20585). Here all of
-        them travel as one row of a matrix; a Keras that reduces over the replicas alone leaves it a matrix of one row.
+        Keras 3.12 to 3.15 reduces each of them over its first axis, which scalars do not have (keras#20585). The matrix
+        is reduced once, and also correctly by a Keras that reduces over replicas only.
         """
         strategy = self.distribute_strategy
         if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -44,3 +45,32 @@ class AlreadyBuilt:
             return dict(zip(names, tf.unstack(tf.reshape(run(iterator), [-1])), strict=True))
 
         return function
+
+
+class TensorSeedGenerator(keras.random.SeedGenerator):
+    """Returns the seeds `start + [0, 1]`, `start + [0, 2]`, ... for a tensor, so that random numbers depend on it only.
+
+    Keras 3.12 to 3.15 accepts ints and generators as seeds, but no tensors. The constructor of the parent class is not
+    called because it creates the variable that holds the state; `next` is the only method that Keras calls.
+
+    Args:
+        start: int64 (2,).
+    """
+
+    def __init__(self, start):
+        self.start, self.count = tf.cast(start % 2**31, tf.int32), 0
+
+    def next(self, ordered=True):
+        self.count += 1
+        return self.start + tf.constant([0, self.count], tf.int32)
+
+
+class SeededRandAugment(keras.layers.RandAugment):
+    """`keras.layers.RandAugment` that uses the `seed` of `get_random_transformation`.
+
+    Keras 3.12 to 3.15 ignores the argument and uses the layer's own seed generator.
+    """
+
+    def get_random_transformation(self, data, training=True, seed=None):
+        self._get_seed_generator = lambda backend=None: seed
+        return super().get_random_transformation(data, training)

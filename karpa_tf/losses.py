@@ -1,6 +1,22 @@
-"""Losses that return one value per example, so that a step can weigh them rightly over any number of replicas."""
+"""Losses that return one value per example, so that a step can average them exactly over any number of replicas."""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
+
+
+class GANLosses(NamedTuple):
+    """The losses of a GAN; each maps logits, float (batch, 1), of the discriminator to float32 (batch,)."""
+
+    generator: Callable
+    """Of the generator, from logits of generated images."""
+
+    real: Callable
+    """Of the discriminator, from logits of real images."""
+
+    fake: Callable
+    """Of the discriminator, from logits of generated images."""
 
 
 def real_loss(logits):
@@ -18,13 +34,16 @@ def non_saturating_loss(logits):
     return tf.nn.softplus(-logits[:, 0])
 
 
+NON_SATURATING = GANLosses(non_saturating_loss, real_loss, fake_loss)
+
+
 def cross_entropy(targets, logits, label_smoothing=0.0):
     """Returns the cross-entropy in nats, float32 (batch,), of softmax(logits) against targets.
 
     Args:
         targets: float32 (batch, classes), probabilities.
         logits: float (batch, classes).
-        label_smoothing: share of each target that is spread evenly over all classes (Szegedy et al. 2015, section 7).
+        label_smoothing: fraction of each target that is distributed over all classes (Szegedy et al. 2015, section 7).
     """
     classes = tf.cast(tf.shape(targets)[-1], tf.float32)
     targets = targets * (1 - label_smoothing) + label_smoothing / classes
@@ -35,7 +54,7 @@ def token_cross_entropy(ids, logits):
     """Returns the cross-entropy in nats, float32 (...), of softmax(logits) against ids.
 
     Args:
-        ids: int (...), places in the last axis of the logits.
+        ids: int (...), indices into the last axis of the logits.
         logits: float (..., vocabulary).
     """
     return tf.nn.sparse_softmax_cross_entropy_with_logits(ids, tf.cast(logits, tf.float32))

@@ -42,3 +42,42 @@ def test_keras_still_needs_the_repair(two_replicas):
     # The day this fails `AlreadyBuilt` can go.
     with pytest.raises((tf.errors.InvalidArgumentError, TypeError, ValueError)):
         counted(Counter, two_replicas)
+
+
+def test_a_tensor_seed_generator_counts_from_its_tensor():
+    start = tf.constant([7, 2**40 + 5], tf.int64)
+    expected = [[7, 5 + count] for count in (1, 2)]
+    generator = keras_compat.TensorSeedGenerator(start)
+    assert [generator.next().numpy().tolist() for _ in range(2)] == expected
+    generator = keras_compat.TensorSeedGenerator(start)
+    for seed in expected:
+        np.testing.assert_array_equal(
+            keras.random.uniform((4,), seed=generator), tf.random.stateless_uniform((4,), seed=seed)
+        )
+
+
+def rand_augment(layer, images, start):
+    """Returns images augmented with the seeds of a `TensorSeedGenerator`."""
+    generator = keras_compat.TensorSeedGenerator(tf.constant(start, tf.int64))
+    transformation = layer.get_random_transformation(images, training=True, seed=generator)
+    return layer.transform_images(images, transformation, training=True).numpy()
+
+
+def make_rand_augment(layer_class):
+    layer = layer_class(factor=0.5, value_range=(0, 255), seed=0)
+    layer.build((None, 12, 12, 3))
+    return layer, tf.constant(np.random.default_rng(0).uniform(0, 255, (16, 12, 12, 3)), tf.float32)
+
+
+def test_seeded_rand_augment_depends_on_the_seed_only():
+    layer, images = make_rand_augment(keras_compat.SeededRandAugment)
+    first, repeated, other = (rand_augment(layer, images, (1, number)) for number in (2, 2, 3))
+    np.testing.assert_array_equal(first, repeated)
+    assert np.abs(first - images).mean() > 1 and np.abs(first - other).mean() > 1
+
+
+def test_keras_rand_augment_still_ignores_the_seed():
+    # `SeededRandAugment` can be removed when this fails.
+    layer, images = make_rand_augment(keras.layers.RandAugment)
+    first, repeated = (rand_augment(layer, images, (1, 2)) for _ in range(2))
+    assert np.abs(first - repeated).mean() > 1

@@ -7,7 +7,7 @@ from benchmarks.keras_programs import cross_entropy, fitted, seed_everything
 from karpa_tf.configs.classifier_presets import CIFAR_AUGMENTATION
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.data.images.augmentation import make_augmentation
-from karpa_tf.data.images.batches import labeled_batches
+from karpa_tf.data.images.batches import make_labeled_batches
 from karpa_tf.data.images.decoding import normalize
 from karpa_tf.models.classifiers import make_classifier
 from karpa_tf.training import optimizers
@@ -15,7 +15,7 @@ from karpa_tf.training.trainers.classifier import Classifier
 
 
 def program(folder, precision, config, batch_size, classes=10):
-    """Returns the `Program` of a step with SGD, Nesterov momentum and weight decay, on `labeled_batches`.
+    """Returns the `Program` of a step with SGD, Nesterov momentum and weight decay, on `make_labeled_batches`.
 
     Args:
         folder: that of `same_work`.
@@ -37,7 +37,7 @@ def program(folder, precision, config, batch_size, classes=10):
     batch = same_work.start(folder, same_work.named_weights(model), {"images": images, "labels": labels})
     return fitted(
         trainer,
-        labeled_batches(image_set, batch_size, 0, make_augmentation(CIFAR_AUGMENTATION, (32, 32, 3))),
+        make_labeled_batches(image_set, batch_size, 0, make_augmentation(CIFAR_AUGMENTATION, (32, 32, 3))),
         cross_entropy(model, batch["images"], batch["labels"]),
         model.trainable_variables,
         image_set.images.nbytes,

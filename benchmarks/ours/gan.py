@@ -5,14 +5,14 @@ import numpy as np
 
 from benchmarks import made_up, same_work
 from benchmarks.keras_programs import fitted, gan_loss, seed_everything
-from karpa_tf.data.images.batches import noise_batches
+from karpa_tf.data.images.batches import make_noise_batches
 from karpa_tf.data.images.decoding import normalize
 from karpa_tf.models.dcgan import make_discriminator, make_generator
 from karpa_tf.training.trainers.gan import GAN
 
 
 def program(folder, precision, config, batch_size):
-    """Returns the `Program` of the step of one generator pass, with Adam, on `noise_batches`.
+    """Returns the `Program` of the step of one generator pass, with Adam, on `make_noise_batches`.
 
     Args:
         folder: that of `same_work`.
@@ -29,7 +29,7 @@ def program(folder, precision, config, batch_size):
     batch = same_work.start(folder, same_work.named_weights(trainer.generator, trainer.discriminator), batch)
     return fitted(
         trainer,
-        noise_batches(images, batch_size, config.latent_dim, seed=0),
+        make_noise_batches(images, batch_size, config.latent_dim, seed=0),
         gan_loss(trainer.generator, trainer.discriminator, batch),
         trainer.generator.trainable_variables + trainer.discriminator.trainable_variables,
         images.nbytes,

@@ -49,7 +49,7 @@ def _rows(tokens, masking, length, batch_size):
     batch = {name: np.asarray(value) for name, value in batch.items() if name != "mask_weights"}
     # A row may by chance predict one place less, which other programs' shapes do not allow for.
     rng = np.random.default_rng(1)
-    places = np.sort([1 + rng.permutation(length - 2)[: masking.predictions] for _ in range(batch_size)])
+    places = np.sort([1 + rng.permutation(length - 2)[: masking.num_predictions] for _ in range(batch_size)])
     batch["mask_positions"] = places.astype(np.int32)
     batch["mask_ids"] = np.take_along_axis(batch["token_ids"], places, axis=1)
     return batch

@@ -79,22 +79,23 @@ def take(model, arrays, depth):
 
     for kind in ("token", "position", "segment"):
         put(f"{kind}_embedding", f"{kind}_embedding", "embeddings")
-    put("embeddings_layer_norm", "embedding_norm", "gamma", "beta")
+    put("embeddings_layer_norm", "embeddings_layer_norm", "gamma", "beta")
     for number in range(depth):
-        theirs, ours = f"transformer_layer_{number}", f"block_{number}"
+        theirs, ours = f"transformer_layer_{number}", f"transformer_layer_{number}"
         for name in ("kernel", "bias"):
-            parts = np.split(arrays.pop(f"{ours}_attention/query_key_value/{name}"), 3, axis=-1)
+            parts = np.split(arrays.pop(f"{ours}_self_attention/query_key_value/{name}"), 3, axis=-1)
             for part, array in zip(("query", "key", "value"), parts, strict=True):
                 arrays[f"{part}/{name}"] = array
         for part in ("query", "key", "value"):
             put(f"{theirs}/self_attention_layer/{part}", part, "kernel", "bias")
-        put(f"{theirs}/self_attention_layer/attention_output", f"{ours}_attention/output", "kernel", "bias")
-        put(f"{theirs}/self_attention_layer_norm", f"{ours}_attention_norm", "gamma", "beta")
-        put(f"{theirs}/feedforward_intermediate_dense", f"{ours}_feed_forward", "kernel", "bias")
-        put(f"{theirs}/feedforward_output_dense", f"{ours}_feed_forward_output", "kernel", "bias")
-        put(f"{theirs}/feedforward_layer_norm", f"{ours}_feed_forward_norm", "gamma", "beta")
-    put("head/intermediate_dense", "head", "kernel", "bias")
-    put("head/intermediate_layer_norm", "head_norm", "gamma", "beta")
+        output = "attention_output"
+        put(f"{theirs}/self_attention_layer/{output}", f"{ours}_self_attention/{output}", "kernel", "bias")
+        put(f"{theirs}/self_attention_layer_norm", f"{ours}_self_attention_layer_norm", "gamma", "beta")
+        put(f"{theirs}/feedforward_intermediate_dense", f"{ours}_feedforward_intermediate_dense", "kernel", "bias")
+        put(f"{theirs}/feedforward_output_dense", f"{ours}_feedforward_output_dense", "kernel", "bias")
+        put(f"{theirs}/feedforward_layer_norm", f"{ours}_feedforward_layer_norm", "gamma", "beta")
+    put("head/intermediate_dense", "mlm_head_dense", "kernel", "bias")
+    put("head/intermediate_layer_norm", "mlm_head_layer_norm", "gamma", "beta")
     variables.pop("head/output_bias").assign(arrays.pop("logits/bias"))
     if arrays or variables:
         raise ValueError(f"Weights that found no place, and places that found none: {[*arrays]}, {[*variables]}.")

@@ -101,21 +101,21 @@ def take(network, arrays, depth):
 
     for kind, name in (("word", "token"), ("position", "position"), ("token_type", "segment")):
         copy(parameters.pop(f"bert.embeddings.{kind}_embeddings.weight"), arrays.pop(f"{name}_embedding/embeddings"))
-    put("bert.embeddings.LayerNorm", "embedding_norm", "gamma", "beta")
+    put("bert.embeddings.LayerNorm", "embeddings_layer_norm", "gamma", "beta")
     for number in range(depth):
-        theirs, ours = f"bert.encoder.layer.{number}", f"block_{number}"
+        theirs, ours = f"bert.encoder.layer.{number}", f"transformer_layer_{number}"
         for name in ("kernel", "bias"):
-            parts = np.split(arrays.pop(f"{ours}_attention/query_key_value/{name}"), 3, axis=-1)
+            parts = np.split(arrays.pop(f"{ours}_self_attention/query_key_value/{name}"), 3, axis=-1)
             arrays |= {f"{part}/{name}": array for part, array in zip(("query", "key", "value"), parts, strict=True)}
         for part in ("query", "key", "value"):
             put(f"{theirs}.attention.self.{part}", part)
-        put(f"{theirs}.attention.output.dense", f"{ours}_attention/output")
-        put(f"{theirs}.attention.output.LayerNorm", f"{ours}_attention_norm", "gamma", "beta")
-        put(f"{theirs}.intermediate.dense", f"{ours}_feed_forward")
-        put(f"{theirs}.output.dense", f"{ours}_feed_forward_output")
-        put(f"{theirs}.output.LayerNorm", f"{ours}_feed_forward_norm", "gamma", "beta")
-    put("cls.predictions.transform.dense", "head")
-    put("cls.predictions.transform.LayerNorm", "head_norm", "gamma", "beta")
+        put(f"{theirs}.attention.output.dense", f"{ours}_self_attention/attention_output")
+        put(f"{theirs}.attention.output.LayerNorm", f"{ours}_self_attention_layer_norm", "gamma", "beta")
+        put(f"{theirs}.intermediate.dense", f"{ours}_feedforward_intermediate_dense")
+        put(f"{theirs}.output.dense", f"{ours}_feedforward_output_dense")
+        put(f"{theirs}.output.LayerNorm", f"{ours}_feedforward_layer_norm", "gamma", "beta")
+    put("cls.predictions.transform.dense", "mlm_head_dense")
+    put("cls.predictions.transform.LayerNorm", "mlm_head_layer_norm", "gamma", "beta")
     copy(parameters.pop("cls.predictions.bias"), arrays.pop("logits/bias"))
     if arrays or parameters:
         raise ValueError(f"Weights that found no place, and places that found none: {[*arrays]}, {[*parameters]}.")

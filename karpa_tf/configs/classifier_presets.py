@@ -46,7 +46,7 @@ MNIST = CNN(
 )
 
 MNIST_BEST = Airbench(
-    name="speed_cnn_mnist",
+    name="airbench_mnist",
     data="mnist",
     image_size=28,
     channels=1,
@@ -61,7 +61,7 @@ MNIST_BEST = Airbench(
 )
 
 CIFAR10 = Airbench(
-    name="speed_cnn_cifar10",
+    name="airbench_cifar10",
     data="cifar10",
     image_size=32,
     epochs=8,
@@ -131,7 +131,7 @@ PRESETS = {
         augmentation=CIFAR_AUGMENTATION,
         model=vgg.for_32(16),
     ),
-    "cifar100": dataclasses.replace(CIFAR10, name="speed_cnn_cifar100", data="cifar100", epochs=16),
+    "cifar100": dataclasses.replace(CIFAR10, name="airbench_cifar100", data="cifar100", epochs=16),
     "images": IMAGES,
     "images_resnet50": dataclasses.replace(
         IMAGES,

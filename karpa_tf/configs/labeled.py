@@ -27,7 +27,7 @@ class LabeledConfig(RunConfig):
     """balanced: weight the loss of each example by the inverse frequency of its class."""
 
     early_stopping: int = 0
-    """Patience: stop after this many epochs without a lower validation loss, and use the best weights; 0 never stops."""
+    """Patience: stop after this many epochs without a lower validation loss and use the best weights; 0 never stops."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -36,3 +36,31 @@ class LabeledConfig(RunConfig):
         require_not_negative("early_stopping", self.early_stopping)
         if self.early_stopping and self.validate_on != "validation":
             raise UserError("--early-stopping needs --validate-on validation: the test split must not select anything.")
+
+    @property
+    def held_out_for_validation(self):
+        """Fraction of the training examples to hold out for validation."""
+        return self.validation_fraction if self.validate_on == "validation" else 0.0
+
+    @staticmethod
+    def select_for_report(splits):
+        """Returns the name of the split for the final report: test, otherwise validation, or None.
+
+        Args:
+            splits: the names of the splits that exist.
+        """
+        return next((name for name in ("test", "validation") if name in splits), None)
+
+    def select_validation(self, splits):
+        """Returns the name of the split to evaluate after every epoch, or None.
+
+        Args:
+            splits: the names of the splits that exist.
+
+        Raises:
+            UserError: early stopping has nothing to go by.
+        """
+        name = self.validate_on if self.validate_on in splits else None
+        if self.early_stopping and name is None:
+            raise UserError("--early-stopping needs a validation split; raise --validation-fraction.")
+        return name

@@ -22,8 +22,8 @@ class OptimizerConfig:
     normalization and embeddings. adam and muon have none."""
 
     schedule: Literal["constant", "step", "cosine", "one_cycle"] = "constant"
-    """After warmup the learning rate is constant, drops at --step-epochs, or decays to --end-fraction of its peak: along
-    a cosine, or linearly with one_cycle."""
+    """After warmup the learning rate is constant, drops at --step-epochs, or decays to --end-fraction of its peak along
+    a cosine or, with one_cycle, a line."""
 
     warmup_epochs: float = 0.0
     """Epochs of linear warmup, starting from --start-fraction of the learning rate."""

@@ -1,1 +1,1 @@
-"""Image sets by name or folder, prepared once and read in a seeded order."""
+"""Loading data sets and making batches of them."""

@@ -1,21 +1,19 @@
-"""Where prepared data is cached."""
+"""Location of the caches of preprocessed data, and their fingerprints."""
 
 import hashlib
 import json
 import os
 from pathlib import Path
 
-LAYOUT = 2
+# Part of every fingerprint. Increase it when the preprocessing or the layout of the cached files changes.
+LAYOUT = 3
 
 
-"""Part of every fingerprint: raise it when the decoding or the files below change."""
+def compute_fingerprint(*values):
+    """Returns 16 hexadecimal digits that depend on all of the values, which must be serializable to JSON."""
+    return hashlib.sha256(json.dumps([LAYOUT, *values]).encode()).hexdigest()[:16]
 
 
-def fingerprint(*parts):
-    """Returns 16 hexadecimal digits that change when any of the parts, strings or numbers, does."""
-    return hashlib.sha256(json.dumps([LAYOUT, *parts]).encode()).hexdigest()[:16]
-
-
-def cache_folder(cache_dir):
-    """Returns the folder of all caches: `cache_dir`, $KARPA_CACHE or ~/.cache/karpa_tf."""
+def get_cache_dir(cache_dir=None):
+    """Returns the path of the folder of all caches: `cache_dir`, otherwise $KARPA_CACHE or ~/.cache/karpa_tf."""
     return Path(cache_dir or os.environ.get("KARPA_CACHE") or Path.home() / ".cache" / "karpa_tf").expanduser()

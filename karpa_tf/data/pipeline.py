@@ -1,4 +1,4 @@
-"""Endless datasets whose batches are a function of their number, so that any step can be the first."""
+"""Infinite datasets in which each batch depends only on its step, so that training can resume at any step."""
 
 import time
 
@@ -7,26 +7,36 @@ import tensorflow as tf
 
 
 class InputMeter:
-    """Adds up the seconds in `waited` for which a batch was asked for and not ready."""
+    """Measures how long the consumer of a dataset waits for batches.
+
+    Attributes:
+        wait_seconds: total time between requests for a batch and their delivery.
+    """
 
     def __init__(self):
-        self.waited = 0.0
+        self.wait_seconds = 0.0
 
-    def ask(self):
-        """Called by the pipeline when a batch is asked for."""
-        self.since = time.perf_counter()
+    def start(self):
+        """Called by the dataset when a batch is requested."""
+        self.start_time = time.perf_counter()
         return np.int64(0)
 
-    def receive(self):
-        """Called by the pipeline when that batch is there."""
-        self.waited += time.perf_counter() - self.since
+    def stop(self):
+        """Called by the dataset when the requested batch is ready."""
+        self.wait_seconds += time.perf_counter() - self.start_time
         return np.int64(0)
 
 
 def shuffle_indices(step, count, batch_size, seed):
-    """Returns the places, int64 (batch_size,), of a step's examples among `count`, and its epoch.
+    """Returns the indices of the examples of a batch, int64 (batch_size,) in [0, count), and the epoch.
 
-    Batch k of epoch e is the k-th of the `count // batch_size` whole batches of a permutation seeded by (`seed`, e).
+    Every epoch consists of the first `count // batch_size` complete batches of a permutation seeded by (`seed`, epoch).
+
+    Args:
+        step: int64 scalar, number of the batch since the start of the first epoch.
+        count: number of examples.
+        batch_size: global batch size.
+        seed: int.
     """
     steps_per_epoch = count // batch_size
     epoch, position = step // steps_per_epoch, step % steps_per_epoch
@@ -38,40 +48,40 @@ def shuffle_indices(step, count, batch_size, seed):
     return indices, epoch
 
 
-def make_endless_dataset(batch, first_step=0, meter=None):
-    """Returns a dataset of what `batch` makes of each step, an int64 from `first_step` on.
+def make_endless_dataset(make_batch, first_step=0, meter=None):
+    """Returns an infinite dataset of `make_batch(step)` for the steps `first_step`, `first_step + 1`, ...
 
     Args:
-        batch: function of the step, of TensorFlow ops.
-        first_step: number of the first batch.
-        meter: `InputMeter` that is to measure how long batches are waited for, or None.
+        make_batch: function of TensorFlow ops that maps an int64 scalar, the step, to a batch.
+        first_step: step of the first batch.
+        meter: `InputMeter` that measures the time spent waiting for batches, or None.
     """
-    dataset = tf.data.Dataset.counter(first_step).map(batch, num_parallel_calls=2, deterministic=True)
+    dataset = tf.data.Dataset.counter(first_step).map(make_batch, num_parallel_calls=2, deterministic=True)
     dataset = dataset.prefetch(4)
-    return disable_autotune(_measured(dataset, meter) if meter else dataset)
+    return disable_autotune(_measure(dataset, meter) if meter else dataset)
 
 
-def _measured(dataset, meter):
-    """Returns the same dataset; whoever takes a batch from it has `meter` told before and after."""
+def _measure(dataset, meter):
+    """Returns the same dataset, which starts and stops `meter` around every batch."""
 
-    def received(_, parts):
-        with tf.control_dependencies([tf.numpy_function(meter.receive, [], np.int64)]):
-            return tf.nest.map_structure(tf.identity, parts)
+    def stop(_, batch):
+        with tf.control_dependencies([tf.numpy_function(meter.stop, [], np.int64)]):
+            return tf.nest.map_structure(tf.identity, batch)
 
-    # Of a pair the first part is fetched first.
-    asked = tf.data.Dataset.counter().map(lambda _: tf.numpy_function(meter.ask, [], np.int64))
-    return tf.data.Dataset.zip(asked, dataset).map(received)
+    # `zip` fetches from its first dataset before it fetches from the second.
+    starts = tf.data.Dataset.counter().map(lambda _: tf.numpy_function(meter.start, [], np.int64))
+    return tf.data.Dataset.zip(starts, dataset).map(stop)
 
 
 def disable_autotune(dataset):
-    """Returns the dataset with its own numbers of calls and batches ahead, and none that TensorFlow chooses.
+    """Returns the dataset with autotuning disabled and with automatic sharding by data.
 
-    Of several workers each takes its rows of every batch, which all of them make whole.
+    With several workers, every worker produces the global batches and uses its own slice of each.
     """
     options = tf.data.Options()
-    # Autotuning stalls the end of iterators by up to seconds; the numbers above are given by hand.
+    # Autotuning delays the end of iterators by up to seconds; parallelism and prefetching are set explicitly.
     options.autotune.enabled = False
-    # Reading that blocks would hold the threads that the steps run on.
+    # Without a thread pool of its own, blocking reads would occupy the threads that execute the training steps.
     options.threading.private_threadpool_size = 4
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.with_options(options)

@@ -1,33 +1,34 @@
-"""Held-out splits of labeled examples."""
+"""Stratified held-out splits of labeled examples."""
 
 import dataclasses
 import hashlib
 
 import numpy as np
 
-FOLDERS = {
+SPLIT_FOLDERS = {
     "train": ("train", "training"),
     "validation": ("validation", "val", "valid", "dev"),
     "test": ("test", "testing"),
 }
+"""Names of the files or folders of each split, in order of precedence."""
 
 
-"""Names of a folder that hold a split; the first that exists is taken."""
+def hold_out(examples, fraction, salt):
+    """Returns the remaining and the held-out examples, stratified by class; both keep the order of the examples.
 
-
-def hold_out(examples, share, purpose):
-    """Returns two sets of the same kind: the larger part, and `share` of every class, rounded, in the order of the set.
+    Which examples are held out depends only on their names (on their indices, for examples without names) and `salt`.
 
     Args:
         examples: labeled `ImageSet` or `TextSet`.
-        share: in (0, 1); a class keeps at least one image in the larger part.
-        purpose: any word; another word takes other examples.
+        fraction: fraction of each class to hold out, in (0, 1), rounded to whole examples. At least one example of
+            each class remains.
+        salt: string that is hashed with the names; a different salt selects different examples.
     """
-    names = examples.keys or [str(place) for place in range(len(examples.labels))]
-    ranks = [hashlib.sha256(f"{purpose} {name}".encode()).digest() for name in names]
-    taken = np.zeros(len(names), bool)
+    names = examples.names or [str(index) for index in range(len(examples.labels))]
+    hashes = [hashlib.sha256(f"{salt} {name}".encode()).digest() for name in names]
+    is_held_out = np.zeros(len(names), bool)
     for label in range(len(examples.classes)):
-        members = sorted(np.flatnonzero(examples.labels == label), key=ranks.__getitem__)
-        taken[members[: min(round(share * len(members)), max(len(members) - 1, 0))]] = True
-    rest = dataclasses.replace(examples.subset(np.flatnonzero(~taken)), skipped=examples.skipped)
-    return rest, examples.subset(np.flatnonzero(taken))
+        members = sorted(np.flatnonzero(examples.labels == label), key=hashes.__getitem__)
+        is_held_out[members[: min(round(fraction * len(members)), max(len(members) - 1, 0))]] = True
+    remaining = dataclasses.replace(examples.select(np.flatnonzero(~is_held_out)), skipped=examples.skipped)
+    return remaining, examples.select(np.flatnonzero(is_held_out))

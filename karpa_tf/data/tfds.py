@@ -1,4 +1,4 @@
-"""Sets of TensorFlow Datasets, prepared ones without touching the network."""
+"""Data sets of TensorFlow Datasets; prepared ones are read without network access."""
 
 import contextlib
 import logging
@@ -12,71 +12,74 @@ from pathlib import Path
 from karpa_tf.errors import UserError, first_line
 
 
-def open_set(name, data_dir):
-    """Returns a builder of the set called `name` and the folder that it reads; downloads and prepares at need.
+def load_builder(name, data_dir):
+    """Returns the builder of a data set and the folder of its files; downloads and prepares the data set if necessary.
 
-    A prepared set is read from its own folder: TensorFlow Datasets is not asked by name, because that looks for
-    the set on the network first.
+    A prepared data set is opened by its folder, because opening it by name looks it up on the network first.
+
+    Args:
+        name: name of the data set in TensorFlow Datasets.
+        data_dir: folder of prepared data sets; None is $TFDS_DATA_DIR or ~/tensorflow_datasets.
 
     Raises:
-        UserError: the set is not prepared and cannot be downloaded.
+        UserError: the data set is not prepared and cannot be downloaded.
     """
     import tensorflow_datasets as tfds
 
-    directory = _prepared_folder(name, data_dir) or _download(name, data_dir)
+    directory = _find_prepared_folder(name, data_dir) or _download(name, data_dir)
     return tfds.builder_from_directory(str(directory)), directory
 
 
-def identity(directory):
-    """Returns what tells one prepared set from another, fit for JSON."""
+def read_identity(directory):
+    """Returns the description and the file sizes of a prepared data set, for `compute_fingerprint`."""
     files = sorted((file.name, file.stat().st_size) for file in directory.iterdir())
     return [(directory / "dataset_info.json").read_text(), files]
 
 
-def is_published(name, data_dir):
-    """Returns whether `data_dir` holds a prepared set called `name`, or TensorFlow Datasets knows one."""
+def is_available(name, data_dir):
+    """Returns whether `data_dir` holds a prepared data set called `name`, or TensorFlow Datasets can prepare it."""
     if not re.fullmatch(r"\w+", name):
         return False
-    if _prepared_folder(name, data_dir) is not None:
+    if _find_prepared_folder(name, data_dir) is not None:
         return True
     import tensorflow_datasets as tfds
 
     return name in tfds.list_builders(with_community_datasets=False)
 
 
-def _root(data_dir):
+def _get_data_dir(data_dir):
     return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
-def _prepared_folder(name, data_dir):
+def _find_prepared_folder(name, data_dir):
     """Returns the folder of the newest prepared version, or None."""
-    found = (_root(data_dir) / name).glob("**/dataset_info.json")
-    folders = [file.parent for file in found if re.fullmatch(r"\d+\.\d+\.\d+", file.parent.name)]
+    files = (_get_data_dir(data_dir) / name).glob("**/dataset_info.json")
+    folders = [file.parent for file in files if re.fullmatch(r"\d+\.\d+\.\d+", file.parent.name)]
     return max(folders, key=lambda folder: tuple(map(int, folder.name.split("."))), default=None)
 
 
 def _download(name, data_dir):
     import tensorflow_datasets as tfds
 
-    root = _root(data_dir)
-    # Every one of dozens of retries would print a warning of its own.
+    root = _get_data_dir(data_dir)
+    # urllib3 would print a warning for each of dozens of retries.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         builder = tfds.builder(name, data_dir=str(root))
         _require_network(builder.url_infos)
         builder.download_and_prepare()
-    except Exception as error:  # Network, checksum, disk: whatever it was, the way out is the same.
+    except Exception as error:  # Network, checksum, disk and more; the solution is always the same.
         reason = first_line(error)
         raise UserError(
-            f"{name} is not prepared in {root} and could not be downloaded ({reason}); on a machine with a network run "
-            f"python -c \"import tensorflow_datasets as tfds; tfds.builder('{name}', data_dir='data')"
-            f'.download_and_prepare()" and bring the folder data/{name} here as {root / name}.'
+            f"{name} is not prepared in {root} and could not be downloaded ({reason}). On a machine with network "
+            f"access, run python -c \"import tensorflow_datasets as tfds; tfds.builder('{name}', data_dir='data')"
+            f'.download_and_prepare()" and copy the folder data/{name} to {root / name}.'
         ) from error
-    return _prepared_folder(name, data_dir)
+    return _find_prepared_folder(name, data_dir)
 
 
 def _require_network(urls):
-    """Raises `ConnectionError` at once where TensorFlow Datasets would try for minutes: no host of `urls` is known."""
+    """Raises `ConnectionError` if no host of `urls` can be resolved; TensorFlow Datasets would retry for minutes."""
     hosts = {urllib.parse.urlsplit(url).hostname for url in urls}
     if not hosts or urllib.request.getproxies():
         return
@@ -84,4 +87,4 @@ def _require_network(urls):
         with contextlib.suppress(OSError):
             socket.getaddrinfo(host, None)
             return
-    raise ConnectionError(f"no network: {min(hosts)} is not found")
+    raise ConnectionError(f"no network: the host {min(hosts)} is not found")

@@ -9,10 +9,10 @@ def mean_over_replicas(values):
     Optimizers sum gradients over the replicas, so the shares must sum to the mean: each divides by the number of
     examples of all replicas. Exact also where the replicas hold different numbers of examples.
     """
-    return tf.reduce_sum(values) / tf.cast(sum_over_replicas_count(tf.shape(values)[0]), values.dtype)
+    return tf.reduce_sum(values) / tf.cast(sum_over_replicas(tf.shape(values)[0]), values.dtype)
 
 
-def sum_over_replicas_count(count):
+def sum_over_replicas(count):
     """Returns the sum of `count`, a scalar, over the replicas, as float32."""
     return _over_replicas("SUM", [tf.cast(count, tf.float32)])[0]
 
@@ -30,7 +30,7 @@ def clip_by_global_norm(gradients, norm):
     return [gradient * tf.cast(factor, gradient.dtype) for gradient in gradients]
 
 
-def synchronize(variables):
+def average_over_replicas(variables):
     """Sets every floating-point variable of a list to its mean over the replicas, on every replica.
 
     Keras 3.15's BatchNormalization keeps moving statistics per replica; what is saved would be those of the first,
@@ -54,7 +54,7 @@ def _over_replicas(operation, tensors):
     return context.all_reduce(operation, [tf.identity(tensor) for tensor in tensors])
 
 
-def update_averages(averages, variables, decay):
+def update_moving_averages(averages, variables, decay):
     """Moves each of `averages` to `decay` times itself plus (1 - `decay`) times its variable, on every replica.
 
     Args:

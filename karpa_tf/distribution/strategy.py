@@ -3,14 +3,13 @@
 import functools
 import os
 
-import keras
 import tensorflow as tf
 
 from karpa_tf.distribution import cluster
 from karpa_tf.errors import UserError, first_line
 
 
-def choose(name):
+def make_strategy(name):
     """Returns the `tf.distribute` strategy called `name`; to be called before anything else asks for the devices.
 
     Args:
@@ -102,14 +101,7 @@ def jit_compile(name, strategy):
     return name == "on"
 
 
-def seed_everything(config):
-    """Seeds Python, NumPy and Keras, and asks for determinism if `config` does."""
-    keras.utils.set_random_seed(config.seed)
-    if config.deterministic:
-        tf.config.experimental.enable_op_determinism()
-
-
-def describe(strategy):
+def describe_devices(strategy):
     """Returns the devices in words: "1 x NVIDIA H100" or "2 workers of 1 x CPU (4 cores)"."""
     gpus = tf.config.list_physical_devices("GPU")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

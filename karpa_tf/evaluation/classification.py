@@ -20,18 +20,18 @@ MISTAKES = 36
 """Most confident mistakes that are shown."""
 
 
-def scores(model, images):
+def compute_probabilities(model, images):
     """Returns the probabilities of a classifier, float64 (n, classes), for every image, in order.
 
     Args:
         model: images, float32 (batch, height, width, channels) in [-1, 1], to logits.
         images: uint8 (n, height, width, channels); an array or a memory map.
     """
-    return scorer(model)(images)
+    return make_scorer(model)(images)
 
 
-def scorer(model):
-    """Returns `scores` as a function of the images alone, for many calls."""
+def make_scorer(model):
+    """Returns `compute_probabilities` as a function of the images alone, for many calls."""
 
     @tf.function(input_signature=[tf.TensorSpec((BATCH, *model.input_shape[1:]), tf.uint8)])
     def probabilities(pixels):
@@ -40,7 +40,7 @@ def scorer(model):
     return functools.partial(_in_batches, probabilities)
 
 
-def text_scores(model, batches, count):
+def compute_text_probabilities(model, batches, count):
     """Returns the probabilities of a text classifier, float64 (`count`, classes), for every text, in order.
 
     Args:
@@ -55,7 +55,7 @@ def text_scores(model, batches, count):
 
 
 def load_exported(signatures):
-    """Returns what `scorer` does, from the signatures of an exported classifier.
+    """Returns what `make_scorer` does, from the signatures of an exported classifier.
 
     Args:
         signatures: of a SavedModel that was made of `make_classifier_export`.
@@ -156,7 +156,7 @@ def _mistakes(examples, probabilities):
     labels, predictions = examples.labels, probabilities.argmax(1)
     wrong = np.flatnonzero(predictions != labels)
     worst = wrong[np.argsort(-probabilities[wrong].max(1), kind="stable")][:MISTAKES]
-    names = examples.keys or [str(place) for place in range(len(labels))]
+    names = examples.names or [str(place) for place in range(len(labels))]
     return [
         (
             place,

@@ -1,6 +1,7 @@
 """A masked language model on held-out text: its figures, those of guessing by frequency, and examples."""
 
 import json
+import math
 
 import numpy as np
 
@@ -51,3 +52,21 @@ def _examples(trainer, batch, vocabulary):
                 words[place] = f"[{truth}]" if guess == truth else f"[{guess}, not {truth}]"
         lines.append(" ".join(words[1:-1]).replace(" ##", ""))
     return [line for line in lines if line]
+
+
+def summarize(report):
+    """Returns the metrics of a report and of its unigram baseline as text, three lines."""
+    return (
+        f"Held out    {report['count']:,} masked tokens\n"
+        f"            perplexity {report['perplexity']:.2f}, accuracy {report['accuracy']:.2%}\n"
+        f"            {report['unigram_perplexity']:.2f} and {report['unigram_accuracy']:.2%} for the unigram baseline"
+    )
+
+
+def add_unigram_baseline(rows, report):
+    """Returns the rows of `metrics.csv`, dicts, with the loss and accuracy of a report's unigram baseline."""
+    baseline = {
+        "unigram_loss": math.log(report["unigram_perplexity"]),
+        "unigram_accuracy": report["unigram_accuracy"],
+    }
+    return [row | baseline for row in rows]

@@ -44,6 +44,9 @@ class Export:
     examples: dict[str, list[dict]]
     """Requests to every signature, from real data where there is any: for the check, and to warm a server up."""
 
+    form: str = ""
+    """What the page of the server asks for: image, seed, masked_text, text, or nothing."""
+
     real_examples: bool = True
     """Whether the examples are of the data that the model has learned from, not made up."""
 

@@ -5,65 +5,82 @@ import keras_hub
 import tensorflow as tf
 from keras import layers, ops
 
-from karpa_tf.layers.initializers import scaled_truncated_normal
+from karpa_tf.layers.initializers import make_initializer
 
-UNSEEN = -1e9
-
-
-"""What is added to the scores of padding before the softmax."""
+MASK_BIAS = -1e9  # added to the scores of padding before the softmax
 
 
 @keras.saving.register_keras_serializable("karpa_tf")
 class SelfAttention(layers.Layer):
-    """Multi-head attention of tokens to each other (Vaswani et al. 2017, section 3.2), by one matrix for all three.
+    """Multi-head self-attention (Vaswani et al. 2017, section 3.2), with one dense layer for query, key and value.
 
-    Maps float (batch, length, width) and `padding_mask`, bool (batch, length), to float (batch, length, width); nothing
-    is taken from tokens whose mask is False.
+    Call arguments:
+        inputs: float (batch, length, hidden_dim).
+        padding_mask: bool (batch, length); tokens where it is False are not attended to.
+        return_attention_scores: whether to return `(output, attention_scores)` instead of `output`.
+
+    Returns float (batch, length, hidden_dim). `attention_scores` are the softmax probabilities, float (batch,
+    num_heads, query, key); each row sums to 1. They are float32 under mixed precision.
 
     Args:
-        heads: number of heads; divides the width.
-        rotary: turn queries and keys by angles that grow with the place (Su et al. 2021).
+        num_heads: number of heads; must divide `hidden_dim`.
+        rotary: whether to apply rotary position embeddings to queries and keys (Su et al. 2021).
     """
 
-    def __init__(self, heads, rotary=False, **kwargs):
+    def __init__(self, num_heads, rotary=False, **kwargs):
         super().__init__(**kwargs)
-        self.heads, self.rotary = heads, rotary
+        self.num_heads, self.rotary = num_heads, rotary
 
-    def build(self, x_shape, padding_mask_shape):
-        width = x_shape[-1]
-        self.projection = layers.Dense(
-            3 * width,
-            kernel_initializer=scaled_truncated_normal(width),
+    def build(self, inputs_shape, padding_mask_shape):
+        hidden_dim = inputs_shape[-1]
+        self.qkv_dense = layers.Dense(
+            3 * hidden_dim,
+            kernel_initializer=make_initializer(hidden_dim),
             dtype=self.dtype_policy,
             name="query_key_value",
         )
-        self.projection.build(x_shape)
-        self.output_projection = layers.Dense(
-            width, kernel_initializer=scaled_truncated_normal(width), dtype=self.dtype_policy, name="output"
+        self.qkv_dense.build(inputs_shape)
+        self.output_dense = layers.Dense(
+            hidden_dim,
+            kernel_initializer=make_initializer(hidden_dim),
+            dtype=self.dtype_policy,
+            name="attention_output",
         )
-        self.output_projection.build(x_shape)
+        self.output_dense.build(inputs_shape)
         if self.rotary:
-            self.turn = keras_hub.layers.RotaryEmbedding(dtype=self.dtype_policy, name="turn")
+            self.rotary_embedding = keras_hub.layers.RotaryEmbedding(dtype=self.dtype_policy, name="rotary_embedding")
 
-    def call(self, x, padding_mask):
-        length, width = ops.shape(x)[1], x.shape[-1]
-        # Splitting the last axis, and not slicing an axis of three, makes the gradient one concatenation.
-        parts = ops.split(self.projection(x), 3, axis=-1)
-        query, key, value = (ops.reshape(part, (-1, length, self.heads, width // self.heads)) for part in parts)
+    def call(self, inputs, padding_mask, return_attention_scores=False):
+        length, hidden_dim = ops.shape(inputs)[1], inputs.shape[-1]
+        head_dim = hidden_dim // self.num_heads
+        # The gradient of a split along the last axis is a single concatenation; that of slices is not.
+        projections = ops.split(self.qkv_dense(inputs), 3, axis=-1)
+        query, key, value = (ops.reshape(x, (-1, length, self.num_heads, head_dim)) for x in projections)
         if self.rotary:
-            query, key = self.turn(query), self.turn(key)
-        # Products of matrices that lie together: an einsum over other orders turns them round again for each gradient.
-        query = query * ops.cast((width // self.heads) ** -0.5, query.dtype)
-        query, key, value = (ops.transpose(part, (0, 2, 1, 3)) for part in (query, key, value))
-        scores = tf.matmul(query, key, transpose_b=True)
-        exact = keras.backend.result_type(scores.dtype, "float32")
-        unseen = ops.where(padding_mask, ops.cast(0, exact), ops.cast(UNSEEN, exact))
-        shares = ops.softmax(ops.cast(scores, exact) + ops.expand_dims(unseen, (1, 2)))
-        seen = ops.transpose(tf.matmul(ops.cast(shares, value.dtype), value), (0, 2, 1, 3))
-        return self.output_projection(ops.reshape(seen, (-1, length, width)))
+            query, key = self.rotary_embedding(query), self.rotary_embedding(key)
+        query = query * ops.cast(head_dim**-0.5, query.dtype)
+        # Transposed once, for `matmul`: an einsum over other axis orders transposes again in each of its gradients.
+        query, key, value = (ops.transpose(x, (0, 2, 1, 3)) for x in (query, key, value))
+        logits = tf.matmul(query, key, transpose_b=True)  # (batch, num_heads, query, key)
+        scores_dtype = self._scores_dtype()
+        mask_bias = ops.where(padding_mask, ops.cast(0, scores_dtype), ops.cast(MASK_BIAS, scores_dtype))
+        attention_scores = ops.softmax(ops.cast(logits, scores_dtype) + ops.expand_dims(mask_bias, (1, 2)))
+        context = ops.transpose(tf.matmul(ops.cast(attention_scores, value.dtype), value), (0, 2, 1, 3))
+        output = self.output_dense(ops.reshape(context, (-1, length, hidden_dim)))
+        return (output, attention_scores) if return_attention_scores else output
 
-    def compute_output_shape(self, x_shape, padding_mask_shape):
-        return x_shape
+    def compute_output_shape(self, inputs_shape, padding_mask_shape):
+        return inputs_shape
+
+    def compute_output_spec(self, inputs, padding_mask, return_attention_scores=False):
+        output = keras.KerasTensor(inputs.shape, self.compute_dtype)
+        if not return_attention_scores:
+            return output
+        batch_size, length = inputs.shape[:2]
+        return output, keras.KerasTensor((batch_size, self.num_heads, length, length), self._scores_dtype())
 
     def get_config(self):
-        return super().get_config() | {"heads": self.heads, "rotary": self.rotary}
+        return super().get_config() | {"num_heads": self.num_heads, "rotary": self.rotary}
+
+    def _scores_dtype(self):
+        return keras.backend.result_type(self.compute_dtype, "float32")

@@ -1,4 +1,4 @@
-"""Batch normalization by TensorFlow's one fused kernel, which Keras 3 leaves unused."""
+"""Batch normalization by TensorFlow's fused kernel, which Keras 3.15 does not use."""
 
 import keras
 import tensorflow as tf
@@ -6,14 +6,15 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("karpa_tf")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization` of the last axis, over float (batch, height, width, channels), by one kernel.
+    """`keras.layers.BatchNormalization` over the last axis of float (batch, height, width, channels), by one kernel.
 
-    Same arguments, weights, names and results (to rounding) as Keras 3.15's, which computes in seven steps and, under a
-    mixed policy, in float32; this one reads and writes the compute dtype and keeps the statistics in float32. Inputs of
-    other ranks, other axes, masks, float64 and batch renormalization take Keras' own way.
+    It has the arguments, weights, names and (up to rounding) results of Keras 3.15's layer, which runs seven operations
+    and, under mixed precision, computes in float32. This layer reads and writes the compute dtype and keeps the
+    statistics in float32. For inputs of other ranks, other axes, masks, float64 and batch renormalization, Keras'
+    implementation is used.
 
-    Every replica normalizes with the statistics of its own share of the batch, and moves its own averages; with
-    `synchronized`, in Keras' own way, with those of the whole batch.
+    Each replica normalizes with the statistics of its own part of the batch and updates its own moving averages; with
+    `synchronized`, which uses Keras' implementation, with the statistics of the global batch.
     """
 
     def call(self, inputs, training=None, mask=None):
@@ -36,7 +37,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             )
             return outputs
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(x, gamma, beta, epsilon=self.epsilon)[:3]
-        # The kernel reports the unbiased variance, n / (n - 1) times that which Keras keeps.
+        # The kernel returns the unbiased variance, n / (n - 1) times the one that Keras averages.
         count = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), tf.float32)
         variance *= (count - 1) / count
         for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
@@ -44,29 +45,31 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return outputs
 
     def _is_fused(self, inputs):
-        """Returns whether the kernel can do what is asked for."""
-        own_way = self.synchronized or getattr(self, "renorm", False)  # since Keras 3.14
-        return not own_way and len(inputs.shape) == 4 and self.axis in (-1, 3) and self.compute_dtype != "float64"
+        """Returns whether the kernel supports this input and this configuration."""
+        needs_keras = self.synchronized or getattr(self, "renorm", False)  # `renorm` exists from Keras 3.14 on
+        return not needs_keras and len(inputs.shape) == 4 and self.axis in (-1, 3) and self.compute_dtype != "float64"
 
 
 def fuse_batch_norm(model):
-    """Returns a functional model of the same weights whose batch normalization is all by this file's layer."""
-    return _with_batch_norm(model, lambda layer: BatchNormalization.from_config(layer.get_config()))
+    """Returns a copy of a functional model, with the same weights, that uses this file's batch normalization."""
+    return _replace_batch_norm(model, lambda layer: BatchNormalization.from_config(layer.get_config()))
 
 
 def synchronize_batch_norm(model):
-    """Returns a functional model of the same weights whose batch normalization sees the batches of all replicas."""
-    return _with_batch_norm(model, lambda layer: type(layer).from_config(layer.get_config() | {"synchronized": True}))
+    """Returns a copy of a functional model, with the same weights, that normalizes over the global batch."""
+    return _replace_batch_norm(
+        model, lambda layer: type(layer).from_config(layer.get_config() | {"synchronized": True})
+    )
 
 
-def _with_batch_norm(model, make):
-    """Returns a functional model of the same weights, with what `make` makes of each layer of batch normalization."""
+def _replace_batch_norm(model, replace):
+    """Returns a copy of a functional model, with the same weights, and `replace(layer)` for batch normalization."""
 
-    def copy(layer):
+    def clone(layer):
         if isinstance(layer, keras.layers.BatchNormalization):
-            return make(layer)
+            return replace(layer)
         return type(layer).from_config(layer.get_config())
 
-    other = keras.models.clone_model(model, clone_function=copy)
-    other.set_weights(model.get_weights())
-    return other
+    copy = keras.models.clone_model(model, clone_function=clone)
+    copy.set_weights(model.get_weights())
+    return copy

@@ -7,28 +7,33 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable("karpa_tf")
 class Bias(layers.Layer):
-    """Adds a number to each place of the last axis; KerasHub 0.32's `MaskedLMHead` fails to under mixed precision."""
+    """Adds a trainable bias to the last axis.
 
-    def build(self, x_shape):
-        self.bias = self.add_weight(shape=(x_shape[-1],), initializer="zeros", name="bias")
+    The output bias of a masked language model: the `MaskedLMHead` of KerasHub 0.32, which has one too, fails under
+    mixed precision.
+    """
 
-    def call(self, x):
-        return x + self.bias
+    def build(self, inputs_shape):
+        self.bias = self.add_weight(shape=(inputs_shape[-1],), initializer="zeros", name="bias")
+
+    def call(self, inputs):
+        return inputs + self.bias
 
 
 @keras.saving.register_keras_serializable("karpa_tf")
 class SinePositionEncoding(layers.Layer):
-    """Maps x, float (batch, length, width), to sines and cosines of the places, of the same shape.
+    """Sinusoidal position encoding (Vaswani et al. 2017, section 3.5), with the values of KerasHub's layer.
 
-    Vaswani et al. 2017, section 3.5, as KerasHub computes it; of its einsum LiteRT's converter makes a wrong product.
+    Maps float (batch, length, hidden_dim) to sines and cosines of the same shape, which depend on the shape only.
+    KerasHub 0.32 computes them by an einsum that LiteRT's converter translates to a wrong product.
     """
 
-    def call(self, x):
-        length, width = ops.shape(x)[1], x.shape[-1]
-        places = ops.cast(ops.arange(length), self.compute_dtype)
-        numbers = np.arange(width)
-        exponents = ops.cast(numbers // 2 * 2, self.compute_dtype) / ops.cast(width, self.compute_dtype)
+    def call(self, inputs):
+        length, hidden_dim = ops.shape(inputs)[1], inputs.shape[-1]
+        positions = ops.cast(ops.arange(length), self.compute_dtype)
+        indices = np.arange(hidden_dim)
+        exponents = ops.cast(indices // 2 * 2, self.compute_dtype) / ops.cast(hidden_dim, self.compute_dtype)
         frequencies = ops.power(ops.cast(1e-4, self.compute_dtype), exponents)
-        angles = ops.expand_dims(places, -1) * frequencies
-        sines = ops.where(numbers % 2 == 0, ops.sin(angles), ops.cos(angles))
-        return ops.broadcast_to(sines, ops.shape(x))
+        angles = ops.expand_dims(positions, -1) * frequencies  # (length, hidden_dim)
+        encoding = ops.where(indices % 2 == 0, ops.sin(angles), ops.cos(angles))
+        return ops.broadcast_to(encoding, ops.shape(inputs))

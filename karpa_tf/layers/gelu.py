@@ -1,4 +1,4 @@
-"""The GELU by `erf`: Keras 3 takes `erfc`, of which TensorFlow has only a slow kernel on CPUs."""
+"""GELU by `erf`; Keras 3.15 uses `erfc`, which TensorFlow 2.21 computes slowly on CPUs."""
 
 import math
 
@@ -8,9 +8,9 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("karpa_tf")
 def gelu(x):
-    """Maps each x to x P(X <= x) for a standard normal X (Hendrycks and Gimpel 2016), as `keras.activations.gelu` does.
+    """Returns x P(X <= x) for a standard normal X (Hendrycks and Gimpel 2016), as `keras.activations.gelu` does.
 
-    Half types are computed in float32; their slopes are kept in the half type until the gradient is taken.
+    float16 and bfloat16 are computed in float32; the derivative is kept in the dtype of `x` for the gradient.
     """
     return _gelu(x)
 
@@ -20,8 +20,8 @@ def _gelu(x):
     y = tf.cast(x, tf.float32 if x.dtype.size < 4 else x.dtype)
     scaled, half = y * math.sqrt(0.5), 0.5 * y
     twice_cdf = 1 + tf.math.erf(scaled)
-    # The slope shares the `erf` with the value, and takes the place of x in what is kept until the gradient.
-    twice_density = tf.exp(math.log(2 / math.sqrt(2 * math.pi)) - tf.square(scaled))
-    slope = tf.cast(0.5 * twice_cdf + half * twice_density, x.dtype)
-    # So written LiteRT's converter knows it for a GELU; of an `erf` elsewhere it makes nothing.
-    return tf.cast(half * twice_cdf, x.dtype), lambda upstream: upstream * slope
+    # Computing the derivative here reuses the `erf`, and it is kept for the gradient instead of x.
+    twice_pdf = tf.exp(math.log(2 / math.sqrt(2 * math.pi)) - tf.square(scaled))
+    derivative = tf.cast(0.5 * twice_cdf + half * twice_pdf, x.dtype)
+    # LiteRT's converter recognizes a GELU written in this form; it cannot convert any other `erf`.
+    return tf.cast(half * twice_cdf, x.dtype), lambda upstream: upstream * derivative

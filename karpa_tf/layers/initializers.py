@@ -3,14 +3,15 @@
 import keras
 
 
-def scaled_truncated_normal(width):
-    return keras.initializers.TruncatedNormal(stddev=initial_stddev(width))
+def make_initializer(hidden_dim):
+    """Returns a new truncated normal initializer with the standard deviation for `hidden_dim`."""
+    return keras.initializers.TruncatedNormal(stddev=compute_initial_stddev(hidden_dim))
 
 
-def initial_stddev(width):
-    """Returns the standard deviation of new kernels and embeddings: BERT's 0.02 at its width of 768.
+def compute_initial_stddev(hidden_dim):
+    """Returns the standard deviation of initial kernels and embeddings: BERT's 0.02 at its hidden dimension of 768.
 
-    At any other width it is what keeps products as large as there: with 0.02 a narrow network needs many times the
-    steps before it looks at its context at all.
+    At other sizes it is scaled by 1 / sqrt(hidden_dim), so that products keep the same variance. With 0.02 a network
+    with a small hidden dimension needs many times as many steps before it makes any use of the context.
     """
-    return 0.02 * (768 / width) ** 0.5
+    return 0.02 * (768 / hidden_dim) ** 0.5

@@ -1,4 +1,4 @@
-"""Layer normalization with a gradient in few steps: Keras 3 has TensorFlow derive one from every step of its own."""
+"""Layer normalization with a closed-form gradient; for Keras 3.15's, TensorFlow differentiates every operation."""
 
 import keras
 import tensorflow as tf
@@ -6,49 +6,51 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("karpa_tf")
 class LayerNormalization(keras.layers.LayerNormalization):
-    """`keras.layers.LayerNormalization` (Ba et al. 2016) of the last axis, with scale and offset.
+    """`keras.layers.LayerNormalization` (Ba et al. 2016) with a faster gradient, over the last axis.
 
-    Same arguments, weights, names and results (to rounding) as Keras 3.15's; half types are computed in float32, and of
-    a call only its input and two numbers for each row are kept until the gradient. Other axes, root-mean-square scaling
-    and layers without scale or offset take Keras' own way.
+    It has the arguments, weights, names and (up to rounding) results of Keras 3.15's layer. float16 and bfloat16 are
+    computed in float32. For the gradient it keeps its input and, for each row, the mean and the inverse standard
+    deviation. With other axes, RMS scaling, or without scale or offset, Keras' implementation is used.
     """
 
     def call(self, inputs):
-        last = self.axis in (-1, [-1], len(inputs.shape) - 1, [len(inputs.shape) - 1])
-        if not last or self.rms_scaling or not self.scale or not self.center:
+        is_last_axis = self.axis in (-1, [-1], len(inputs.shape) - 1, [len(inputs.shape) - 1])
+        if not is_last_axis or self.rms_scaling or not self.scale or not self.center:
             return super().call(inputs)
         gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
         return tf.cast(_normalize(inputs, gamma, beta, self.epsilon), self.compute_dtype)
 
 
 def _normalize(x, gamma, beta, epsilon):
-    """Returns x, float (..., width), normalized over its last axis, times gamma, plus beta, both (width,)."""
-    inner = tf.float32 if x.dtype.size < 4 else x.dtype
+    """Returns x, float (..., n), normalized over its last axis, times gamma (n,), plus beta (n,)."""
+    compute_dtype = tf.float32 if x.dtype.size < 4 else x.dtype
 
     @tf.custom_gradient
     def normalize(x, gamma, beta):
-        y = tf.cast(x, inner)
+        y = tf.cast(x, compute_dtype)
         mean = tf.reduce_mean(y, axis=-1, keepdims=True)
         variance = tf.reduce_mean(tf.square(y - mean), axis=-1, keepdims=True)
-        inverse = tf.math.rsqrt(variance + tf.cast(epsilon, inner))
+        inverse_stddev = tf.math.rsqrt(variance + tf.cast(epsilon, compute_dtype))
 
         def gradient(upstream):
-            upstream = tf.cast(upstream, inner)
-            normal = (tf.cast(x, inner) - mean) * inverse
-            rows = tf.range(len(x.shape) - 1)
-            scaled = upstream * tf.cast(gamma, inner)
-            along = tf.reduce_mean(scaled * normal, axis=-1, keepdims=True)
-            # What moves all of a row, or its deviation, moves nothing after the normalization.
-            x_gradient = inverse * (scaled - tf.reduce_mean(scaled, axis=-1, keepdims=True) - along * normal)
-            gamma_gradient = tf.reduce_sum(upstream * normal, axis=rows)
-            beta_gradient = tf.reduce_sum(upstream, axis=rows)
+            upstream = tf.cast(upstream, compute_dtype)
+            normalized = (tf.cast(x, compute_dtype) - mean) * inverse_stddev
+            row_axes = tf.range(len(x.shape) - 1)
+            scaled = upstream * tf.cast(gamma, compute_dtype)
+            projection = tf.reduce_mean(scaled * normalized, axis=-1, keepdims=True)
+            # The output does not change with the mean or the scale of a row: these components are subtracted.
+            x_gradient = inverse_stddev * (
+                scaled - tf.reduce_mean(scaled, axis=-1, keepdims=True) - projection * normalized
+            )
+            gamma_gradient = tf.reduce_sum(upstream * normalized, axis=row_axes)
+            beta_gradient = tf.reduce_sum(upstream, axis=row_axes)
             return (
                 tf.cast(x_gradient, x.dtype),
                 tf.cast(gamma_gradient, gamma.dtype),
                 tf.cast(beta_gradient, beta.dtype),
             )
 
-        normal = (y - mean) * inverse
-        return tf.cast(normal * tf.cast(gamma, inner) + tf.cast(beta, inner), x.dtype), gradient
+        normalized = (y - mean) * inverse_stddev
+        return tf.cast(normalized * tf.cast(gamma, compute_dtype) + tf.cast(beta, compute_dtype), x.dtype), gradient
 
     return normalize(x, gamma, beta)

@@ -1,4 +1,4 @@
-"""Networks of `keras.applications` under a new head."""
+"""Models of `keras.applications` with a new classification head."""
 
 import warnings
 
@@ -13,26 +13,29 @@ from karpa_tf.layers.dropout import Dropout
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STDDEV = (0.229, 0.224, 0.225)
 BGR_MEAN = (103.939, 116.779, 123.68)
-"""As the Caffe networks subtract it, in [0, 255]."""
+"""ImageNet's mean as subtracted for models converted from Caffe, in [0, 255]."""
 
 
 def make_application(config, input_shape, classes):
-    """Maps `images`, float32 (batch, height, width, 3) in [-1, 1], to `logits`, float32 (batch, classes).
+    """Returns a model of `images`, float32 (batch, height, width, 3) in [-1, 1], to `logits`, float32 (batch, classes).
 
-    The network starts at random; `load_application` brings in what was learned. The layers `features` (last feature
-    map), `pooled` (its mean) and `logits` are named.
+    Its weights are random; `load_application` sets pretrained ones. Named layers: `features` (last feature map),
+    `pooled` (its mean) and `logits`.
 
     Args:
         config: an `ApplicationConfig`.
-        input_shape: (height, width, 3); most networks want at least 32 pixels, some 75.
+        input_shape: (height, width, 3); most models need at least 32x32, some 75x75.
         classes: number of classes.
+
+    Raises:
+        UserError: if the images are not RGB, or too small for the model.
     """
     if input_shape[-1] != 3:
         raise UserError(f"{config.application} takes color images: --channels 3; received {input_shape[-1]}.")
     images = keras.Input(input_shape, name="images")
     try:
-        base = _base(config, None, input_tensor=_pixels(images, config.application))
-    except ValueError as error:  # Keras says which sides the network takes.
+        base = _make_base(config, None, input_tensor=_preprocess(images, config.application))
+    except ValueError as error:  # Keras says which image sizes the model takes.
         raise UserError(f"{config.application} cannot be built for {input_shape}: {error}") from error
     features = layers.Identity(name="features")(base.output)
     x = layers.GlobalAveragePooling2D(name="pooled")(features)
@@ -43,50 +46,51 @@ def make_application(config, input_shape, classes):
 
 
 def load_application(model, config, weights):
-    """Sets the features of `make_application`'s model to learned weights.
+    """Sets all weights of a model but the head's to pretrained ones.
 
     Args:
-        model: what `make_application` returned.
+        model: the model from `make_application`.
         config: its `ApplicationConfig`.
-        weights: a .weights.h5 file of the network without its head, or None for ImageNet's, from Keras' cache or the
-            network.
+        weights: path of a .weights.h5 file for the model without its head, or None for the weights pretrained on
+            ImageNet, which Keras downloads or takes from its cache.
 
     Raises:
-        UserError: the weights cannot be read or downloaded.
+        UserError: if the weights cannot be read or downloaded.
     """
     try:
-        learned = _base(config, None if weights else "imagenet", input_shape=model.input_shape[1:])
+        pretrained = _make_base(config, None if weights else "imagenet", input_shape=model.input_shape[1:])
         if weights:
-            learned.load_weights(weights)
-    except Exception as error:  # Network, file, shapes: the way out is the same.
-        where = weights or "Keras' download of ImageNet's weights"
+            pretrained.load_weights(weights)
+    except Exception as error:  # download, file or shapes; the advice is the same
+        source = weights or "Keras' download of ImageNet weights"
         raise UserError(
-            f"The weights of {config.application} cannot be had from {where} ({first_line(error)}); with no "
-            "network, give a .weights.h5 file by --init-weights."
+            f"The weights of {config.application} cannot be loaded from {source} ({first_line(error)}); without "
+            "network access, give a .weights.h5 file by --init-weights."
         ) from error
     head = {id(variable) for variable in model.get_layer("logits").weights}
-    own = [variable for variable in model.weights if id(variable) not in head]
-    for variable, value in zip(own, learned.weights, strict=True):
+    features = [variable for variable in model.weights if id(variable) not in head]
+    for variable, value in zip(features, pretrained.weights, strict=True):
         variable.assign(value)
 
 
-def _base(config, weights, **kwargs):
+def _make_base(config, weights, **kwargs):
     factory = getattr(keras.applications, config.application)
-    extra = {"include_preprocessing": True} if config.application.startswith(("MobileNetV3", "EfficientNetV2")) else {}
+    has_preprocessing = config.application.startswith(("MobileNetV3", "EfficientNetV2"))
+    options = {"include_preprocessing": True} if has_preprocessing else {}
     with warnings.catch_warnings():
-        # MobileNetV2 says that for other sides than its five it takes the weights of 224, which are as good.
+        # MobileNetV2 warns that it uses the weights for 224x224 at sizes without weights of their own.
         warnings.filterwarnings("ignore", ".*input_shape.*")
-        return factory(include_top=False, weights=weights, **extra, **kwargs)
+        return factory(include_top=False, weights=weights, **options, **kwargs)
 
 
-def _pixels(images, application):
-    """Returns [-1, 1] brought to what the network was trained on."""
-    kind = next(kind for kind, names in PIXELS.items() if application in names)
-    if kind == "symmetric":
+def _preprocess(images, application):
+    """Returns images in the range that a model was trained on, from images in [-1, 1]."""
+    pixels = next(pixels for pixels, names in PIXELS.items() if application in names)
+    if pixels == "symmetric":
         return images
-    if kind == "unchanged":
+    if pixels == "unchanged":
         return layers.Rescaling(127.5, 127.5)(images)
-    if kind == "centered_bgr":
+    if pixels == "centered_bgr":
         return layers.Rescaling(127.5, [127.5 - mean for mean in BGR_MEAN])(images[..., ::-1])
     return layers.Rescaling(
         [0.5 / stddev for stddev in IMAGENET_STDDEV],

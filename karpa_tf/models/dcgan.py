@@ -1,4 +1,4 @@
-"""DCGAN (Radford, Metz and Chintala 2015): a generator of transposed convolutions and its mirror, the discriminator."""
+"""DCGAN (Radford, Metz and Chintala 2015): the generator and the discriminator."""
 
 import keras
 from keras import layers
@@ -9,11 +9,11 @@ from karpa_tf.layers.dropout import Dropout
 
 
 def make_generator(config):
-    """Maps `noise`, float32 (batch, latent_dim), to `images`, float32 (batch, side, side, channels) in [-1, 1].
+    """Returns a model of `noise`, float32 (batch, latent_dim), to `images` in [-1, 1].
 
-    A Dense layer makes the first map of (base, base, filters[0]); each width is followed by a transposed convolution
-    of stride 2, the last of which makes the image. Batch normalization follows every layer but the last
-    (Radford et al. 2015, section 3).
+    The images are float32 (batch, image_size, image_size, channels). A dense layer produces the first feature map,
+    (base_size, base_size, filters[0]); transposed convolutions of stride 2 produce those of the other `filters`, and a
+    last one the image. Every layer but the last is followed by batch normalization (Radford et al. 2015, section 3).
 
     Args:
         config: a `DCGANConfig`.
@@ -24,37 +24,38 @@ def make_generator(config):
     )(noise)
     x = layers.Reshape((config.base_size, config.base_size, config.filters[0]))(x)
     x = _normalize_and_activate(x, config, config.generator_negative_slope)
-    for width in config.filters[1:]:
-        x = _upsample(config, width, use_bias=False)(x)
+    for filters in config.filters[1:]:
+        x = _upsample(config, filters, use_bias=False)(x)
         x = _normalize_and_activate(x, config, config.generator_negative_slope)
     x = _upsample(config, config.channels, use_bias=True)(x)
-    # Pixels are compared with the data's: float32 under every precision.
+    # Pixels are float32 under mixed precision too, like those of the data.
     images = layers.Activation("tanh", dtype="float32", name="images")(x)
     return keras.Model(noise, images, name="generator")
 
 
 def make_discriminator(config):
-    """Maps `images`, float32 (batch, side, side, channels) in [-1, 1], to `logits`, float32 (batch, 1), high if real.
+    """Returns a model of `images` in [-1, 1] to `logits`, float32 (batch, 1), high for real images.
 
-    Convolutions of stride 2 with LeakyReLU and dropout, flattened to one logit. With `discriminator_batch_norm` every
-    convolution but the first is normalized, as in the paper.
+    The images are float32 (batch, image_size, image_size, channels). Convolutions of stride 2 with LeakyReLU and
+    dropout are followed by a dense layer. With `discriminator_batch_norm`, every convolution but the first is followed
+    by batch normalization, as in the paper.
 
     Args:
         config: a `DCGANConfig`.
     """
     images = keras.Input((config.image_size, config.image_size, config.channels), name="images")
     x = images
-    for stage, width in enumerate(config.discriminator_filters):
-        normalized = config.discriminator_batch_norm and stage > 0
+    for stage, filters in enumerate(config.discriminator_filters):
+        has_batch_norm = config.discriminator_batch_norm and stage > 0
         x = Conv2D(
-            width,
+            filters,
             config.kernel_size,
             strides=2,
             padding="same",
-            use_bias=not normalized,
+            use_bias=not has_batch_norm,
             kernel_initializer=_initializer(config),
         )(x)
-        if normalized:
+        if has_batch_norm:
             x = _batch_norm(config)(x)
         x = layers.LeakyReLU(config.discriminator_negative_slope)(x)
         if config.dropout:
@@ -64,10 +65,10 @@ def make_discriminator(config):
     return keras.Model(images, logits, name="discriminator")
 
 
-def _upsample(config, width, use_bias):
-    """Doubles height and width."""
+def _upsample(config, filters, use_bias):
+    """Returns a layer that doubles height and width."""
     return Conv2DTranspose(
-        width,
+        filters,
         config.kernel_size,
         strides=2,
         padding="same",
@@ -76,20 +77,20 @@ def _upsample(config, width, use_bias):
     )
 
 
-def _normalize_and_activate(x, config, slope):
+def _normalize_and_activate(x, config, negative_slope):
     x = _batch_norm(config)(x)
-    return layers.LeakyReLU(slope)(x) if slope else layers.ReLU()(x)
+    return layers.LeakyReLU(negative_slope)(x) if negative_slope else layers.ReLU()(x)
 
 
 def _batch_norm(config):
     if config.init_stddev is None:
         return BatchNormalization()
-    # The authors' released code draws the scale around one with the same deviation as the weights.
+    # As in the code of the authors: the scale has the same standard deviation as the weights, around one.
     return BatchNormalization(gamma_initializer=keras.initializers.RandomNormal(1.0, config.init_stddev))
 
 
 def _initializer(config):
-    """A new one for every layer: an unseeded Keras initializer that is used twice gives the same values twice."""
+    """Returns a new initializer; an unseeded Keras initializer that is used twice returns the same values twice."""
     if config.init_stddev is None:
         return keras.initializers.GlorotUniform()
     return keras.initializers.RandomNormal(0.0, config.init_stddev)

@@ -1,40 +1,40 @@
-"""From seeds to pixels: the same in training, in sampling and in what is exported."""
+"""Noise vectors and pixels, computed in the same way in training, sampling and exported models."""
 
 import tensorflow as tf
 
 
 def noise_from_seeds(seeds, latent_dim):
-    """Returns standard normal noise, float32 (batch, latent_dim); a row depends on its own seed alone.
+    """Returns standard normal noise, float32 (batch, latent_dim), each row of which depends on its seed only.
 
     Args:
         seeds: int64 (batch,).
-        latent_dim: length of a noise vector.
+        latent_dim: size of a noise vector.
     """
 
-    def row(seed):
+    def draw_row(seed):
         return tf.random.stateless_normal((latent_dim,), seed=tf.stack([seed, tf.zeros_like(seed)]))
 
-    noise = tf.map_fn(row, seeds, fn_output_signature=tf.TensorSpec((latent_dim,), tf.float32))
+    noise = tf.map_fn(draw_row, seeds, fn_output_signature=tf.TensorSpec((latent_dim,), tf.float32))
     return tf.ensure_shape(noise, (None, latent_dim))
 
 
 def to_pixels(images):
-    """Returns uint8 images (batch, height, width, channels) from floats in [-1, 1]; what lies outside is clipped."""
+    """Returns uint8 images (batch, height, width, channels) from floats in [-1, 1]; values outside are clipped."""
     return tf.cast(tf.round(tf.clip_by_value((images + 1) * 127.5, 0, 255)), tf.uint8)
 
 
 def interpolate(start, end, count):
-    """Returns `count` noise vectors on the great circle from `start` to `end`, float32 (count, latent_dim).
+    """Returns `count` noise vectors from `start` to `end` by spherical interpolation, float32 (count, latent_dim).
 
-    Spherical interpolation (White 2016, section 2.1): a straight line would leave the shell near which normal noise
-    of many dimensions lies.
+    They lie on the great circle through both (White 2016, section 2.1). On a straight line the norm would be smaller in
+    the middle than that of almost all normal noise vectors of many dimensions.
 
     Args:
         start: float32 (latent_dim,).
         end: float32 (latent_dim,), not parallel to `start`.
-        count: number of vectors, both ends included.
+        count: number of vectors, including `start` and `end`.
     """
     cosine = tf.reduce_sum(start * end) / (tf.norm(start) * tf.norm(end))
     angle = tf.acos(tf.clip_by_value(cosine, -1.0, 1.0))
-    share = tf.linspace(0.0, 1.0, count)[:, None]
-    return (tf.sin((1 - share) * angle) * start + tf.sin(share * angle) * end) / tf.sin(angle)
+    fraction = tf.linspace(0.0, 1.0, count)[:, None]
+    return (tf.sin((1 - fraction) * angle) * start + tf.sin(fraction * angle) * end) / tf.sin(angle)

@@ -1,48 +1,64 @@
-"""TensorFlow without its chatter."""
+"""What a process prints: messages, progress bars, and TensorFlow's log messages."""
 
+import contextlib
 import os
 import sys
 
-import rich.console
 import rich.progress
 
-from karpa_tf.distribution import cluster
+_is_muted = False
 
 
-def hide_tensorflow_messages():
-    """Imports TensorFlow and Keras while nothing that their C++ code says of oneDNN, CUDA or the CPU is shown.
+def mute():
+    """Silences this process: standard output goes to the null device, and `warn` does nothing.
 
-    The environment variable silences what comes after the import, short of fatal errors; what comes during the import
-    (TensorFlow 2.21) knows no switch, so standard error is turned away for as long as that takes.
+    For all workers but the chief.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        import keras  # noqa: F401
-        import tensorflow  # noqa: F401
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
+    global _is_muted
+    _is_muted = True
+    sys.stdout = open(os.devnull, "w")
 
 
 def warn(message):
-    """Prints a warning to standard error; of several workers the chief does."""
-    if not cluster.is_chief():
-        return
-    rich.console.Console(stderr=True, soft_wrap=True, highlight=False).print(f"warning: {message}", markup=False)
+    """Prints a warning to standard error, unless the process is muted."""
+    if not _is_muted:
+        print(f"warning: {message}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def mute_stderr():
+    """Redirects standard error to the null device, also for C++ code, which no Python setting reaches."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
+
+
+def hide_tensorflow_messages():
+    """Imports TensorFlow and Keras, and hides the log messages of their C++ code about oneDNN, CUDA and the CPU.
+
+    The environment variable hides messages after the import, except for fatal errors; for messages during the import
+    TensorFlow 2.21 has no setting.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with mute_stderr():
+        import keras  # noqa: F401
+        import tensorflow  # noqa: F401
 
 
 def track(items, description, total=None):
-    """Returns an iterator of `items` that shows a bar while it runs, on a terminal only.
+    """Returns an iterator over `items` that shows a progress bar, on a terminal only.
 
     Args:
         items: an iterable.
-        description: what is being done.
-        total: number of items; None where nobody knows it yet.
+        description: text beside the bar.
+        total: number of items, or None if it is not known.
     """
-    shown = sys.stdout.isatty()
-    return rich.progress.track(items, description, total=total, transient=True, disable=not shown)
+    return rich.progress.track(items, description, total=total, transient=True, disable=not sys.stdout.isatty())

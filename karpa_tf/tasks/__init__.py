@@ -1,1 +1,35 @@
-"""One file per task."""
+"""Tasks: kinds of runs. One file per task says how a finished run is loaded, described and exported.
+
+`TASKS` is the only list of them; every tool that takes a run folder finds here what it needs to know about the run.
+"""
+
+import importlib
+
+from karpa_tf.errors import UserError
+
+TASKS = {
+    "classifier": "karpa_tf.tasks.classifier",
+    "gan": "karpa_tf.tasks.gan",
+    "masked_lm": "karpa_tf.tasks.masked_lm",
+    "text_classifier": "karpa_tf.tasks.text_classifier",
+}
+"""Modules by the name of their task; each holds a `Task` named `TASK`. Imported when they are needed."""
+
+
+def load_task(name):
+    """Returns the `Task` of a name in `TASKS`."""
+    return importlib.import_module(TASKS[name]).TASK
+
+
+def find_task(run, flag="--run"):
+    """Returns the `Task` of a `Run`; raises `UserError`, naming `flag`, if the folder holds no run of a known task."""
+    run.read_config()
+    metadata = run.metadata()
+    name = metadata.get("task")
+    if name not in TASKS:
+        expected = ", ".join(load_task(known).app for known in TASKS)
+        raise UserError(
+            f"{flag} {run.path} holds a run of {name or metadata.get('app', 'an unknown program')}, written by another "
+            f"version of karpa_tf; expected a run of one of {expected}."
+        )
+    return load_task(name)

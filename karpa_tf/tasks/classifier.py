@@ -1,75 +1,196 @@
-"""Classifiers that have been trained: a run folder's config, model and weights."""
+"""Image classifiers: making the trainer, and loading, describing and exporting a finished run."""
 
 import dataclasses
 from pathlib import Path
 
-import keras
+import numpy as np
 
 from karpa_tf.configs.application import APPLICATIONS, ApplicationConfig
-from karpa_tf.configs.classifier import FAMILIES, Application
-from karpa_tf.configs.run import from_dict
+from karpa_tf.configs.classifier import FAMILIES, Application, ClassifierConfig
+from karpa_tf.configs.image_format import ImageFormat
+from karpa_tf.data.images.folder import try_read_square
+from karpa_tf.data.images.splits import load_splits
 from karpa_tf.errors import UserError, nearest
-from karpa_tf.evaluation import classification as evaluation
+from karpa_tf.evaluation import classification
 from karpa_tf.export import examples
 from karpa_tf.export.classifier import make_classifier_export
 from karpa_tf.export.versions import load_version
+from karpa_tf.layers.batch_norm import synchronize_batch_norm
+from karpa_tf.models import classifiers
 from karpa_tf.models.application import load_application
-from karpa_tf.models.classifiers import average_views, copy_features, make_classifier
+from karpa_tf.system.console import warn
+from karpa_tf.tasks.task import FinishedRun, Task
+from karpa_tf.tasks.task import read_config as read_task_config
+from karpa_tf.training.precision import policy_scope
 from karpa_tf.training.run import Run
-from karpa_tf.training.weights import find_weights
+from karpa_tf.training.trainers.classifier import Classifier, compile_classifier
+from karpa_tf.training.weights import require_weights
+
+NAME, APP = "classifier", "train_classifier"
 
 
-def read_config(run):
-    """Returns the config of a classifier's `Run`; raises `UserError` if it holds none, or another kind of run."""
-    values = run.read_config()
-    family = values.get("model", {}).get("family") if isinstance(values, dict) else None
-    if family not in FAMILIES:
-        raise UserError(f"--run {run.path} holds no classifier's run.")
-    return from_dict(FAMILIES[family], values)
+def make_trainer(config, splits, steps_per_epoch, jit_compile=False):
+    """Returns the compiled trainer of a `ClassifierConfig`; call it in the scope of the strategy.
 
-
-def load_classifier(run):
-    """Returns the model to use of a run: images, float32 (batch, height, width, channels) in [-1, 1], to logits.
-
-    Its weights are those of the newest checkpoint, or of the best epoch where early stopping kept one; it averages over
-    the views of its config, and computes in float32 whatever it was trained in. Returned with the config and the
-    classes' names.
+    Args:
+        config: a `ClassifierConfig`, with the model of --init.
+        splits: the `Splits` to train on.
+        steps_per_epoch: number of steps in one epoch.
+        jit_compile: whether to compile the step with XLA.
     """
-    model, config, classes, _ = _load(run)
-    return model, config, classes
+    model = classifiers.make_classifier(config.model, _input_shape(config), len(splits.classes))
+    if config.sync_batch_norm:
+        model = synchronize_batch_norm(model)
+    if config.transfer.init:
+        load_init_weights(model, config)
+    else:
+        classifiers.initialize_from_images(model, config.model, splits.train.images)
+    if config.transfer.freeze == "features":
+        classifiers.freeze_batch_norm(model)
+    class_weights = splits.class_weights() if config.class_weights == "balanced" else None
+    trainer = Classifier(model, config.label_smoothing, class_weights, config.optimization.ema)
+    compile_classifier(trainer, config, config.transfer, steps_per_epoch, jit_compile)
+    return trainer
 
 
-def make_export(run, kind=None):
-    """Returns the `Export` of a `Run` and its `Weights`, of a kind as for `find_weights`."""
-    model, _, classes, weights = _load(run, kind)
-    return make_classifier_export(model, classes, examples.load_images(run, model.input_shape[1:])), weights
+def read_config(run, flag="--run"):
+    """Returns the `ClassifierConfig` of a `Run`; raises `UserError` if it is a run of another task."""
+    config_class = ClassifierConfig
+    if run.metadata().get("task") == NAME:
+        config_class = FAMILIES.get(run.read_config().get("model", {}).get("family"), ClassifierConfig)
+    return read_task_config(run, NAME, APP, config_class, flag)
 
 
-def _load(run, kind=None):
-    config = read_config(run)
-    keras.config.set_dtype_policy("float32")
-    model, classes, weights = _learned(run, "--run", config, kind)
-    return average_views(model, config.views), config, classes, weights
+def load(run, kind=None, flag="--run"):
+    """Returns the `FinishedRun` of a run.
+
+    Its model maps images, float32 (batch, height, width, channels) in [-1, 1], to logits, averaged over the views of
+    the config.
+    """
+    finished = _load_network(run, kind, flag)
+    with policy_scope("float32"):
+        return dataclasses.replace(finished, model=classifiers.average_views(finished.model, finished.config.views))
+
+
+def _load_network(run, kind=None, flag="--run"):
+    """Returns the `FinishedRun` of a run with the trained model itself."""
+    config = read_config(run, flag)
+    classes = run.metadata().get("data", {}).get("classes", ())
+    weights = require_weights(run, kind, flag)
+    with policy_scope("float32"):
+        model = classifiers.make_classifier(config.model, _input_shape(config), len(classes))
+    model.load_weights(weights.file)
+    return FinishedRun(run, config, model, weights, tuple(classes))
+
+
+def describe(finished):
+    """Returns a line about the model of a `FinishedRun`."""
+    shape = "x".join(map(str, finished.model.input_shape[1:]))
+    family, count = finished.config.model.family, finished.model.count_params()
+    return f"{family} for {shape} images, {len(finished.classes)} classes, {count:,} weights"
+
+
+def make_export(finished):
+    """Returns the `Export` of a `FinishedRun`."""
+    images = examples.load_images(finished.run, finished.model.input_shape[1:])
+    return make_classifier_export(finished.model, finished.classes, images)
 
 
 def load_scorer(run=None, saved_model=None):
-    """Returns a function from uint8 images (n, side, side, channels) to probabilities, float64 (n, classes).
+    """Returns a function from uint8 images (n, height, width, channels) to probabilities, float64 (n, classes).
 
     Args:
-        run: path of a run folder of train_classifier, or None.
+        run: path of a run folder, or None.
         saved_model: path of an exported classifier, in place of a run.
 
     Returns:
-        The function; the classes' names; the side and the channels of the images; and the config of the run, or None.
+        The function; the class names; the image size and the channels; and the run's config, or None.
     """
     if run:
-        model, config, classes = load_classifier(Run(run))
-        return evaluation.scorer(model), classes, model.input_shape[2:], config
-    return *evaluation.load_exported(load_version(saved_model)), None
+        finished = load(Run(run))
+        return (
+            classification.make_scorer(finished.model),
+            finished.classes,
+            finished.model.input_shape[2:],
+            finished.config,
+        )
+    return *classification.load_exported(load_version(saved_model)), None
+
+
+def classify_files(run, saved_model, files, top):
+    """Yields for every image file that can be read its name and a list of (class, probability), the best first.
+
+    Args:
+        run: path of a run folder, or None.
+        saved_model: path of an exported classifier, in place of a run.
+        files: list of paths; files that cannot be read are skipped with a warning.
+        top: number of classes.
+    """
+    compute_probabilities, classes, (image_size, channels), _ = load_scorer(run, saved_model)
+    for start in range(0, len(files), classification.BATCH):
+        images = {}
+        for file in files[start : start + classification.BATCH]:
+            image, reason = try_read_square(file, image_size, channels)
+            if image is None:
+                warn(reason)
+            else:
+                images[str(file)] = image
+        if not images:
+            continue
+        for name, row in zip(images, compute_probabilities(np.stack(list(images.values()))), strict=True):
+            best = np.argsort(-row, kind="stable")[:top]
+            yield name, [(classes[index], float(row[index])) for index in best]
+
+
+def load_data(config):
+    """Returns the `Splits` of a `ClassifierConfig`; raises `UserError` if they have only one class."""
+    splits = load_splits(config.data, config.image_format, config.held_out_for_validation, config.test_fraction)
+    if len(set(splits.train.labels.tolist())) < 2:
+        only = splits.classes[splits.train.labels[0]]
+        raise UserError(f"--data {config.data} has images of one class only ({only}); expected at least two.")
+    return splits
+
+
+def load_split(config, image_format, trained):
+    """Returns the `ImageSet` that the flags of the evaluation program name.
+
+    Args:
+        config: flags: data, split, data_dir and cache_dir.
+        image_format: image size and channels of the model.
+        trained: config of the run, or None.
+
+    Raises:
+        UserError: there is no such data set or split.
+    """
+    format = ImageFormat(
+        *image_format,
+        config.data_dir or (trained.data_dir if trained else None),
+        config.cache_dir or (trained.cache_dir if trained else None),
+        "enlarge" if config.data else trained.small_images,
+    )
+    if config.data:
+        splits = load_splits(config.data, format, 0, 0)
+        split = splits.as_dict().get(config.split) if splits.has_held_out else splits.train
+    else:
+        splits = load_splits(trained.data, format, trained.held_out_for_validation, trained.test_fraction)
+        split = splits.as_dict().get(config.split)
+    if split is None:
+        raise UserError(f"The data has no {config.split} split; choose another --split.")
+    return split
+
+
+def report_folder(config):
+    """Returns the folder of a report that does not replace the run's own, which is on its test split."""
+    if config.saved_model:
+        return Path("eval")
+    base = Run(config.run).eval
+    if config.data:
+        return base / Path(config.data).name
+    return base if config.split == "test" else base / config.split
 
 
 def resolve_init(config):
-    """Returns a config with the network that `--init` names: that of a run, or one of keras.applications."""
+    """Returns a config with the model that `--init` names: that of a run, or one of keras.applications."""
     init = config.transfer.init
     if init is None:
         return config
@@ -77,36 +198,42 @@ def resolve_init(config):
         model = ApplicationConfig(application=init)
         if config.model.family == "application":
             model = dataclasses.replace(config.model, application=init)
-        return _changed(config, Application, model=model)
+        return _replace(config, Application, model=model)
     if Path(init).is_dir():
-        other = read_config(Run(init))
-        return _changed(config, type(other), model=other.model, image_size=other.side, channels=other.channels)
+        other = read_config(Run(init), "--init")
+        return _replace(config, type(other), model=other.model, image_size=other.image_size, channels=other.channels)
     raise UserError(
-        f"--init {init} is neither a run folder nor a network of keras.applications{nearest(init, APPLICATIONS)}"
+        f"--init {init} is neither a run folder nor a model of keras.applications{nearest(init, APPLICATIONS)}"
     )
 
 
 def load_init_weights(model, config):
-    """Brings the weights that `--init` names into a new model; the logits stay as they are."""
+    """Copies the weights that `--init` names into a new model, except for the logits."""
     init = config.transfer.init
     if init in APPLICATIONS:
         load_application(model, config.model, config.transfer.init_weights)
-        return
-    learned, *_ = _learned(Run(init), "--init", config)
-    copy_features(model, learned)
+    else:
+        classifiers.copy_features(model, _load_network(Run(init), flag="--init").model)
 
 
-def _learned(run, flag, config, kind=None):
-    """Returns the network of a run, under the present policy, its classes' names and the `Weights` that it has."""
-    classes = run.metadata().get("data", {}).get("classes")
-    weights = find_weights(run, kind)
-    if not (classes and weights):
-        raise UserError(f"{flag} {run.path} has no checkpoint yet; expected a run of train_classifier that has one.")
-    model = make_classifier(config.model, (config.image_size, config.image_size, config.channels), len(classes))
-    weights.load(model)
-    return model, tuple(classes), weights
+def _input_shape(config):
+    return config.image_size, config.image_size, config.channels
 
 
-def _changed(config, kind, **changes):
+def _replace(config, config_class, **changes):
+    """Returns a config with changes, as another class of the same fields."""
     values = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
-    return kind(**(values | changes))
+    return config_class(**(values | changes))
+
+
+TASK = Task(
+    name=NAME,
+    app=APP,
+    title="image classification",
+    form="image",
+    bfloat16=True,
+    evaluated_on="examples that were not used for training",
+    load=load,
+    describe=describe,
+    make_export=make_export,
+)

@@ -1,39 +1,92 @@
-"""GANs that have been trained: a run folder's generator."""
+"""GANs: making the trainer, and loading, describing and exporting a finished run."""
 
 import keras
+import tensorflow as tf
 
-from karpa_tf.configs.gan import DCGANConfig
-from karpa_tf.configs.run import from_dict
+from karpa_tf.configs.gan import GANConfig
 from karpa_tf.errors import UserError
-from karpa_tf.export.generator import make_generator_export
-from karpa_tf.models.dcgan import make_generator
+from karpa_tf.export.generator import generator_functions, make_generator_export
+from karpa_tf.export.versions import load_version
+from karpa_tf.layers.batch_norm import synchronize_batch_norm
+from karpa_tf.models import sampling
+from karpa_tf.models.dcgan import make_discriminator, make_generator
+from karpa_tf.tasks.task import FinishedRun, Task, read_config
+from karpa_tf.training.precision import policy_scope
 from karpa_tf.training.run import Run
-from karpa_tf.training.weights import find_weights
+from karpa_tf.training.trainers.gan import GAN
+from karpa_tf.training.weights import require_weights
+
+NAME, APP = "gan", "train_gan"
 
 
-def load_generator(path, kind=None):
-    """Returns the generator of a run of train_gan, noise to images in [-1, 1], and its `Weights`.
+def make_trainer(config, jit_compile=False):
+    """Returns the compiled trainer of a `GANConfig`; call it in the scope of the strategy."""
+    networks = [make_generator(config.model), make_discriminator(config.model)]
+    if config.sync_batch_norm:
+        networks = [synchronize_batch_norm(network) for network in networks]
+    trainer = GAN(*networks, config.ema)
+    trainer.compile(
+        keras.optimizers.Adam(config.learning_rate, config.beta_1),
+        keras.optimizers.Adam(config.discriminator_learning_rate or config.learning_rate, config.beta_1),
+        jit_compile=jit_compile,
+    )
+    return trainer
 
-    It computes in float32 whatever it was trained in.
+
+def load(run, kind=None):
+    """Returns the `FinishedRun` of a run; its model maps noise to images in [-1, 1]."""
+    config = read_config(run, NAME, APP, GANConfig)
+    weights = require_weights(run, kind)
+    with policy_scope("float32"):
+        generator = make_generator(config.model)
+    generator.load_weights(weights.file)
+    return FinishedRun(run, config, generator, weights)
+
+
+def describe(finished):
+    """Returns a line about the generator of a `FinishedRun`."""
+    shape = "x".join(map(str, finished.model.output_shape[1:]))
+    return f"generator of {shape} images, {finished.model.count_params():,} weights"
+
+
+def make_export(finished):
+    """Returns the `Export` of a `FinishedRun`."""
+    return make_generator_export(finished.model)
+
+
+def sample(run, saved_model, count, seed, interpolate=False):
+    """Returns generated images, uint8 (count, height, width, channels).
 
     Args:
-        path: the run folder.
-        kind: which weights, as for `find_weights`.
+        run: path of a run folder, or None.
+        saved_model: path of an exported generator, in place of a run.
+        count: number of images.
+        seed: seed of the first image; image i is that of seed + i.
+        interpolate: interpolate from the image of the seed to that of seed + 1 instead.
     """
-    run = Run(path)
-    config = run.read_config()
-    if (app := run.metadata().get("app", "train_gan")) != "train_gan":
-        raise UserError(f"--run {path} holds a run of {app}; expected one of train_gan.")
-    weights = find_weights(run, kind)
-    if weights is None:
-        raise UserError(f"--run {path} has no checkpoint yet; one is written after every epoch at the latest.")
-    keras.config.set_dtype_policy("float32")
-    generator = make_generator(from_dict(DCGANConfig, config["model"]))
-    weights.load(generator)
-    return generator, weights
+    if run:
+        generator = load(Run(run)).model
+        functions, latent_dim = generator_functions(generator), generator.input_shape[-1]
+    else:
+        functions = load_version(saved_model)
+        if not {"serving_default", "noise"} <= set(functions):
+            raise UserError(f"--saved-model {saved_model} is no generator; its signatures are {', '.join(functions)}.")
+        latent_dim = functions["noise"].structured_input_signature[1]["noise"].shape[-1]
+    if not interpolate:
+        seeds = tf.range(seed, seed + count, dtype=tf.int64)
+        return functions["serving_default"](seed=seeds)["images"].numpy()
+    start, end = sampling.noise_from_seeds(tf.constant([seed, seed + 1], tf.int64), latent_dim)
+    return functions["noise"](noise=sampling.interpolate(start, end, count))["images"].numpy()
 
 
-def make_export(run, kind=None):
-    """Returns the `Export` of a `Run` of train_gan and its `Weights`; arguments as for `load_generator`."""
-    generator, weights = load_generator(run.path, kind)
-    return make_generator_export(generator), weights
+TASK = Task(
+    name=NAME,
+    app=APP,
+    title="image generation",
+    form="seed",
+    bfloat16=True,
+    evaluated_on="training images, with new noise",
+    load=load,
+    describe=describe,
+    make_export=make_export,
+)

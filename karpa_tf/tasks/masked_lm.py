@@ -1,132 +1,80 @@
-"""Masked language models: the text that they learn from, and what is in their run folders."""
+"""Masked language models: making the trainer, and loading, describing and exporting a finished run."""
 
 import dataclasses
-import functools
-import itertools
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import keras
+import tensorflow as tf
 
 from karpa_tf.configs.masked_lm import MaskedLMConfig
-from karpa_tf.configs.run import from_dict
 from karpa_tf.data.text import vocabulary as vocabularies
-from karpa_tf.data.text.batches import count_rows
-from karpa_tf.data.text.corpus import find_corpus
-from karpa_tf.data.text.token_cache import Tokens, is_held_out, load_cached_tokens, load_cached_vocabulary
+from karpa_tf.data.text.vocabulary import MASK
 from karpa_tf.errors import UserError
 from karpa_tf.export import examples
 from karpa_tf.export.masked_lm import make_masked_lm_export, masked_lm_functions
 from karpa_tf.export.versions import load_version
 from karpa_tf.models import bert
+from karpa_tf.system.console import warn
+from karpa_tf.tasks.task import FinishedRun, Task, read_config
+from karpa_tf.training import optimizers
+from karpa_tf.training.precision import policy_scope
 from karpa_tf.training.run import Run
-from karpa_tf.training.weights import find_weights
+from karpa_tf.training.trainers.masked_lm import MaskedLM, Pretraining
+from karpa_tf.training.weights import require_weights
+
+NAME, APP = "masked_lm", "train_mlm"
+
+BATCH_SIZE = 64
 
 VOCABULARY_FILE = "vocabulary.txt"
 """In a run folder."""
 
-SENTENCE = 16
-"""Words of a document that are kept as an example."""
 
-SEARCHED = 10_000
-"""Documents among which examples are looked for."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TextData:
-    """What a masked language model learns from."""
-
-    vocabulary: vocabularies.Vocabulary
-    """Of both parts."""
-
-    train: Tokens
-    """The text to learn from."""
-
-    held_out: Tokens
-    """The text to measure on; it may be empty."""
-
-    documents: Callable[[], Iterator[str]]
-    """Returns an iterator of some documents to measure on, or to learn from where nothing is held out."""
-
-    def sentences(self):
-        """Returns the beginnings of a few documents, a list."""
-        words = (document.split() for document in itertools.islice(self.documents(), examples.COUNT))
-        return [" ".join(some[:SENTENCE]) for some in words]
-
-    def summary(self):
-        """Returns a line for people."""
-        parts = [f"{len(part):,} tokens of {part.documents:,} documents" for part in (self.train, self.held_out)]
-        return f"{parts[0]}, held out {parts[1]}; {len(self.vocabulary):,} tokens in the vocabulary"
-
-    def metadata(self):
-        """Returns what `run.json` says of the data."""
-        parts = {"train": self.train, "held_out": self.held_out}
-        return {
-            name: {"fingerprint": part.fingerprint, "tokens": len(part), "documents": part.documents}
-            for name, part in parts.items()
-        }
-
-
-def load_text(config):
-    """Returns the `TextData` of a `MaskedLMConfig`; what has been brought to tokens before is read from the cache.
-
-    The vocabulary is that of the run that is continued, of --init, of --vocabulary, or learned from the text.
-
-    Raises:
-        UserError: there is no such text or vocabulary, or the text is too little for the vocabulary or for a batch.
-    """
-    find = functools.partial(find_corpus, field=config.field, encoding=config.encoding, data_dir=config.data_dir)
-    corpus = find(config.data)
-    if corpus is None:
-        raise UserError(f"--data {config.data} has no training split.")
-    held_out_corpus = find(config.validation_data) if config.validation_data else None
-    if not config.validation_data and corpus.is_set:
-        held_out_corpus = find(config.data, split="validation")
-    vocabulary = _given_vocabulary(config)
-    if vocabulary is None:
-        strip_accents = config.lowercase if config.strip_accents is None else config.strip_accents
-        vocabulary = load_cached_vocabulary(
-            corpus, config.vocabulary_size, config.lowercase, strip_accents, config.cache_dir
-        )
-    share = 0.0 if held_out_corpus else config.held_out_fraction
-    train, held_out = load_cached_tokens(corpus, vocabulary, share, config.cache_dir)
-    if held_out_corpus:
-        held_out, _ = load_cached_tokens(held_out_corpus, vocabulary, 0.0, config.cache_dir)
-    if count_rows(train, config.row_length) < config.batch_size:
-        raise UserError(
-            f"--data {config.data} has {count_rows(train, config.row_length):,} rows of {config.row_length} tokens, "
-            f"fewer than --batch-size {config.batch_size}; lower that or --sequence-length, or take more text."
-        )
-    documents = functools.partial(_documents, held_out_corpus or corpus, share if len(held_out) else 0.0)
-    return TextData(vocabulary, train, held_out, documents)
-
-
-def _documents(corpus, share):
-    """Yields the first documents of a corpus, or those of them that are in the share that is held out."""
-    some = itertools.islice(corpus.read(), SEARCHED)
-    return (document for document in some if not share or is_held_out(document, share))
-
-
-def _given_vocabulary(config):
-    """Returns the `Vocabulary` that a config names, or None."""
-    if config.run and config.resume == "auto" and (Path(config.run) / VOCABULARY_FILE).exists():
-        return vocabularies.load(Path(config.run) / VOCABULARY_FILE)
-    if config.vocabulary:
-        return vocabularies.load(config.vocabulary)
-    return load_vocabulary(read_masked_lm(config.init, "--init")[0]) if config.init else None
-
-
-def read_masked_lm(path, flag="--run"):
-    """Returns the `Run` of train_mlm in a folder and its config; raises `UserError` if it holds none.
+def make_trainer(config, vocabulary, steps_per_epoch, jit_compile=False):
+    """Returns the compiled trainer of a `MaskedLMConfig`; call it in the scope of the strategy.
 
     Args:
-        path: the folder.
-        flag: what named it.
+        config: a `MaskedLMConfig`.
+        vocabulary: the `Vocabulary`.
+        steps_per_epoch: number of steps in one epoch.
+        jit_compile: whether to compile the step with XLA.
     """
-    run = Run(path)
-    if run.metadata().get("app") != "train_mlm":
-        raise UserError(f"{flag} {path} holds no run of train_mlm.")
-    return run, from_dict(MaskedLMConfig, run.read_config())
+    model = make_network(config, len(vocabulary))
+    if config.init:
+        load_init_weights(model, vocabulary, config)
+    trainer = (Pretraining if config.nsp else MaskedLM)(model, config.optimization.ema)
+    groups = optimizers.make_optimizer_groups(
+        config.optimization,
+        config.learning_rate,
+        [optimizers.ParameterGroup(model.trainable_variables)],
+        config.epochs * steps_per_epoch,
+        steps_per_epoch,
+        scale_loss=config.precision == "mixed_float16",
+    )
+    trainer.compile(
+        groups,
+        config.optimization.global_clipnorm,
+        config.optimization.gradient_accumulation_steps,
+        jit_compile=jit_compile,
+    )
+    return trainer
+
+
+def make_network(config, vocabulary_size):
+    """Returns the model of a `MaskedLMConfig`: that of `make_masked_lm`, or with --nsp that of `make_pretraining`."""
+    make = bert.make_pretraining if config.nsp else bert.make_masked_lm
+    return make(config.network, bert.make_encoder(config.network, vocabulary_size))
+
+
+def find_vocabulary(config):
+    """Returns the `Vocabulary` that a `MaskedLMConfig` names: of the run to resume, --vocabulary or --init; or None."""
+    if config.run and config.resume == "auto" and (Path(config.run) / VOCABULARY_FILE).exists():
+        return load_vocabulary(Run(config.run))
+    if config.vocabulary:
+        return vocabularies.load(config.vocabulary)
+    if config.init:
+        read_masked_lm_config(Run(config.init), "--init")
+        return load_vocabulary(Run(config.init))
+    return None
 
 
 def load_vocabulary(run):
@@ -134,83 +82,131 @@ def load_vocabulary(run):
     return vocabularies.load(run.path / VOCABULARY_FILE)
 
 
-def load_pretrained(path, flag="--run", precision="float32"):
-    """Returns the model of a run of train_mlm, that of `make_network`, its `Vocabulary` and its config.
-
-    The weights are those of the newest checkpoint.
-
-    Args:
-        path: the run folder.
-        flag: what named it.
-        precision: Keras' dtype policy to compute in, whatever the model was trained in.
-    """
-    model, vocabulary, config, _ = _load(path, flag, precision)
-    return model, vocabulary, config
+def save_vocabulary(run, vocabulary):
+    """Writes a `Vocabulary` to the folder of a `Run`; only the chief writes."""
+    if run.writes:
+        vocabulary.save(run.path / VOCABULARY_FILE)
 
 
-def make_export(run, kind=None):
-    """Returns the `Export` of a `Run` of train_mlm and its `Weights`, of a kind as for `find_weights`."""
-    model, vocabulary, config, weights = _load(run.path, kind=kind)
-    return make_masked_lm_export(model, vocabulary, config.row_length, examples.load_texts(run)), weights
+def read_masked_lm_config(run, flag="--run"):
+    """Returns the `MaskedLMConfig` of a `Run`; raises `UserError`, naming `flag`, if it is a run of another task."""
+    return read_config(run, NAME, APP, MaskedLMConfig, flag)
 
 
-def _load(path, flag="--run", precision="float32", kind=None):
-    run, config = read_masked_lm(path, flag)
-    vocabulary = load_vocabulary(run)
-    weights = find_weights(run, kind)
-    if not weights:
-        raise UserError(f"{flag} {path} has no checkpoint yet.")
-    keras.config.set_dtype_policy(precision)
-    model = make_network(config, len(vocabulary))
-    weights.load(model)
-    return model, vocabulary, config, weights
+def load(run, kind=None, flag="--run"):
+    """Returns the `FinishedRun` of a run; its model is that of `make_network`."""
+    config, vocabulary = read_masked_lm_config(run, flag), load_vocabulary(run)
+    weights = require_weights(run, kind, flag)
+    with policy_scope("float32"):
+        model = make_network(config, len(vocabulary))
+    model.load_weights(weights.file)
+    return FinishedRun(run, config, model, weights, vocabulary=vocabulary)
 
 
-def make_network(config, vocabulary_size):
-    """Returns the model that a `MaskedLMConfig` trains: `make_masked_lm`'s, or with --nsp `make_pretraining`'s."""
-    shape = network_shape(config)
-    make = bert.make_pretraining if config.nsp else bert.make_masked_lm
-    return make(shape, bert.make_encoder(shape, vocabulary_size))
+def describe(finished):
+    """Returns a line about the model of a `FinishedRun`; of a text classifier too."""
+    encoder = finished.config.model
+    return (
+        f"BERT encoder of {encoder.num_layers} layers and {encoder.hidden_dim} dimensions, "
+        f"{len(finished.vocabulary):,} tokens, {finished.model.count_params():,} weights"
+    )
 
 
-def network_shape(config):
-    """Returns the `BERTConfig` of a `MaskedLMConfig`: with --nsp there are two segments at least."""
-    return dataclasses.replace(config.model, num_segments=max(config.model.num_segments, 2 if config.nsp else 0))
+def make_export(finished):
+    """Returns the `Export` of a `FinishedRun`."""
+    texts = examples.load_texts(finished.run)
+    return make_masked_lm_export(finished.model, finished.vocabulary, finished.config.row_length, texts)
 
 
 def load_init_weights(model, vocabulary, config):
-    """Brings the weights of the run that `--init` names into a new model of the same shape.
+    """Copies the weights of the run that `--init` names into a new model of the same architecture.
 
     Raises:
-        UserError: there is no such run, or its network is another.
+        UserError: there is no such run, or its architecture differs.
     """
-    learned, words, other = load_pretrained(config.init, "--init", config.precision)
-    if words != vocabulary:
+    init = load(Run(config.init), flag="--init")
+    if init.vocabulary != vocabulary:
         raise UserError(f"--init {config.init} has a vocabulary of its own; leave out --vocabulary.")
-    differing = [
-        f"{field.name} {getattr(other.model, field.name)}, not {getattr(config.model, field.name)}"
-        for field in dataclasses.fields(other.model)
-        if field.name != "dropout" and getattr(other.model, field.name) != getattr(config.model, field.name)
+    differences = [
+        f"{field.name} {getattr(init.config.model, field.name)}, not {getattr(config.model, field.name)}"
+        for field in dataclasses.fields(config.model)
+        if field.name != "dropout" and getattr(init.config.model, field.name) != getattr(config.model, field.name)
     ]
-    if other.nsp != config.nsp:
-        differing.append("another --nsp")
-    if differing:
-        raise UserError(f"--init {config.init} has another network: {'; '.join(differing)}.")
-    model.set_weights(learned.get_weights())
+    if init.config.nsp != config.nsp:
+        differences.append("another --nsp")
+    if differences:
+        raise UserError(f"--init {config.init} has another architecture: {'; '.join(differences)}.")
+    model.set_weights(init.model.get_weights())
 
 
-def load_fill_mask(run, saved_model):
-    """Returns what fills blanks, as `make_masked_lm_export` describes it: from text, string (batch,), to a dict.
+def fill_masks(run, saved_model, texts, top):
+    """Yields for every text with a [MASK] the text and the words for each mask, lists of (word, probability).
 
     Args:
-        run: folder of a run of train_mlm, or None.
-        saved_model: folder of an exported version, in place of `run`.
+        run: path of a run folder, or None.
+        saved_model: path of an exported version, in place of a run.
+        texts: list of strings; those without [MASK] are skipped with a warning.
+        top: number of words, the most probable first.
+
+    Raises:
+        UserError: no text has a [MASK], or the model is none of this task.
     """
+    masked = [text for text in texts if MASK in text]
+    messages = [
+        f"There is no [MASK] in {text!r:.60}; write one for every word to predict."
+        for text in texts
+        if MASK not in text
+    ]
+    if not masked:
+        raise UserError(messages[0] if messages else "There are no texts.")
+    for message in messages:
+        warn(message)
+    function = _load_function(run, saved_model)
+    for start in range(0, len(masked), BATCH_SIZE):
+        batch = masked[start : start + BATCH_SIZE]
+        outputs = {name: value.numpy() for name, value in function(text=tf.constant(batch)).items()}
+        for text, *row in zip(batch, *(outputs[name] for name in ("tokens", "scores", "positions")), strict=True):
+            words = [
+                [(token.decode(), float(score)) for token, score in zip(tokens[:top], scores[:top], strict=True)]
+                for tokens, scores, position in zip(*row, strict=True)
+                if position >= 0
+            ]
+            if len(words) < text.count(MASK):
+                warn(f"Only the first {len(words)} masks of {text!r:.60} are within the model's sequence length.")
+            yield text, words
+
+
+def format_filled(text, masks):
+    """Returns a text with the best word for each mask, followed by a line of words and probabilities per mask."""
+    parts = text.split(MASK)
+    filled = parts[0] + "".join(words[0][0] + part for words, part in zip(masks, parts[1:], strict=False))
+    lines = [MASK.join([filled, *parts[len(masks) + 1 :]])]
+    for number, words in enumerate(masks, 1):
+        label = f"  {number}: " if len(parts) > 2 else "  "
+        lines.append(label + "  ".join(f"{word} {probability:.1%}" for word, probability in words))
+    return "\n".join(lines)
+
+
+def _load_function(run, saved_model):
+    """Returns the function `serving_default` of `make_masked_lm_export`, of a run or of an exported version."""
     if run:
-        model, vocabulary, config = load_pretrained(run)
-        functions, _ = masked_lm_functions(model, vocabulary, config.row_length)
+        finished = load(Run(run))
+        functions, _ = masked_lm_functions(finished.model, finished.vocabulary, finished.config.row_length)
         return functions["serving_default"]
     signatures = load_version(saved_model)
     if "token_ids" not in signatures or "tokens" not in signatures["serving_default"].structured_outputs:
-        raise UserError(f"The SavedModel fills no blanks; its signatures are {', '.join(signatures)}.")
-    return lambda text: signatures["serving_default"](text=text)
+        raise UserError(f"The SavedModel is no masked language model; its signatures are {', '.join(signatures)}.")
+    return signatures["serving_default"]
+
+
+TASK = Task(
+    name=NAME,
+    app=APP,
+    title="masked language model",
+    form="masked_text",
+    bfloat16=True,
+    evaluated_on="text that was not used for training",
+    load=load,
+    describe=describe,
+    make_export=make_export,
+)

@@ -1,89 +1,130 @@
-"""Text classifiers: what they start from, and what is in their run folders."""
+"""Text classifiers: making the trainer, and loading, describing and exporting a finished run."""
 
 import dataclasses
 
-import keras
+import numpy as np
 
-from karpa_tf.configs.run import from_dict
 from karpa_tf.configs.text_classifier import TextClassifierConfig
+from karpa_tf.data.text.labeled_batches import token_rows
 from karpa_tf.errors import UserError
 from karpa_tf.export import examples
 from karpa_tf.export.text_classifier import make_text_classifier_export
 from karpa_tf.models import bert
-from karpa_tf.tasks import masked_lm as masked_lm_runs
+from karpa_tf.tasks import masked_lm
+from karpa_tf.tasks.task import FinishedRun, Task, read_config
+from karpa_tf.training.precision import policy_scope
 from karpa_tf.training.run import Run
-from karpa_tf.training.weights import find_weights
+from karpa_tf.training.trainers.classifier import Classifier, compile_classifier
+from karpa_tf.training.weights import require_weights
+
+NAME, APP = "text_classifier", "finetune_text"
+
+
+def make_trainer(config, train, vocabulary, steps_per_epoch, jit_compile=False):
+    """Returns the compiled trainer of a `TextClassifierConfig`; call it in the scope of the strategy.
+
+    Args:
+        config: a `TextClassifierConfig`, with the model of --init.
+        train: the `TextSet` to train on.
+        vocabulary: the `Vocabulary` of --init.
+        steps_per_epoch: number of steps in one epoch.
+        jit_compile: whether to compile the step with XLA.
+    """
+    model = make_network(config, len(vocabulary), len(train.classes))
+    if not config.scratch:
+        copy_encoder(model, masked_lm.load(Run(config.init), flag="--init").model)
+    counts = np.bincount(train.labels, minlength=len(train.classes))
+    class_weights = len(train) / (len(train.classes) * counts) if config.class_weights == "balanced" else None
+    trainer = Classifier(model, config.label_smoothing, class_weights, config.optimization.ema)
+    compile_classifier(trainer, config, config.freezing, steps_per_epoch, jit_compile)
+    return trainer
+
+
+def tokenize(splits, vocabulary, length):
+    """Returns the token ids of texts, as `token_rows` does, by split; prints how many texts are truncated.
+
+    Args:
+        splits: dict of `TextSet`.
+        vocabulary: a `Vocabulary`.
+        length: maximum number of tokens.
+    """
+    rows = {}
+    for name, split in splits.items():
+        rows[name], truncated = token_rows(split.texts, vocabulary, length)
+        note = f", {truncated:,} of them truncated to {length} tokens" if truncated else ""
+        print(f"{name:10} {len(split):,} texts{note}")
+    return rows
+
+
+def describe_data(splits):
+    """Returns what `run.json` says about a dict of `TextSet`."""
+    sizes = {name: {"count": len(split), "fingerprint": split.fingerprint} for name, split in splits.items()}
+    return {"classes": list(splits["train"].classes), "splits": sizes}
+
+
+def make_network(config, vocabulary_size, classes):
+    """Returns the model of a `TextClassifierConfig`, from tokens to logits."""
+    return bert.make_text_classifier(config.model, bert.make_encoder(config.model, vocabulary_size), classes)
 
 
 def resolve_init(config):
-    """Returns a `TextClassifierConfig` with the network of the run that `--init` names; dropout stays its own.
+    """Returns a `TextClassifierConfig` with the architecture of the run that `--init` names; dropout stays its own.
 
     Raises:
-        UserError: no run is named, or --sequence-length is more than its network takes.
+        UserError: no run is named, or --sequence-length is more than its model takes.
     """
     if not config.init:
-        raise UserError("Name the run of train_mlm to start from: --init RUN.")
-    _, pretrained = masked_lm_runs.read_masked_lm(config.init, "--init")
-    model = dataclasses.replace(masked_lm_runs.network_shape(pretrained), dropout=config.model.dropout)
+        raise UserError("Name the run of a pretrained masked language model to start from: --init RUN.")
+    pretrained = masked_lm.read_masked_lm_config(Run(config.init), "--init")
+    model = dataclasses.replace(pretrained.network, dropout=config.model.dropout)
     if (config.sequence_length or 0) > model.max_sequence_length:
         raise UserError(
-            f"--sequence-length {config.sequence_length} is more than the {model.max_sequence_length} that the model of --init "
-            "takes."
+            f"--sequence-length {config.sequence_length} is more than the model of --init takes, "
+            f"{model.max_sequence_length}."
         )
     return dataclasses.replace(config, model=model)
 
 
-def load_init_vocabulary(config):
-    """Returns the `Vocabulary` of the run that `--init` names."""
-    return masked_lm_runs.load_vocabulary(Run(config.init))
-
-
-def load_init_weights(model, config):
-    """Brings the encoder's weights of the run that `--init` names into a new model."""
-    pretrained, *_ = masked_lm_runs.load_pretrained(config.init, "--init", config.precision)
-    load_pretrained_weights(model, pretrained)
-
-
-def load_pretrained_weights(model, pretrained):
-    """Brings every weight that two models have by the same layer's name from `pretrained` into `model`."""
-    known = {layer.name: layer for layer in pretrained.layers}
+def copy_encoder(model, pretrained):
+    """Copies the weights of all layers of the same name, except for `logits`, from `pretrained` into `model`."""
+    layers = {layer.name: layer for layer in pretrained.layers}
     for layer in model.layers:
-        if layer.weights and layer.name in known and layer.name != "logits":
-            layer.set_weights(known[layer.name].get_weights())
+        if layer.weights and layer.name in layers and layer.name != "logits":
+            layer.set_weights(layers[layer.name].get_weights())
 
 
-def load_text_classifier(path):
-    """Returns the model of a run of finetune_text, its `Vocabulary`, its config and the classes' names.
-
-    The weights are those of the newest checkpoint, or of the best epoch where early stopping kept one; it computes in
-    float32 whatever it was trained in.
-    """
-    model, vocabulary, config, classes, _ = _load(path)
-    return model, vocabulary, config, classes
-
-
-def make_export(run, kind=None):
-    """Returns the `Export` of a `Run` of finetune_text and its `Weights`, of a kind as for `find_weights`."""
-    model, vocabulary, config, classes, weights = _load(run.path, kind)
-    length = config.sequence_length or config.model.max_sequence_length
-    return make_text_classifier_export(model, vocabulary, length, classes, examples.load_texts(run)), weights
+def load(run, kind=None):
+    """Returns the `FinishedRun` of a run; its model maps tokens to logits."""
+    config, vocabulary = read_config(run, NAME, APP, TextClassifierConfig), masked_lm.load_vocabulary(run)
+    classes = run.metadata().get("data", {}).get("classes", ())
+    weights = require_weights(run, kind)
+    with policy_scope("float32"):
+        model = make_network(config, len(vocabulary), len(classes))
+    model.load_weights(weights.file)
+    return FinishedRun(run, config, model, weights, tuple(classes), vocabulary)
 
 
-def _load(path, kind=None):
-    run = Run(path)
-    if run.metadata().get("app") != "finetune_text":
-        raise UserError(f"--run {path} holds no run of finetune_text.")
-    config = from_dict(TextClassifierConfig, run.read_config())
-    vocabulary, classes = masked_lm_runs.load_vocabulary(run), run.metadata().get("data", {}).get("classes")
-    weights = find_weights(run, kind)
-    if not weights:
-        raise UserError(f"--run {path} has no checkpoint yet.")
-    keras.config.set_dtype_policy("float32")
-    model = make_text_classifier(config.model, len(vocabulary), len(classes))
-    weights.load(model)
-    return model, vocabulary, config, tuple(classes), weights
+def describe(finished):
+    """Returns a line about the model of a `FinishedRun`."""
+    return f"{len(finished.classes)} classes, {masked_lm.describe(finished)}"
 
 
-def make_text_classifier(config, vocabulary_size, classes):
-    """Returns the model of a `BERTConfig` that maps tokens to the logits of classes."""
-    return bert.make_text_classifier(config, bert.make_encoder(config, vocabulary_size), classes)
+def make_export(finished):
+    """Returns the `Export` of a `FinishedRun`."""
+    texts = examples.load_texts(finished.run)
+    return make_text_classifier_export(
+        finished.model, finished.vocabulary, finished.config.row_length, finished.classes, texts
+    )
+
+
+TASK = Task(
+    name=NAME,
+    app=APP,
+    title="text classification",
+    form="text",
+    bfloat16=True,
+    evaluated_on="examples that were not used for training",
+    load=load,
+    describe=describe,
+    make_export=make_export,
+)

@@ -1,9 +1,11 @@
-"""A run's `fit`, from wherever it was stopped: the rest of an epoch first, then the epochs after it."""
+"""`fit` from wherever a run was interrupted: the rest of an epoch first, then the epochs after it."""
+
+import dataclasses
 
 import keras
 
 from karpa_tf.data.pipeline import InputMeter
-from karpa_tf.distribution import collectives as workers
+from karpa_tf.distribution import collectives
 from karpa_tf.system.signals import StopSignals
 from karpa_tf.training import checkpoints
 from karpa_tf.training.callbacks.best_epoch import BestEpoch
@@ -13,95 +15,100 @@ from karpa_tf.training.callbacks.progress import Progress
 from karpa_tf.training.callbacks.watch import StopIfNotFinite
 
 
-def fit(
-    trainer,
-    batches,
-    run,
-    config,
-    state,
-    steps_per_epoch,
-    callbacks=(),
-    validation=None,
-    patience=0,
-    units=None,
-    unit="images",
-):
-    """Trains a trainer to the end of a run, with its logs, checkpoints and progress; says how much it waited for data.
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a run trains, and how far it has come."""
 
-    What is trained does not depend on how often the run was stopped, nor where. Of several workers all do the same, but
-    only the chief writes.
+    run: object
+    """A `Run`."""
+
+    config: object
+    """A `RunConfig`."""
+
+    state: checkpoints.TrainingState
+    """Where to continue."""
+
+    steps_per_epoch: int
+
+    unit: str = "images"
+    """What throughput is counted in, in the plural."""
+
+    units_per_step: int | None = None
+    """How many of them a step processes; None is the batch size."""
+
+
+def fit(trainer, batches, plan, callbacks=(), validation=None):
+    """Trains a trainer to the end of a run, with logs, checkpoints and progress, and reports the time spent on input.
+
+    The result does not depend on how often or where the run was interrupted. All workers of a cluster call it; only the
+    chief writes.
 
     Args:
-        trainer: a compiled trainer, which stands at `state`.
-        batches: function of the number of a step, `first_step`, and of an `InputMeter`, `meter`; returns an endless
-            dataset that begins with that step's batch, and tells the meter how long each is waited for.
-        run: a `Run`.
-        config: a `RunConfig`.
-        state: the `checkpoints.TrainingState` from which to go on.
-        steps_per_epoch: number of steps in one epoch.
-        callbacks: more Keras callbacks; they see one `fit`, and the batch's number in the epoch. Where they add to the
-            logs of an epoch, these are written too.
-        validation: dataset to measure after every epoch, or None; with it the best epoch's weights are kept.
-        patience: epochs without a lower validation loss after which to stop; 0 never stops.
-        units: what one step takes in, of `unit`; None is the batch size.
-        unit: what is counted, in the plural.
+        trainer: a compiled trainer, restored to `plan.state`.
+        batches: function of `first_step`, an int, and `meter`, an `InputMeter`, that returns an endless dataset which
+            starts with the batch of that step and tells the meter how long each batch was waited for.
+        plan: a `Plan`.
+        callbacks: more Keras callbacks; they see a single `fit`, and the index of the batch in its epoch. What they add
+            to the logs of an epoch is written too.
+        validation: dataset to evaluate after every epoch, or None; with it the weights of the best epoch are kept.
 
     Raises:
-        Stopped: SIGTERM, SIGINT or SIGUSR1 came, and everything is saved; or another worker is gone.
+        Stopped: on SIGTERM, SIGINT or SIGUSR1, after everything was saved; or another worker is gone.
         UserError: a loss or weight is not finite, or the disk is full.
     """
-    units = units or config.batch_size
+    run, config, state = plan.run, plan.config, plan.state
+    units = plan.units_per_step or config.batch_size
     validated = [f"val_{metric.name}" for metric in trainer.metrics] if validation is not None else []
     validated += [name for callback in callbacks for name in getattr(callback, "adds", ())]
-    log = MetricsLog(run, units, config.log_every, state.step, validated, unit)
+    log = MetricsLog(run, units, config.log_every, state.step, validated, plan.unit)
     log.set_state(state.callbacks.get("MetricsLog"))
-    best = BestEpoch(run, patience) if validation is not None else None
+    best = BestEpoch(run, getattr(config, "early_stopping", 0)) if validation is not None else None
     watch = InputWatch(InputMeter())
-    progress = Progress(units, unit, state.step, watch)
-    with StopSignals() as stop, progress, workers.name_lost_workers():
-        everything = _OneFit(
+    progress = Progress(units, plan.unit, state.step, watch)
+    with StopSignals() as stop, progress, collectives.name_lost_workers():
+        session = _SingleFit(
             [
                 _RestoreMetrics(state),
                 watch,
-                *_profiles(run, config),
+                *_make_profile(run, config),
                 StopIfNotFinite(lambda: checkpoints.latest(run), state.step),
                 *callbacks,
                 log,
                 *([best] if best else []),
-                checkpoints.Checkpoint(run, config, steps_per_epoch, state, stop, [log]),
+                checkpoints.Checkpoint(plan, stop, [log]),
                 progress,
             ],
             add_history=True,  # `fit` returns it.
             model=trainer,
             epochs=config.epochs,
-            steps=steps_per_epoch,
+            steps=plan.steps_per_epoch,
         )
-        everything.begin()
-        epoch, made = divmod(state.step, steps_per_epoch)
-        if not state.closed:
-            everything.close_epoch(epoch - 1, validation)
-        elif made:
-            everything.made = made
-            rest = batches(first_step=state.step, meter=watch.meter)
-            _fit(trainer, rest, epoch, epoch + 1, steps_per_epoch - made, validation, everything)
-            everything.made = 0
+        session.begin()
+        epoch, steps_done = divmod(state.step, plan.steps_per_epoch)
+        if not state.epoch_finished:
+            session.finish_epoch(epoch - 1, validation)
+        elif steps_done:
+            session.steps_done = steps_done
+            remaining = batches(first_step=state.step, meter=watch.meter)
+            _fit(trainer, remaining, epoch, epoch + 1, plan.steps_per_epoch - steps_done, validation, session)
+            session.steps_done = 0
             epoch += 1
         if epoch < config.epochs and not (best and best.is_over(epoch)):
-            whole = batches(first_step=epoch * steps_per_epoch, meter=watch.meter)
-            _fit(trainer, whole, epoch, config.epochs, steps_per_epoch, validation, everything)
-        everything.end()
+            complete = batches(first_step=epoch * plan.steps_per_epoch, meter=watch.meter)
+            _fit(trainer, complete, epoch, config.epochs, plan.steps_per_epoch, validation, session)
+        session.end()
     watch.report(run)
 
 
-def _profiles(run, config):
-    """Returns the callbacks that `--profile` asks for."""
+def _make_profile(run, config):
+    """Returns the callbacks for `--profile`, a list."""
     if not (config.profile and run.writes):
         return []
-    # Not before it is asked for: what it reads the profile with has no public name.
+    # Imported only when needed: the trace format has no public name in TensorFlow.
     from karpa_tf.training.callbacks.profile import Profile
 
-    facts = run.metadata()
-    return [Profile(run, f"{facts['app']} on {facts['device']} in {config.precision}")]
+    metadata = run.metadata()
+    return [Profile(run, f"{metadata['app']} on {metadata['device']} in {config.precision}")]
 
 
 def _fit(trainer, batches, first_epoch, epochs, steps, validation, callbacks):
@@ -111,17 +118,22 @@ def _fit(trainer, batches, first_epoch, epochs, steps, validation, callbacks):
         initial_epoch=first_epoch,
         epochs=epochs,
         steps_per_epoch=steps,
-        shuffle=False,  # The batches come in an order of their own.
+        shuffle=False,  # The batches are shuffled already.
         verbose=0,
         callbacks=callbacks,
     )
 
 
-class _OneFit(keras.callbacks.CallbackList):
-    """Shows callbacks one `fit` where there are two, the first of which has begun in mid-epoch."""
+class _SingleFit(keras.callbacks.CallbackList):
+    """Shows callbacks a single `fit` where there are two, the first of which starts within an epoch.
 
-    made = 0
-    """Steps of the epoch that were made before."""
+    A callback alone cannot do this: `fit` takes one `steps_per_epoch` for all of its epochs, so the rest of an
+    interrupted epoch needs a `fit` of its own; each `fit` counts its batches from 0 and calls `on_train_begin` and
+    `on_train_end`; and no `fit` repeats only the validation of an epoch (Keras 3.12 to 3.15).
+    """
+
+    steps_done = 0
+    """Steps of the current epoch that were done before the interruption."""
 
     def begin(self):
         super().on_train_begin()
@@ -130,31 +142,31 @@ class _OneFit(keras.callbacks.CallbackList):
         super().on_train_end()
 
     def on_train_begin(self, logs=None):
-        """Has been said."""
+        """Ignored: `begin` calls the callbacks once."""
 
     def on_train_end(self, logs=None):
-        """Is said at the end of both."""
+        """Ignored: `end` calls the callbacks once."""
 
     def on_train_batch_begin(self, batch, logs=None):
-        super().on_train_batch_begin(batch + self.made, logs)
+        super().on_train_batch_begin(batch + self.steps_done, logs)
 
     def on_train_batch_end(self, batch, logs=None):
-        super().on_train_batch_end(batch + self.made, logs)
+        super().on_train_batch_end(batch + self.steps_done, logs)
 
-    def close_epoch(self, epoch, validation):
+    def finish_epoch(self, epoch, validation):
         """Does what `fit` does after the last step of an epoch."""
         self.model.stop_training = False
         self.model.reset_metrics()
         self.on_epoch_begin(epoch)
         logs = self.model.get_metrics_result()
         if validation is not None:
-            measured = self.model.evaluate(validation, verbose=0, return_dict=True, callbacks=self)
-            logs |= {f"val_{name}": value for name, value in measured.items()}
+            results = self.model.evaluate(validation, verbose=0, return_dict=True, callbacks=self)
+            logs |= {f"val_{name}": value for name, value in results.items()}
         self.on_epoch_end(epoch, logs)
 
 
 class _RestoreMetrics(keras.callbacks.Callback):
-    """Brings back what the metrics had summed up when the run was stopped; the first callback."""
+    """Restores the metrics' sums of an interrupted epoch; the first callback."""
 
     def __init__(self, state):
         super().__init__()

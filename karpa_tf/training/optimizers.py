@@ -1,4 +1,4 @@
-"""Optimizers over groups of weights, and schedules; what Keras has is taken from Keras."""
+"""Optimizers over groups of weights, and learning rate schedules, built from those of Keras."""
 
 import dataclasses
 import functools
@@ -11,17 +11,17 @@ from karpa_tf import keras_compat
 
 @keras.saving.register_keras_serializable("karpa_tf")
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A warm-up on a line, then another schedule.
+    """Linear warmup, followed by another schedule.
 
-    At step t, counted from 0, and W warm-up steps, the learning rate is `peak` (s + (1 - s) (t + 1) / W) for t < W,
+    At step t, counted from 0, with W warmup steps, the learning rate is `peak` (s + (1 - s) (t + 1) / W) for t < W,
     and that of `after` at t - W from then on.
 
     Args:
         after: a Keras schedule whose first value is `peak`.
-        peak: the largest learning rate.
+        peak: the maximum learning rate.
         warmup_steps: W.
         start_fraction: s, in [0, 1].
-        first_step: added to every step; for weights that join a run that has begun.
+        first_step: added to every step; for weights that are unfrozen later in a run.
     """
 
     def __init__(self, after, peak, warmup_steps=0, start_fraction=0.0, first_step=0):
@@ -34,8 +34,8 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         after = self.after(ops.maximum(step - self.warmup_steps, 0.0))
         if not self.warmup_steps:
             return after
-        share = self.start_fraction + (1 - self.start_fraction) * (step + 1) / self.warmup_steps
-        return ops.where(step < self.warmup_steps, self.peak * share, after)
+        fraction = self.start_fraction + (1 - self.start_fraction) * (step + 1) / self.warmup_steps
+        return ops.where(step < self.warmup_steps, self.peak * fraction, after)
 
     def get_config(self):
         return {
@@ -56,13 +56,13 @@ def make_schedule(config, peak, steps, steps_per_epoch, first_step=0):
 
     Args:
         config: an `OptimizerConfig`.
-        peak: the largest learning rate.
-        steps: of the whole run.
-        steps_per_epoch: converts the config's epochs.
+        peak: the maximum learning rate.
+        steps: number of steps of the run.
+        steps_per_epoch: number of steps in one epoch.
         first_step: as for `Schedule`.
     """
     warmup = round(config.warmup_epochs * steps_per_epoch + config.warmup_fraction * steps)
-    after = SCHEDULES[config.schedule](config, peak, max(steps - warmup, 1), steps_per_epoch, warmup)
+    after = _SCHEDULES[config.schedule](config, peak, max(steps - warmup, 1), steps_per_epoch, warmup)
     return Schedule(after, peak, warmup, config.start_fraction, first_step)
 
 
@@ -71,9 +71,9 @@ def _constant(config, peak, steps, steps_per_epoch, warmup):
 
 
 def _step(config, peak, steps, steps_per_epoch, warmup):
-    # Keras keeps a value up to and including its boundary.
+    # Keras applies a value up to and including its boundary.
     boundaries = [round(epoch * steps_per_epoch) - warmup - 1 for epoch in config.step_epochs]
-    values = [peak * config.step_factor**fall for fall in range(len(boundaries) + 1)]
+    values = [peak * config.step_factor**drops for drops in range(len(boundaries) + 1)]
     return keras.optimizers.schedules.PiecewiseConstantDecay([float(boundary) for boundary in boundaries], values)
 
 
@@ -85,22 +85,21 @@ def _one_cycle(config, peak, steps, steps_per_epoch, warmup):
     return keras.optimizers.schedules.PolynomialDecay(peak, steps, end_learning_rate=config.end_fraction * peak)
 
 
-SCHEDULES = {"constant": _constant, "step": _step, "cosine": _cosine, "one_cycle": _one_cycle}
+_SCHEDULES = {"constant": _constant, "step": _step, "cosine": _cosine, "one_cycle": _one_cycle}
 
 
 @keras.saving.register_keras_serializable("karpa_tf")
 class Muon(keras.optimizers.Optimizer):
-    """Moves every matrix along the orthogonal one nearest to its momentum (Jordan et al. 2024).
+    """Updates every matrix by its momentum, orthogonalized (Jordan et al. 2024).
 
-    A convolution's kernel (height, width, inputs, outputs) counts as a matrix of height * width * inputs rows; Keras'
-    own Muon takes matrices alone. As in the recipe that it was made for (Jordan's airbench94), every kernel is held at
-    a Frobenius norm of sqrt(outputs), so that the learning rate is a share of its size, and nothing else decays it.
+    A convolution kernel (height, width, inputs, outputs) counts as a matrix of height * width * inputs rows; Keras' own
+    Muon takes matrices only. As in airbench94 (Jordan 2024), every kernel is rescaled to a Frobenius norm of
+    sqrt(outputs) in each step, so that the learning rate is relative to its size, and there is no weight decay.
 
     Args:
         learning_rate: number or schedule.
-        momentum: of Nesterov's kind.
-        newton_schulz_steps: iterations of Newton and Schulz; the quintic's singular values end within about 0.3 of 1
-            after five.
+        momentum: Nesterov momentum.
+        newton_schulz_steps: iterations of `orthogonalize`; singular values are within about 0.3 of 1 after five.
     """
 
     def __init__(self, learning_rate=0.02, momentum=0.95, newton_schulz_steps=3, name="muon", **kwargs):
@@ -108,7 +107,7 @@ class Muon(keras.optimizers.Optimizer):
         self.momentum, self.newton_schulz_steps = momentum, newton_schulz_steps
 
     def build(self, variables):
-        """Makes one momentum for each of `variables`, all of rank 2 or 4."""
+        """Creates one momentum per variable; all variables must have rank 2 or 4."""
         if self.built:
             return
         super().build(variables)
@@ -129,95 +128,92 @@ class Muon(keras.optimizers.Optimizer):
 
 
 def orthogonalize(kernel, steps):
-    """Returns a kernel (..., outputs) with its singular vectors, and singular values near 1, by Newton and Schulz.
+    """Returns a kernel (..., outputs) with the same singular vectors and singular values near 1.
 
-    Each step maps a singular value s to 3.4445 s - 4.7750 s^3 + 2.0315 s^5, steep at 0 and within about 0.7 to 1.2
-    from then on (Jordan et al. 2024, "Muon").
+    Newton-Schulz iteration: each step maps a singular value s to 3.4445 s - 4.7750 s^3 + 2.0315 s^5, which is steep at
+    0 and stays within about 0.7 to 1.2 from then on (Jordan et al. 2024, "Muon").
     """
     x = ops.reshape(kernel, (-1, kernel.shape[-1]))
-    tall = x.shape[0] > x.shape[1]
-    if tall:
+    is_tall = x.shape[0] > x.shape[1]
+    if is_tall:
         x = ops.transpose(x)
     x = x / (ops.sqrt(ops.sum(ops.square(x))) + 1e-7)
     for _ in range(steps):
         square = ops.matmul(x, ops.transpose(x))
         x = 3.4445 * x + ops.matmul(-4.7750 * square + 2.0315 * ops.matmul(square, square), x)
-    return ops.reshape(ops.transpose(x) if tall else x, kernel.shape)
+    return ops.reshape(ops.transpose(x) if is_tall else x, kernel.shape)
 
 
 @dataclasses.dataclass(frozen=True)
 class ParameterGroup:
-    """Weights that are treated alike: of one depth, say."""
+    """Trainable Keras variables that share a learning rate, for example those of the same depth."""
 
     variables: list
-    """Trainable Keras variables."""
 
     learning_rate_factor: float = 1.0
     """Factor of the run's learning rate."""
 
     first_step: int = 0
-    """Step from which on they learn."""
+    """Step from which they are trained."""
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerGroup:
-    """Weights that one optimizer moves."""
+    """An optimizer, built on the trainable Keras variables that it updates."""
 
     optimizer: keras.optimizers.Optimizer
-    """Built on `variables`."""
 
     variables: list
-    """Trainable Keras variables."""
 
     first_step: int
-    """Step from which on they learn."""
+    """Step from which they are trained."""
 
 
 def make_parameter_groups(variables_by_depth, config, steps_per_epoch):
-    """Returns the `ParameterGroup`s that a `TransferConfig` asks for.
+    """Returns the list of `ParameterGroup` for a `FreezeConfig`.
 
     Args:
-        variables_by_depth: list of lists of variables, the head first, then the features from the top down.
-        config: a `TransferConfig`.
-        steps_per_epoch: converts the config's epochs.
+        variables_by_depth: list of lists of variables: the head, then the features from top to bottom.
+        config: a `FreezeConfig`.
+        steps_per_epoch: number of steps in one epoch.
     """
-    parts = []
+    groups = []
     for depth, variables in enumerate(variables_by_depth):
         first_step = depth * config.unfreeze_every * steps_per_epoch
         if config.freeze == "none" or not depth or config.unfreeze_every:
-            parts.append(ParameterGroup(variables, config.layer_decay**depth, first_step))
-    if len({(part.learning_rate_factor, part.first_step) for part in parts}) == 1:
-        return [ParameterGroup([variable for part in parts for variable in part.variables])]
-    return parts
-
-
-def make_optimizer_groups(config, learning_rate, parts, steps, steps_per_epoch, scale_loss=False):
-    """Returns a list of `OptimizerGroup`, one for each way in which some of the weights are moved; call it under the strategy.
-
-    Args:
-        config: an `OptimizerConfig`.
-        learning_rate: the largest.
-        parts: list of `ParameterGroup`.
-        steps: of the whole run.
-        steps_per_epoch: converts the config's epochs.
-        scale_loss: wrap each optimizer in dynamic loss scaling, for float16.
-    """
-    groups = []
-    for part in parts:
-        for variables, factory, peak in _kinds(config, part.variables, learning_rate):
-            if not variables:
-                continue
-            schedule = make_schedule(config, peak * part.learning_rate_factor, steps, steps_per_epoch, part.first_step)
-            optimizer = factory(schedule)
-            if scale_loss:
-                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-            optimizer.build(variables)
-            groups.append(OptimizerGroup(optimizer, variables, part.first_step))
+            groups.append(ParameterGroup(variables, config.layer_decay**depth, first_step))
+    if len({(group.learning_rate_factor, group.first_step) for group in groups}) == 1:
+        return [ParameterGroup([variable for group in groups for variable in group.variables])]
     return groups
 
 
-def _kinds(config, variables, learning_rate):
-    """Returns triples of variables, a function from a schedule to an optimizer, and the largest learning rate."""
+def make_optimizer_groups(config, learning_rate, parameter_groups, steps, steps_per_epoch, scale_loss=False):
+    """Returns a list of `OptimizerGroup`; call it in the scope of the strategy.
+
+    Args:
+        config: an `OptimizerConfig`.
+        learning_rate: the maximum learning rate.
+        parameter_groups: list of `ParameterGroup`.
+        steps: number of steps of the run.
+        steps_per_epoch: number of steps in one epoch.
+        scale_loss: wrap each optimizer in dynamic loss scaling, for float16.
+    """
+    groups = []
+    for parameters in parameter_groups:
+        for variables, make_optimizer, peak in _split_by_optimizer(config, parameters.variables, learning_rate):
+            if not variables:
+                continue
+            peak *= parameters.learning_rate_factor
+            optimizer = make_optimizer(make_schedule(config, peak, steps, steps_per_epoch, parameters.first_step))
+            if scale_loss:
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+            optimizer.build(variables)
+            groups.append(OptimizerGroup(optimizer, variables, parameters.first_step))
+    return groups
+
+
+def _split_by_optimizer(config, variables, learning_rate):
+    """Returns triples of variables, a function from a schedule to an optimizer, and the maximum learning rate."""
     if config.optimizer == "muon":
         hidden = [variable for variable in variables if _is_hidden_matrix(variable)]
         others = [variable for variable in variables if not _is_hidden_matrix(variable)]
@@ -225,20 +221,21 @@ def _kinds(config, variables, learning_rate):
             (hidden, lambda schedule: Muon(schedule, config.momentum), learning_rate),
             (others, keras.optimizers.Adam, config.adam_learning_rate or learning_rate),
         ]
-    decayed = [variable for variable in variables if has_weight_decay(variable)]
-    spared = [variable for variable in variables if not has_weight_decay(variable)]
-    decay = config.weight_decay or None
+    decay = [variable for variable in variables if has_weight_decay(variable)]
+    no_decay = [variable for variable in variables if not has_weight_decay(variable)]
+    weight_decay = config.weight_decay or None
     if config.optimizer == "sgd":
         sgd = functools.partial(keras.optimizers.SGD, momentum=config.momentum, nesterov=True)
-        return [(decayed, functools.partial(sgd, weight_decay=decay), learning_rate), (spared, sgd, learning_rate)]
+        with_decay = functools.partial(sgd, weight_decay=weight_decay)
+        return [(decay, with_decay, learning_rate), (no_decay, sgd, learning_rate)]
     return [
-        (decayed, functools.partial(keras.optimizers.Adam, weight_decay=decay), learning_rate),
-        (spared, keras.optimizers.Adam, learning_rate),
+        (decay, functools.partial(keras.optimizers.Adam, weight_decay=weight_decay), learning_rate),
+        (no_decay, keras.optimizers.Adam, learning_rate),
     ]
 
 
 def has_weight_decay(variable):
-    """Returns whether weight decay applies: to kernels, not to biases, norms and embeddings."""
+    """Returns whether weight decay applies to a variable: to kernels, not to biases, normalization and embeddings."""
     return len(variable.shape) > 1 and "embedding" not in variable.path
 
 

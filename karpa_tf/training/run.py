@@ -1,4 +1,4 @@
-"""The run folder: what was asked, on what, and what came of it."""
+"""The run folder: config, metadata, metrics, checkpoints and reports of one training run."""
 
 import csv
 import dataclasses
@@ -20,8 +20,8 @@ from karpa_tf.system.environment import environment
 from karpa_tf.system.files import write_text
 
 LOCK = ".lock"
-_LOCKED = {}
-"""Open lock files by path: the system frees a lock when its process ends, however it ends, or closes the file."""
+_open_locks = {}
+"""Open lock files by path: the system releases a lock when its process ends, in whatever way, or closes the file."""
 
 
 class Run:
@@ -29,13 +29,13 @@ class Run:
 
     Args:
         path: the folder.
-        writes: False for a worker whose chief does; `record` then does nothing.
+        writes: False for all workers but the chief; `update_metadata` then does nothing.
     """
 
     def __init__(self, path, writes=True):
         self.path, self.writes = Path(path), writes
         self.config_file = self.path / "config.yaml"
-        self.record_file = self.path / "run.json"
+        self.metadata_file = self.path / "run.json"
         self.metrics_file = self.path / "metrics.csv"
         self.curves_file = self.path / "curves.png"
         self.tensorboard = self.path / "tensorboard"
@@ -46,44 +46,45 @@ class Run:
         self.examples = self.path / "examples"
 
     def update_metadata(self, **values):
-        """Adds facts to `run.json`."""
+        """Adds values, which JSON can hold, to `run.json`."""
         if self.writes:
-            write_text(self.record_file, json.dumps(self.metadata() | values, indent=2) + "\n")
+            write_text(self.metadata_file, json.dumps(self.metadata() | values, indent=2) + "\n")
 
     def metadata(self):
-        """Returns what `run.json` holds."""
-        return json.loads(self.record_file.read_text()) if self.record_file.exists() else {}
+        """Returns the content of `run.json`, a dict."""
+        return json.loads(self.metadata_file.read_text()) if self.metadata_file.exists() else {}
 
     def read_config(self):
-        """Returns `config.yaml` as a dict; raises `UserError` if the folder holds no run."""
+        """Returns the content of `config.yaml`, a dict; raises `UserError` if the folder holds no run."""
         if not self.config_file.is_file():
-            raise UserError(f"--run {self.path} holds no run: there is no {self.config_file.name} in it.")
+            raise UserError(f"--run {self.path} holds no run: it has no {self.config_file.name}.")
         return yaml.safe_load(self.config_file.read_text())
 
     def read_metrics(self):
-        """Returns the rows of `metrics.csv` as dicts of numbers; what a row leaves empty is left out."""
+        """Returns the rows of `metrics.csv` as dicts of numbers, without empty cells."""
         with open(self.metrics_file, newline="") as file:
             return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
 
 def planned_folder(config, app):
-    """Returns the path of the run folder that `config` asks for; nothing is made."""
+    """Returns the path of the run folder for a config of the program `app`, without creating it."""
     time = os.environ.get(cluster.STARTED) or datetime.datetime.now().strftime("%Y-%m-%d-%H%M%S")
     return Path(config.run).expanduser() if config.run else Path("runs") / app / f"{time}-{config.name}"
 
 
-def open_run(config, app):
-    """Returns the `Run` of a config: a new folder, or the one that holds the same run already; the chief alone writes.
+def open_run(config, app, task=None):
+    """Returns the `Run` of a config, in a new folder or in the one that holds the same run; only the chief writes.
+
+    The folder is locked for this process until it ends.
 
     Args:
-        config: the resolved config of the app, a frozen dataclass.
-        app: name of the program, the folder below `runs/`.
-
-    The folder belongs to this process until it ends.
+        config: a `RunConfig` without open choices.
+        app: name of the program; the folder below `runs/`.
+        task: name of the task, for `run.json`.
 
     Raises:
-        UserError: the folder cannot be written, holds something else, or a run of another config, or another process is
-            at work in it.
+        UserError: the folder cannot be written, holds something else or a run with another config, or is in use by
+            another process.
     """
     run = Run(planned_folder(config, app), cluster.is_chief())
     if not run.writes:
@@ -94,7 +95,7 @@ def open_run(config, app):
             _lock(run)
         if config.resume == "never" and run.path.exists():
             _move_aside(run.path)
-            _LOCKED.pop(run.path.absolute() / LOCK, None)
+            _open_locks.pop(run.path.absolute() / LOCK, None)
         if run.config_file.exists():
             _require_same(run, text)
         elif run.path.exists() and any(run.path.iterdir()):
@@ -111,20 +112,21 @@ def open_run(config, app):
         ) from error
     started = datetime.datetime.now().isoformat(timespec="seconds")
     run_id = run.metadata().get("id", secrets.token_hex(8))
-    run.update_metadata(id=run_id, app=app, argv=sys.argv, started=started, precision=config.precision, **environment())
+    program = {"task": task, "app": app, "argv": sys.argv}
+    run.update_metadata(id=run_id, **program, started=started, precision=config.precision, **environment())
     return run
 
 
 def print_resume_command(run, app, step, steps_per_epoch):
-    """Prints where a `Run` of the program `app` is, how far it has come, and the line that goes on with it."""
+    """Prints the folder of a `Run`, how far it has come, and the command that resumes it."""
     epochs, steps = divmod(step, steps_per_epoch)
-    further = f" and {steps} steps" if steps else ""
-    print(f"Run folder {run.path}" + (f", continued after epoch {epochs}{further}" if step else ""))
-    print(f"To go on after a stop: python -m apps.{app} --config {run.config_file} --run {run.path}")
+    rest = f" and {steps} steps" if steps else ""
+    print(f"Run folder {run.path}" + (f", resumed after epoch {epochs}{rest}" if step else ""))
+    print(f"To resume after a stop: python -m apps.{app} --config {run.config_file} --run {run.path}")
 
 
 def export_once(run, export):
-    """Returns the folder of a `Run`'s SavedModel; where it has none, `export` writes one and returns its folder."""
+    """Returns the folder of a `Run`'s SavedModel, a string; if there is none, calls `export`, which returns it."""
     saved_model = run.metadata().get("saved_model")
     if not (saved_model and Path(saved_model).is_dir()):
         saved_model = str(export())
@@ -133,9 +135,9 @@ def export_once(run, export):
 
 
 def config_text(config):
-    """Returns a config as the text of `config.yaml`, without what says only where and how loudly to run."""
+    """Returns a config as the text of `config.yaml`, without the fields `NOT_SAVED`."""
     values = {key: value for key, value in dataclasses.asdict(config).items() if key not in NOT_SAVED}
-    return yaml.safe_dump(_plain(values), sort_keys=False)
+    return yaml.safe_dump(_to_plain(values), sort_keys=False)
 
 
 def _move_aside(path):
@@ -147,13 +149,9 @@ def _move_aside(path):
 
 
 def _lock(run):
-    """Takes the folder of a `Run` for this process.
-
-    Raises:
-        UserError: another process has it.
-    """
+    """Locks the folder of a `Run` for this process; raises `UserError` if another process holds the lock."""
     path = run.path.absolute() / LOCK
-    if path in _LOCKED:
+    if path in _open_locks:
         return
     file = open(path, "a+")
     try:
@@ -167,31 +165,31 @@ def _lock(run):
     file.truncate(0)
     file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
     file.flush()
-    _LOCKED[path] = file
+    _open_locks[path] = file
 
 
 def _require_same(run, text):
     old, new = run.read_config(), yaml.safe_load(text)
-    differences = _differences(old, new)
+    differences = _find_differences(old, new)
     if differences:
         raise UserError(
-            f"--run {run.path} holds a run of another config ({'; '.join(differences)}); "
+            f"--run {run.path} holds a run with another config ({'; '.join(differences)}); "
             "choose another --run, or --resume never to move it aside."
         )
 
 
-def _differences(old, new, prefix=""):
-    found = []
+def _find_differences(old, new, prefix=""):
+    differences = []
     for key in sorted((old.keys() | new.keys()) - set(MAY_CHANGE)):
         a, b = old.get(key), new.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
-            found += _differences(a, b, f"{prefix}{key}.")
+            differences += _find_differences(a, b, f"{prefix}{key}.")
         elif a != b:
-            found.append(f"{prefix}{key} was {a}, now {b}")
-    return found
+            differences.append(f"{prefix}{key} was {a}, now {b}")
+    return differences
 
 
-def _plain(value):
+def _to_plain(value):
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _to_plain(item) for key, item in value.items()}
     return list(value) if isinstance(value, tuple) else value

@@ -1,4 +1,4 @@
-"""Programs that are killed, stopped, and started twice, as processes."""
+"""Programs that are killed, stopped and started twice, as processes."""
 
 import os
 import signal
@@ -25,31 +25,31 @@ def start(*words):
     return subprocess.Popen(program, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(process, sign):
-    """Returns once a line of what a program prints has `sign` in it."""
+def wait_for(process, text):
+    """Returns once a line of what a program prints has `text` in it."""
     for line in process.stdout:
-        if sign in line:
+        if text in line:
             return
     pytest.fail(process.stderr.read())
 
 
 @pytest.mark.slow
-def test_a_stopped_program_ends_with_its_code_and_the_same_command_goes_on():
+def test_a_stopped_program_exits_with_75_and_the_same_command_resumes_it():
     first = start("--epochs", "400")
     wait_for(first, "epoch 10/400")
     second = start("--epochs", "400")
-    _, said = second.communicate(timeout=120)
-    assert second.returncode == 2 and f"--run run is in use by process {first.pid} on " in said
+    _, error = second.communicate(timeout=120)
+    assert second.returncode == 2 and f"--run run is in use by process {first.pid} on " in error
     first.send_signal(signal.SIGTERM)
-    begun = time.monotonic()
-    _, said = first.communicate(timeout=60)
-    assert first.returncode == 75 and "Stopped by SIGTERM after step" in said and said.count("\n") == 1
-    assert time.monotonic() - begun < 30
+    start_time = time.monotonic()
+    _, error = first.communicate(timeout=60)
+    assert first.returncode == 75 and "Stopped by SIGTERM after step" in error and error.count("\n") == 1
+    assert time.monotonic() - start_time < 30
     other = start("--epochs", "401")
-    _, said = other.communicate(timeout=120)
-    assert other.returncode == 2 and "epochs was 400, now 401" in said
-    again = start("--epochs", "400", "--save-minutes", "1", "--keep", "1")
-    wait_for(again, "continued after epoch")
+    _, error = other.communicate(timeout=120)
+    assert other.returncode == 2 and "epochs was 400, now 401" in error
+    again = start("--epochs", "400", "--save-minutes", "1", "--keep-checkpoints", "1")
+    wait_for(again, "resumed after epoch")
     again.send_signal(signal.SIGUSR1)
     again.communicate(timeout=120)
     assert again.returncode == 75

@@ -12,9 +12,9 @@ import pytest
 from served import ROOT
 from served_models import ask, digits, publish, serving, until
 
-from apps import serve
 from karpa_tf.configs.serving import LimitsConfig, ServingConfig
 from karpa_tf.errors import UserError
+from karpa_tf.serving import serve
 from karpa_tf.serving.model_config import as_config
 
 
@@ -155,7 +155,7 @@ def test_flags_that_cannot_be_meant_are_refused(changes, words):
 
 def test_tf_servings_spelling_of_switches_is_understood():
     words = ["--allow_version_labels_for_unavailable_models=true", "--verbose=false", "--model_name=true", "-x"]
-    assert serve.plain(words) == [
+    assert serve.spell_flags(words) == [
         "--allow_version_labels_for_unavailable_models",
         "--no-verbose",
         "--model_name=true",
@@ -166,8 +166,8 @@ def test_tf_servings_spelling_of_switches_is_understood():
 def test_a_missing_package_is_named_with_the_extra_that_brings_it():
     program = (
         "import sys; sys.modules['aiohttp'] = None\n"
-        "from apps import serve; from karpa_tf import cli; from karpa_tf.configs.serving import ServingConfig\n"
-        "with cli.errors(): serve.start(ServingConfig(model_base_path='x'))"
+        "from karpa_tf.serving import serve; from karpa_tf import cli; from karpa_tf.configs.serving import ServingConfig\n"
+        "with cli.handle_errors(): serve.start(ServingConfig(model_base_path='x'))"
     )
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 2

@@ -20,7 +20,6 @@ from apps import classify, evaluate_classifier, sample_gan, train_classifier
 from karpa_tf import cli
 from karpa_tf.configs.application import APPLICATIONS, ApplicationConfig
 from karpa_tf.configs.classifier_presets import PRESETS
-from karpa_tf.configs.image_format import ImageFormat
 from karpa_tf.data.images.splits import load_splits
 from karpa_tf.export.versions import load_version
 from karpa_tf.models import classifiers
@@ -60,8 +59,8 @@ def make_folder(root="data", counts=(30, 24, 18)):
                 image.convert("RGBA").save(folder / f"{i:02}.png")
             else:
                 image.save(folder / f"{i:02}.webp", lossless=True)
-    whole = Path(root, NAMES[0], "00.jpg").read_bytes()
-    Path(root, NAMES[0], "broken.jpg").write_bytes(whole[: len(whole) // 2])
+    content = Path(root, NAMES[0], "00.jpg").read_bytes()
+    Path(root, NAMES[0], "broken.jpg").write_bytes(content[: len(content) // 2])
     return root
 
 
@@ -89,17 +88,17 @@ def smoke(tmp_path_factory):
     return run, Path(run.metadata()["saved_model"])
 
 
-def test_a_run_leaves_everything_a_user_looks_for(smoke):
+def test_a_run_writes_all_files(smoke):
     run, saved_model = smoke
-    made = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
+    files = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
     report = {"report.json", "confusion.csv", "confusion.png", "reliability.png", "mistakes.csv", "mistakes.png"}
-    assert {"config.yaml", "run.json", "metrics.csv", "curves.png"} | {f"eval/{name}" for name in report} <= made
-    assert any(name.startswith("tensorboard/") for name in made) and (saved_model / "saved_model.pb").is_file()
+    assert {"config.yaml", "run.json", "metrics.csv", "curves.png"} | {f"eval/{name}" for name in report} <= files
+    assert any(name.startswith("tensorboard/") for name in files) and (saved_model / "saved_model.pb").is_file()
     last = run.read_metrics()[-1]
     assert set(last) == {"step", "epoch", "loss", "accuracy", "images_per_second", "val_loss", "val_accuracy"}
     assert last["step"] == 10 and last["images_per_second"] > 0
-    facts = run.metadata()
-    assert sum(facts["data"]["counts"]["test"].values()) == 359 and 0 <= facts["input_bound_fraction"] <= 1
+    metadata = run.metadata()
+    assert sum(metadata["data"]["counts"]["test"].values()) == 359 and 0 <= metadata["input_bound_fraction"] <= 1
 
 
 def test_the_written_config_repeats_the_run(smoke):
@@ -124,32 +123,32 @@ def test_the_report_can_be_made_again_from_the_run_and_from_the_export(smoke, ca
 
 
 @pytest.mark.filterwarnings("ignore:.*do not sum to one")  # nor do float32 numbers, to float64's precision
-def test_every_figure_of_the_report_is_scikit_learns(smoke):
+def test_all_metrics_of_the_report_are_those_of_scikit_learn(smoke):
     run, _ = smoke
     report = json.loads((run.eval / "report.json").read_text())
-    scores, classes, (side, channels), config = load_scorer(run=run.path)
-    part = load_splits(config.data, ImageFormat(side, channels), config.validation_fraction, config.test_fraction).test
-    labels, probabilities = part.labels, scores(part.images)
-    predictions, places = probabilities.argmax(1), np.arange(len(classes))
+    compute_probabilities, classes, _, config = load_scorer(run=run.path)
+    test = load_splits(config.data, config.image_format, config.validation_fraction, config.test_fraction).test
+    labels, probabilities = test.labels, compute_probabilities(test.images)
+    predictions, indices = probabilities.argmax(1), np.arange(len(classes))
     expected = {
         "count": len(labels),
         "accuracy": sklearn.metrics.accuracy_score(labels, predictions),
-        "log_loss": sklearn.metrics.log_loss(labels, probabilities, labels=places),
+        "log_loss": sklearn.metrics.log_loss(labels, probabilities, labels=indices),
     }
     for k in (2, 3, 5):
-        expected[f"top_{k}_accuracy"] = sklearn.metrics.top_k_accuracy_score(labels, probabilities, k=k, labels=places)
+        expected[f"top_{k}_accuracy"] = sklearn.metrics.top_k_accuracy_score(labels, probabilities, k=k, labels=indices)
     names = ("precision", "recall", "f1", "count")
     score = functools.partial(sklearn.metrics.precision_recall_fscore_support, labels, predictions, zero_division=0)
     expected |= {f"macro_{name}": value for name, value in zip(names[:3], score(average="macro")[:3], strict=True)}
-    for place, values in enumerate(zip(*score(labels=places), strict=True)):
-        found = report["classes"][classes[place]]
+    for index, values in enumerate(zip(*score(labels=indices), strict=True)):
+        found = report["classes"][classes[index]]
         assert found == {name: pytest.approx(value, abs=1e-9) for name, value in zip(names, values, strict=True)}
     assert {name: report[name] for name in expected} == {k: pytest.approx(v, abs=1e-9) for k, v in expected.items()}
     assert report.keys() == expected.keys() | {"data", "fingerprint", "ece", "classes"}
-    assert 0 < report["macro_f1"] < report["top_5_accuracy"] < 1  # neither empty nor perfect: figures that can be wrong
+    assert 0 < report["macro_f1"] < report["top_5_accuracy"] < 1  # neither empty nor perfect, so that errors would show
 
 
-def test_the_tables_say_what_the_figures_say(smoke):
+def test_the_tables_agree_with_the_metrics(smoke):
     run, _ = smoke
     report = json.loads((run.eval / "report.json").read_text())
     with open(run.eval / "confusion.csv", newline="") as file:
@@ -182,7 +181,7 @@ def colors(tmp_path_factory):
     return train_classifier.run(config_of(*words, "--cache-dir", str(folder / "cache"))), data
 
 
-def test_ones_own_images_of_all_sizes_and_kinds_need_one_flag(colors):
+def test_a_folder_of_images_of_all_sizes_and_formats_needs_one_flag(colors):
     run, _ = colors
     report = json.loads((run.eval / "report.json").read_text())
     assert report["accuracy"] == 1.0 and list(report["classes"]) == sorted(NAMES) and report["count"] == 15
@@ -196,15 +195,15 @@ def test_images_are_classified_by_a_run_and_by_its_export(colors, capsys):
     Path("broken.png").write_text("no image")
     found = []
     for which in (["--run", str(run.path)], ["--saved-model", run.metadata()["saved_model"]]):
-        words = [*which, files[0], "--top", "2", *files[1:], "broken.png", "--out", "labels.csv"]
-        config = cli.parse(classify.Config(), "", args=words, words="images")
+        words = [*files, "broken.png", *which, "--top", "2", "--out", "labels.csv"]
+        config = cli.parse(classify.Config(), "", args=words)
         found.append(classify.run(config))
     assert [name for name, _ in found[0]] == files
     for (_, best), (_, same), name in zip(*found, NAMES, strict=True):
         assert best[0][0] == same[0][0] == name and len(best) == 2
         assert [p for _, p in best] == pytest.approx([p for _, p in same], abs=1e-5)
-    said = capsys.readouterr()
-    assert "日本" in said.out and "broken.png" in said.err
+    printed = capsys.readouterr()
+    assert "日本" in printed.out and "broken.png" in printed.err
     with open("labels.csv", newline="", encoding="utf-8") as file:
         assert [row["class"] for row in csv.DictReader(file) if row["rank"] == "1"] == list(NAMES)
 
@@ -219,72 +218,70 @@ def test_a_folder_is_evaluated_by_the_names_of_its_classes(colors):
 
 
 @pytest.mark.parametrize(
-    ("app", "changes", "says"),
+    ("app", "changes", "message"),
     [
-        (evaluate_classifier, {}, "Name one of --run DIR and --saved-model DIR"),
+        (evaluate_classifier, {}, "Give one of --run DIR and --saved-model DIR"),
         (evaluate_classifier, {"saved_model": "x"}, "--saved-model needs --data"),
         (evaluate_classifier, {"run": "missing"}, "--run missing holds no run"),
-        (classify, {"run": "a"}, "Name one or more images"),
+        (classify, {"run": "a"}, "Give one or more image files"),
         (classify, {"run": "a", "images": ("missing.jpg",)}, "There is no image or folder missing.jpg"),
         (classify, {"run": "missing", "images": ("file",)}, "--run missing holds no run"),
         (classify, {"saved_model": "missing", "images": ("file",)}, "--saved-model missing holds no SavedModel"),
         (classify, {"run": "a", "images": ("file",), "top": 0}, "--top must be at least 1"),
     ],
 )
-def test_the_tools_refuse_what_they_cannot_do(app, changes, says, capsys):
+def test_the_tools_refuse_wrong_flags(app, changes, message, capsys):
     Path("file").touch()
-    with pytest.raises(SystemExit) as caught, cli.errors():
+    with pytest.raises(SystemExit) as caught, cli.handle_errors():
         app.run(app.Config(**changes))
-    assert caught.value.code == 2 and says in capsys.readouterr().err
+    assert caught.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_a_run_that_has_learned_nothing_yet_is_named(capsys):
-    open_run(dataclasses.replace(SMOKE, run="new"), "train_classifier")
+def test_a_run_without_a_checkpoint_is_named(capsys):
+    open_run(dataclasses.replace(SMOKE, run="new"), "train_classifier", "classifier")
     for app in (evaluate_classifier, classify):
-        with pytest.raises(SystemExit), cli.errors():
+        with pytest.raises(SystemExit), cli.handle_errors():
             app.run(app.Config(run="new", **({"images": ("new",)} if app is classify else {})))
         assert "--run new has no checkpoint yet" in capsys.readouterr().err
     assert "--init new has no checkpoint yet" in refusal("smoke", "--init", "new", capsys=capsys)
 
 
-def test_a_report_on_other_images_leaves_the_runs_own_alone(colors):
+def test_a_report_on_other_images_does_not_replace_the_runs_own(colors):
     run, data = colors
     own = (run.eval / "report.json").read_bytes()
     evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), data=data))
-    evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), part="validation"))
+    evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), split="validation"))
     assert (run.eval / "report.json").read_bytes() == own
     counts = [json.loads((run.eval / name / "report.json").read_text())["count"] for name in ("data", "validation")]
     assert counts == [72, 5]
 
 
 def test_a_classifiers_run_is_no_gan(smoke, capsys):
-    with pytest.raises(SystemExit), cli.errors():
+    with pytest.raises(SystemExit), cli.handle_errors():
         sample_gan.run(sample_gan.Config(run=str(smoke[0].path)))
-    assert "holds a run of train_classifier; expected one of train_gan" in capsys.readouterr().err
+    assert "holds no run of train_gan" in capsys.readouterr().err
 
 
 def test_a_class_that_the_classifier_does_not_know_is_named(smoke, capsys):
     make_folder()
-    with pytest.raises(SystemExit), cli.errors():
+    with pytest.raises(SystemExit), cli.handle_errors():
         evaluate_classifier.run(evaluate_classifier.Config(run=str(smoke[0].path), data="data", out="out"))
     assert "has a class that the classifier does not know: cat" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (["--data", "missing"], "--data missing: there is no such folder"),
-        (["smoke", "--batch-size", "1296"], "--batch-size 1296 is larger than the training part: 1295 images"),
+        (["smoke", "--batch-size", "1296"], "--batch-size 1296 is larger than the training split: 1295 images"),
         (["smoke", "--run", "file/run"], "--run"),
         (["smoke", "--export-dir", "file/models"], "--export-dir"),
         (
             ["smoke", "--strategy", "mirrored", "--batch-size", "6", "--gradient-accumulation-steps", "2"],
             "must be a multiple of 4",
         ),
-        (["smoke", "--optimizer", "sdg"], "sdg"),
-        (["smoke", "--epoch", "3"], "There is no flag --epoch; did you mean --epochs?"),
-        (["smoke", "--early-stopping", "2", "--validate-on", "test"], "the test part must choose nothing"),
-        (["smoke", "--early-stopping", "2", "--validation-fraction", "0"], "--early-stopping needs a validation part"),
+        (["smoke", "--early-stopping", "2", "--validate-on", "test"], "the test split must not select anything"),
+        (["smoke", "--early-stopping", "2", "--validation-fraction", "0"], "--early-stopping needs a validation split"),
         (["smoke", "--init", "MobilNetV2"], "did you mean MobileNetV2?"),
         (["smoke", "--init", "MobileNetV2"], "takes color images: --channels 3; received 1"),
         (["smoke", "--freeze", "features"], "--freeze needs --init"),
@@ -292,12 +289,12 @@ def test_a_class_that_the_classifier_does_not_know_is_named(smoke, capsys):
         (["smoke", "--validation-fraction", "1"], "--validation-fraction must be at least 0 and below 1"),
     ],
 )
-def test_bad_input_ends_in_a_sentence_and_leaves_nothing(words, says, capsys):
+def test_wrong_input_is_answered_in_one_sentence_and_writes_nothing(words, message, capsys):
     Path("file").touch()
-    assert says in refusal(*words, capsys=capsys)
+    assert message in refusal(*words, capsys=capsys)
 
 
-def test_so_few_images_that_nothing_can_be_held_out_are_learned_all_the_same(capsys):
+def test_too_few_images_to_hold_any_out_can_still_be_trained_on(capsys):
     make_folder(counts=(2, 2, 2))
     run = train("--data", "data", *SMALL[:-4], "--batch-size", "2", "--epochs", "1")
     assert set(run.metadata()["data"]["counts"]) == {"train"} and run.metadata()["saved_model"]
@@ -314,7 +311,7 @@ def test_images_of_one_class_alone_are_evaluated(colors):
 
 
 @pytest.mark.parametrize("others", [[], ["empty"]])
-def test_one_class_alone_cannot_be_learned(others, capsys):
+def test_one_class_alone_is_refused(others, capsys):
     for name in ("only", *others):
         Path("data", name).mkdir(parents=True)
     Image.new("RGB", (20, 20)).save("data/only/a.png")
@@ -323,14 +320,14 @@ def test_one_class_alone_cannot_be_learned(others, capsys):
 
 def test_a_dry_run_writes_nothing(capsys):
     assert train_classifier.run(dataclasses.replace(SMOKE, dry_run=True)) is None
-    said = capsys.readouterr().out
-    assert "Would write" in said and "weights, of which" in said
+    output = capsys.readouterr().out
+    assert "Would write" in output and "weights, of which" in output
     assert list(Path().iterdir()) == []
 
 
-def test_what_a_family_reads_off_the_data_it_reads_off_the_training_part(monkeypatch):
+def test_weights_initialized_from_images_see_the_training_split_only(monkeypatch):
     read = []
-    monkeypatch.setitem(classifiers.FITTED, "cnn", lambda model, images: read.append(images.shape))
+    monkeypatch.setitem(classifiers.DATA_INITIALIZERS, "cnn", lambda model, images: read.append(images.shape))
     train_classifier.run(dataclasses.replace(SMOKE, dry_run=True))
     assert read == [(1295, 16, 16, 1)]
 
@@ -345,7 +342,7 @@ def test_two_replicas_train_and_evaluate_the_same_preset(smoke):
 
 
 def test_a_diverging_run_stops_and_exports_nothing(capsys):
-    with pytest.raises(SystemExit) as caught, cli.errors():
+    with pytest.raises(SystemExit) as caught, cli.handle_errors():
         train("smoke", "--learning-rate", "1e30")
     assert caught.value.code == 2
     error = capsys.readouterr().err
@@ -360,17 +357,17 @@ def test_an_early_stop_exports_the_best_epoch_and_stays_stopped(capsys):
     run = train(*words)
     assert "Stopped after epoch" in capsys.readouterr().out
     rows = [row for row in run.read_metrics() if "val_loss" in row]
-    best = min(range(len(rows)), key=lambda place: rows[place]["val_loss"])
+    best = min(range(len(rows)), key=lambda index: rows[index]["val_loss"])
     assert len(rows) == best + 2 < 30
     assert json.loads((run.checkpoints / "best.json").read_text())["epoch"] == best + 1
-    report = evaluate_classifier.run(evaluate_classifier.Config(run="run", part="validation", out="out"))
+    report = evaluate_classifier.run(evaluate_classifier.Config(run="run", split="validation", out="out"))
     assert report["log_loss"] == pytest.approx(rows[best]["val_loss"], rel=1e-4)
     train(*words)
     assert [row for row in run.read_metrics() if "val_loss" in row] == rows
 
 
 @pytest.mark.slow
-def test_a_run_is_carried_on_with_other_classes(colors):
+def test_a_run_is_fine_tuned_on_other_classes(colors):
     run, _ = colors
     make_folder("other", (16, 16, 16))
     Path("other", NAMES[0]).rename("other/rot")
@@ -382,20 +379,20 @@ def test_a_run_is_carried_on_with_other_classes(colors):
 
 
 @pytest.mark.slow
-def test_a_network_of_keras_applications_is_tuned_from_a_file_of_weights(capsys):
+def test_a_keras_application_is_fine_tuned_from_a_file_of_weights(capsys):
     make_folder(counts=(8, 8, 8))
-    learned = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(32, 32, 3))
-    learned.save_weights("mobilenet.weights.h5")
+    pretrained = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(32, 32, 3))
+    pretrained.save_weights("mobilenet.weights.h5")
     words = ("transfer", "--data", "data", "--image-size", "32", "--init", "MobileNet", "--init-weights")
     run = train(*words, "mobilenet.weights.h5", "--epochs", "2", "--batch-size", "8", "--unfreeze-every", "1")
-    said = capsys.readouterr().out
-    assert "of which 3,075 learn" in said and "From epoch 2 on" in said
+    output = capsys.readouterr().out
+    assert "of which 3,075 are trained" in output and "From epoch 2 on" in output
     assert yaml.safe_load(run.config_file.read_text())["model"]["application"] == "MobileNet"
     pixels = tf.zeros((1, 32, 32, 3), tf.uint8)
     assert load_version(run.metadata()["saved_model"])["images"](images=pixels)["scores"].shape == (1, 3)
 
 
-def test_weights_that_cannot_be_had_are_named_with_the_way_out(capsys):
+def test_weights_that_cannot_be_loaded_are_named_with_a_remedy(capsys):
     make_folder(counts=(8, 8, 8))
     Path("bad.weights.h5").write_text("no weights")
     words = (
@@ -414,7 +411,7 @@ def test_weights_that_cannot_be_had_are_named_with_the_way_out(capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["MobileNet", "ResNet50", "DenseNet121", "EfficientNetB0", "EfficientNetV2B0"])
-def test_each_application_sees_the_pixels_that_it_was_trained_on(name):
+def test_each_application_gets_the_pixel_values_that_it_was_trained_on(name):
     pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.float32)
     model = make_application(ApplicationConfig(application=name), (32, 32, 3), 2)
     module = {
@@ -437,8 +434,8 @@ def test_every_named_application_exists_in_keras():
     assert all(hasattr(keras.applications, name) for name in APPLICATIONS)
 
 
-@pytest.mark.parametrize("name", [name for name in PRESETS if PRESETS[name].side < 224])
-def test_every_preset_is_a_network_that_can_be_built(name):
+@pytest.mark.parametrize("name", [name for name in PRESETS if PRESETS[name].image_size < 224])
+def test_the_model_of_every_preset_can_be_built(name):
     from karpa_tf.models.classifiers import make_classifier, split_by_depth
 
     config = PRESETS[name]
@@ -450,7 +447,7 @@ def test_every_preset_is_a_network_that_can_be_built(name):
 
 
 @pytest.mark.slow
-def test_the_program_runs_in_silence_and_without_a_network():
+def test_the_program_prints_no_messages_of_tensorflow_and_needs_no_network():
     result = programs.run_program("apps.train_classifier", "smoke")
     assert result.returncode == 0 and result.stderr == ""
     assert "Test accuracy" in result.stdout and "saved_models/cnn_smoke/1" in result.stdout

@@ -27,24 +27,24 @@ def refusal(*words, capsys):
     return programs.refusal(capsys, lambda: train_gan.run(config_of(*words)))
 
 
-def images_of(side, count=5):
+def images_of(size, count=5):
     Path("images").mkdir()
     for i in range(count):
-        Image.new("RGB", (side, side), (i, 2 * i, 3 * i)).save(f"images/{i}.png")
+        Image.new("RGB", (size, size), (i, 2 * i, 3 * i)).save(f"images/{i}.png")
 
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory):
-    """A run of the smoke preset: (its folder, that of its SavedModel)."""
+    """The run of the smoke preset and the folder of its SavedModel."""
     folder = tmp_path_factory.mktemp("smoke")
     config = dataclasses.replace(SMOKE, run=str(folder / "run"), export_dir=str(folder / "models"))
     run = train_gan.run(config)
     return run, Path(run.metadata()["saved_model"])
 
 
-def test_a_run_leaves_everything_a_user_looks_for(smoke):
+def test_a_run_writes_all_files(smoke):
     run, saved_model = smoke
-    made = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
+    files = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
     expected = {
         "config.yaml",
         "run.json",
@@ -53,12 +53,12 @@ def test_a_run_leaves_everything_a_user_looks_for(smoke):
         "samples/epoch-00001.png",
         "samples/training.gif",
     }
-    assert expected <= made and any(name.startswith("tensorboard/") for name in made)
+    assert expected <= files and any(name.startswith("tensorboard/") for name in files)
     assert (saved_model / "saved_model.pb").is_file() and saved_model.name == "1"
     report = json.loads((run.eval / "report.json").read_text())
     assert set(report) == {"g_loss", "d_loss_real", "d_loss_fake", "D(x)", "D(G(z))"}
-    facts = run.metadata()
-    assert facts["data"]["count"] == 1797 and facts["versions"]["keras"] == keras.__version__
+    metadata = run.metadata()
+    assert metadata["data"]["count"] == 1797 and metadata["versions"]["keras"] == keras.__version__
 
 
 def test_the_written_config_repeats_the_run(smoke):
@@ -68,7 +68,7 @@ def test_the_written_config_repeats_the_run(smoke):
     )
 
 
-def test_what_is_exported_is_what_the_run_samples(smoke):
+def test_the_export_and_the_run_draw_the_same_images(smoke):
     run, saved_model = smoke
     from_run = sample_gan.run(sample_gan.Config(run=str(run.path), n=9, seed=5, out="run.png"))
     from_export = sample_gan.run(sample_gan.Config(saved_model=str(saved_model), n=9, seed=5, out="export.png"))
@@ -78,7 +78,7 @@ def test_what_is_exported_is_what_the_run_samples(smoke):
     assert Path("run.png").read_bytes() == Path("export.png").read_bytes()
 
 
-def test_a_walk_starts_and_ends_at_the_images_of_its_seeds(smoke):
+def test_an_interpolation_starts_and_ends_at_the_images_of_its_seeds(smoke):
     run, _ = smoke
     ends = sample_gan.run(sample_gan.Config(run=str(run.path), n=2, seed=5, out="ends.png")).astype(int)
     walk = sample_gan.run(sample_gan.Config(run=str(run.path), n=7, seed=5, out="walk.gif", interpolate=True)).astype(
@@ -89,40 +89,40 @@ def test_a_walk_starts_and_ends_at_the_images_of_its_seeds(smoke):
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
-        ({}, "Name one of --run DIR and --saved-model DIR"),
-        ({"run": "a", "saved_model": "b"}, "Name one of"),
+        ({}, "Give one of --run DIR and --saved-model DIR"),
+        ({"run": "a", "saved_model": "b"}, "Give one of"),
         ({"run": "missing"}, "--run missing holds no run"),
         ({"saved_model": "missing"}, "--saved-model missing holds no SavedModel"),
         ({"run": "a", "n": 0}, "-n must be above 0"),
-        ({"run": "a", "out": "sheet.bmp"}, "--out must end in .png or .gif"),
-        ({"run": "a", "out": "file/sheet.png"}, "--out file cannot be written"),
+        ({"run": "a", "out": "grid.bmp"}, "--out must end in .png or .gif"),
+        ({"run": "a", "out": "file/grid.png"}, "--out file cannot be written"),
         ({"run": "a", "seed": 2**64}, "--seed must be below 2 ** 62"),
     ],
 )
-def test_sampling_refuses_what_it_cannot_do(changes, says, capsys):
+def test_sampling_refuses_wrong_flags(changes, message, capsys):
     Path("file").touch()
-    with pytest.raises(SystemExit) as caught, cli.errors():
+    with pytest.raises(SystemExit) as caught, cli.handle_errors():
         sample_gan.run(sample_gan.Config(**changes))
-    assert caught.value.code == 2 and says in capsys.readouterr().err
+    assert caught.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_a_sheet_makes_its_folder_but_does_not_replace_one(smoke, capsys):
-    config = sample_gan.Config(run=str(smoke[0].path), n=1, out="new/folder/sheet.png")
+def test_the_folder_of_a_grid_is_made_but_no_folder_is_replaced(smoke, capsys):
+    config = sample_gan.Config(run=str(smoke[0].path), n=1, out="new/folder/grid.png")
     sample_gan.run(config)
     assert Path(config.out).is_file()
-    Path("taken.png").mkdir()
-    with pytest.raises(SystemExit) as caught, cli.errors():
-        sample_gan.run(dataclasses.replace(config, out="taken.png"))
-    assert caught.value.code == 2 and "--out taken.png cannot be written" in capsys.readouterr().err
+    Path("folder.png").mkdir()
+    with pytest.raises(SystemExit) as caught, cli.handle_errors():
+        sample_gan.run(dataclasses.replace(config, out="folder.png"))
+    assert caught.value.code == 2 and "--out folder.png cannot be written" in capsys.readouterr().err
 
 
 def test_a_damaged_export_is_named(smoke, capsys):
     shutil.copytree(smoke[1], "damaged")
     pb = Path("damaged/saved_model.pb")
     pb.write_bytes(pb.read_bytes()[:1000])
-    with pytest.raises(SystemExit) as caught, cli.errors():
+    with pytest.raises(SystemExit) as caught, cli.handle_errors():
         sample_gan.run(sample_gan.Config(saved_model="damaged"))
     assert caught.value.code == 2 and "--saved-model damaged cannot be loaded" in capsys.readouterr().err
 
@@ -142,12 +142,12 @@ def test_two_replicas_train_the_same_preset():
     assert run.metadata()["device"].startswith("2 x CPU")
 
 
-def test_a_batch_that_the_replicas_cannot_share_is_refused(capsys):
+def test_a_batch_that_the_replicas_do_not_divide_is_refused(capsys):
     assert "multiple of 2; received 7" in refusal("smoke", "--strategy", "mirrored", "--batch-size", "7", capsys=capsys)
 
 
-def test_ones_own_images_need_one_flag():
-    images_of(image_size=70, count=6)
+def test_a_folder_of_images_needs_one_flag():
+    images_of(size=70, count=6)
     Path("images/broken.jpg").write_text("no image")
     words = ["--data", "images", "--epochs", "1", "--batch-size", "3", "--filters", "4", "4", "4", "--run", "run"]
     run = train_gan.run(config_of(*words))
@@ -157,29 +157,29 @@ def test_ones_own_images_need_one_flag():
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (["--data", "missing"], "--data missing: there is no such folder"),
-        (["smoke", "--batch-size", "1798"], "--batch-size 1798 is larger than the data: 1797 images"),
+        (["smoke", "--batch-size", "1798"], "--batch-size 1798 is larger than the training split: 1797 images"),
         (["smoke", "--base-size", "16"], r"--base-size 8 --filters 8 8"),
         (["smoke", "--run", "file/run"], "--run"),
         (["smoke", "--export-dir", "file/models"], "--export-dir"),
     ],
 )
-def test_bad_input_ends_in_a_sentence_and_leaves_nothing(words, says, capsys):
+def test_wrong_input_is_answered_in_one_sentence_and_writes_nothing(words, message, capsys):
     Path("file").touch()
-    assert says in refusal(*words, capsys=capsys)
+    assert message in refusal(*words, capsys=capsys)
 
 
-def test_images_too_small_for_the_model_are_told_what_fits(capsys):
-    images_of(image_size=20)
+def test_images_too_small_for_the_model_are_refused_with_flags_that_fit(capsys):
+    images_of(size=20)
     assert "smaller than the model's 64x64; what fits: --base-size 5 --filters 128 64" in refusal(
         "--data", "images", capsys=capsys
     )
 
 
-def test_a_diverging_run_stops_and_keeps_its_last_good_checkpoint(capsys, monkeypatch):
-    calm = dataclasses.replace(SMOKE, run="run", export_dir="models", epochs=3)
+def test_a_diverging_run_stops_and_keeps_its_last_checkpoint(capsys, monkeypatch):
+    config = dataclasses.replace(SMOKE, run="run", export_dir="models", epochs=3)
 
     def poison(self, epoch, logs=None):
         if epoch == 1:
@@ -187,8 +187,8 @@ def test_a_diverging_run_stops_and_keeps_its_last_good_checkpoint(capsys, monkey
             kernel.assign(np.full(kernel.shape, np.inf))
 
     monkeypatch.setattr("karpa_tf.training.callbacks.watch.DiscriminatorWatch.on_epoch_begin", poison)
-    with pytest.raises(SystemExit) as caught, cli.errors():
-        train_gan.run(calm)
+    with pytest.raises(SystemExit) as caught, cli.handle_errors():
+        train_gan.run(config)
     assert caught.value.code == 2
     error = capsys.readouterr().err
     assert "At step 29" in error and "the last good checkpoint is run/checkpoints/step-00000028-epoch-00001" in error
@@ -204,18 +204,18 @@ def test_a_dry_run_writes_nothing(capsys):
 def weights_and_lines(folder):
     result = programs.run_program("apps.train_gan", "smoke", "--deterministic", "--run", folder, "--dropout", "0.3")
     assert result.returncode == 0, result.stderr
-    assert result.stderr == ""  # none of TensorFlow's chatter
+    assert result.stderr == ""  # none of TensorFlow's messages
     trainer = next(Path(folder, "checkpoints").glob("*/trainer.weights.h5"))
     import h5py
 
-    found = {}
+    arrays = {}
     with h5py.File(trainer) as file:
-        file.visititems(lambda name, item: found.update({name: item[()]}) if hasattr(item, "shape") else None)
-    return found
+        file.visititems(lambda name, item: arrays.update({name: item[()]}) if hasattr(item, "shape") else None)
+    return arrays
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_weights_to_the_bit_in_silence_and_without_a_network():
+def test_the_same_seed_gives_bit_identical_weights_without_messages_or_network():
     one, other = weights_and_lines("one"), weights_and_lines("other")
     assert len(one) > 20 and one.keys() == other.keys()
     for name, value in one.items():
@@ -223,12 +223,12 @@ def test_the_same_seed_gives_the_same_weights_to_the_bit_in_silence_and_without_
 
 
 @pytest.mark.slow
-def test_verbose_lets_tensorflow_speak():
+def test_verbose_shows_tensorflows_messages():
     result = programs.run_program("apps.train_gan", "smoke", "--dry-run", "--verbose")
     assert result.returncode == 0 and "oneDNN" in result.stderr
 
 
-def test_mixed_precision_is_exported_and_sampled_alike():
+def test_a_run_in_mixed_precision_is_exported_and_sampled_alike():
     run = train_gan.run(dataclasses.replace(SMOKE, precision="mixed_bfloat16", run="run", export_dir="models"))
     saved = tf.saved_model.load(run.metadata()["saved_model"]).signatures["serving_default"]
     drawn = sample_gan.run(sample_gan.Config(run="run", n=4, out="a.png"))

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from source import FILES, imports_of
-from tiny_gan import dcgan_trainer, fit, weights_of
+from tiny_gan import fit, get_weights, make_dcgan_trainer
 
 from benchmarks import results, rounds, table
 from benchmarks.__main__ import chosen
@@ -181,9 +181,9 @@ def test_the_table_goes_between_the_markers_of_the_readme(measured, tmp_path):
 
 
 def test_the_step_of_two_passes_moves_every_weight(images):
-    one = dcgan_trainer()
+    one = make_dcgan_trainer()
     other = two_pass(GAN)(one.generator, one.discriminator, ema=0.9)
     other.compile(one.generator_optimizer, one.discriminator_optimizer)
-    before = weights_of(other)
+    before = get_weights(other)
     fit(other, images, epochs=1)
-    assert all((now != then).any() for now, then in zip(weights_of(other), before, strict=True))
+    assert all((now != then).any() for now, then in zip(get_weights(other), before, strict=True))

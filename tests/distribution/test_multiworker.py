@@ -116,7 +116,7 @@ def test_a_port_that_is_taken_is_named(tmp_path):
         taken.listen()
         addresses = [f"127.0.0.1:{taken.getsockname()[1]}", "127.0.0.1:1"]
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
-        program = "from karpa_tf import cli, strategy\nwith cli.errors(): strategy.make_strategy('auto')"
+        program = "from karpa_tf import cli, strategy\nwith cli.handle_errors(): strategy.make_strategy('auto')"
         environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CONFIG": json.dumps(task)}
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert done.returncode == 2

@@ -20,10 +20,10 @@ from karpa_tf.models.dcgan import make_generator
 from karpa_tf.training.run import Run
 
 EXPORTS = {
-    "image_classification": exported_models.tiny_classifier,
-    "image_generation": exported_models.tiny_generator,
-    "masked_lm": exported_models.tiny_masked_lm,
-    "text_classification": exported_models.tiny_text_classifier,
+    "image_classification": exported_models.make_tiny_classifier,
+    "image_generation": exported_models.make_tiny_generator,
+    "masked_lm": exported_models.make_tiny_masked_lm,
+    "text_classification": exported_models.make_tiny_text_classifier,
 }
 
 
@@ -78,7 +78,7 @@ def test_there_are_no_more_records_than_a_server_takes(tmp_path):
 def test_examples_are_real_and_edge_cases_are_made_up(export):
     assert export.real_examples
     if export.task == "image_classification":
-        shape = (3, exported_models.SIDE, exported_models.SIDE, 3)
+        shape = (3, exported_models.IMAGE_SIZE, exported_models.IMAGE_SIZE, 3)
         images = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
         np.testing.assert_array_equal(export.examples["images"][0]["images"], images)
         decoded = [tf.io.decode_png(file).numpy() for file in export.examples["serving_default"][0]["image_bytes"]]
@@ -124,7 +124,7 @@ def test_people_can_call_every_signature_as_the_page_says(export, tmp_path):
 
 @pytest.mark.parametrize("sentence", ['it\'s "so" 😀 \\ 日本 $HOME `ls`', "a\nb"])
 def test_an_example_with_any_characters_can_be_copied_into_python_and_a_shell(sentence):
-    made = exported_models.tiny_masked_lm(texts=(sentence,))
+    made = exported_models.make_tiny_masked_lm(texts=(sentence,))
     for name in ("serving_default", "embed"):
         call = made.calls[name]
         text = eval(f"dict({call.python})", {"tf": tf})["text"].numpy()[0].decode()
@@ -147,7 +147,7 @@ def version(tmp_path_factory):
         "weights": {"kind": "last", "description": "epoch 3, the newest"},
     }
     base = tmp_path_factory.mktemp("models") / "my_gan"
-    return write(base, exported_models.tiny_generator(), facts)
+    return write(base, exported_models.make_tiny_generator(), facts)
 
 
 def test_the_card_says_what_it_is_where_it_comes_from_and_how_it_is_called(version):
@@ -170,7 +170,7 @@ def test_the_card_says_what_it_is_where_it_comes_from_and_how_it_is_called(versi
 
 
 def test_a_card_is_json_that_every_reader_takes(tmp_path):
-    made = dataclasses.replace(exported_models.tiny_generator(), calls={})
+    made = dataclasses.replace(exported_models.make_tiny_generator(), calls={})
     facts = {"weight_count": 1, "signatures": {}, "metrics": {"perplexity": float("inf"), "list": [float("nan"), 1.5]}}
     card.save(tmp_path, card.make("model", made, facts), made)
     found = json.loads((tmp_path / card.FILE).read_text(), parse_constant=pytest.fail)
@@ -196,7 +196,7 @@ def test_the_page_says_the_same_in_words(version):
 
 
 def test_a_model_without_a_run_says_so():
-    made = exported_models.tiny_generator()
+    made = exported_models.make_tiny_generator()
     facts = {"weight_count": 3, "signatures": {}}
     page = card.page(card.make("model", made, facts), dataclasses.replace(made, calls={}))
     assert page.count("Not known: the model was exported without a run folder.") == 2
@@ -210,7 +210,7 @@ def test_labels_and_vocabulary_lie_beside_the_graph(export):
     if export.task == "image_classification":
         expected["labels.txt"] = exported_models.CLASSES
     if export.task == "text_classification":
-        expected["labels.txt"] = exported_models.OPINIONS
+        expected["labels.txt"] = exported_models.TEXT_CLASSES
     if export.task in ("masked_lm", "text_classification"):
         expected["vocabulary.txt"] = exported_models.VOCABULARY.tokens
     assert {name: tuple(text[:-1]) for name, text in lines.items()} == expected

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from exported_models import BERT, CLASSES, SIDE, VOCABULARY
+from exported_models import BERT, CLASSES, IMAGE_SIZE, VOCABULARY
 
 from karpa_tf.configs import bert, resnet
 from karpa_tf.configs import gan as gan_configs
@@ -40,9 +40,15 @@ def signature_of(task, **config):
     """Returns a small network's function, its model, and a function from two numbers to inputs of that size."""
     random = np.random.default_rng(7)
     if task == "classifier":
-        model = learned(make_classifier(dataclasses.replace(RESNET, **config), (SIDE, SIDE, 3), len(CLASSES)), 0.1)
+        model = learned(
+            make_classifier(dataclasses.replace(RESNET, **config), (IMAGE_SIZE, IMAGE_SIZE, 3), len(CLASSES)), 0.1
+        )
         function = classifier_functions(model, CLASSES)["images"]
-        return function, model, lambda n, _: {"images": random.integers(0, 256, (n, SIDE, SIDE, 3), np.uint8)}
+        return (
+            function,
+            model,
+            lambda n, _: {"images": random.integers(0, 256, (n, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)},
+        )
     if task == "generator":
         model = learned(make_generator(dataclasses.replace(gan_configs.TINY, **config)))
         function = generator_functions(model)["noise"]

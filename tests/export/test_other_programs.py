@@ -21,10 +21,10 @@ from karpa_tf.export.versions import write
 pytestmark = pytest.mark.slow
 
 TASKS = {
-    "classifier": exported_models.tiny_classifier,
-    "generator": exported_models.tiny_generator,
-    "masked_lm": exported_models.tiny_masked_lm,
-    "text_classifier": exported_models.tiny_text_classifier,
+    "classifier": exported_models.make_tiny_classifier,
+    "generator": exported_models.make_tiny_generator,
+    "masked_lm": exported_models.make_tiny_masked_lm,
+    "text_classifier": exported_models.make_tiny_text_classifier,
 }
 
 

@@ -1,4 +1,4 @@
-"""Tiny exports of every task, for the tests of what is done with exports. Their networks have learned nothing."""
+"""Tiny exports of every task. The models are untrained."""
 
 import keras
 import numpy as np
@@ -17,76 +17,70 @@ from karpa_tf.models.classifiers import make_classifier
 from karpa_tf.models.dcgan import make_generator
 
 CLASSES = ("Äpfel & Birnen", "cat", "日本")
-"""Of the classifier of images."""
+IMAGE_SIZE = 12
+"""Of the image classifier; the images have three channels."""
 
-SIDE = 12
-"""Of its images, which have three channels."""
-
-OPINIONS = ("bad", "good")
-"""Classes of the classifier of texts."""
-
+TEXT_CLASSES = ("bad", "good")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = Vocabulary((*SPECIAL, "the", "list", *LETTERS, *(f"##{x}" for x in LETTERS), ".", "!", "[", "]", "中"))
 BERT = BERTConfig(max_sequence_length=16, hidden_dim=8, num_layers=1, num_heads=2, intermediate_dim=16, num_segments=0)
-
-
 TEXTS = ("the list of a cat.", "a good cat! the list")
-"""Examples for models of texts."""
 
 
-def tiny_classifier(seed=0):
-    """Returns an `Export`."""
+def make_tiny_classifier(seed=0):
+    """Returns the `Export` of an image classifier."""
     keras.utils.set_random_seed(seed)
     config = ResNetConfig(filters=(4, 8), blocks=(1, 1))
-    images = np.random.default_rng(seed + 1).integers(0, 256, (3, SIDE, SIDE, 3), np.uint8)
-    return make_classifier_export(_shaken(make_classifier(config, (SIDE, SIDE, 3), len(CLASSES))), CLASSES, images)
+    images = np.random.default_rng(seed + 1).integers(0, 256, (3, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
+    model = _randomize(make_classifier(config, (IMAGE_SIZE, IMAGE_SIZE, 3), len(CLASSES)))
+    return make_classifier_export(model, CLASSES, images)
 
 
-def tiny_generator(seed=0):
-    """Returns the `Export` of a generator of 16x16 gray images for noise of length 8."""
+def make_tiny_generator(seed=0):
+    """Returns the `Export` of a generator of 16x16 grayscale images, with 8 latent dimensions."""
     keras.utils.set_random_seed(seed)
     generator = make_generator(TINY)
-    # Untrained batch statistics would make all images the same gray.
+    # With initial moving averages all images would be the same gray.
     for _ in range(50):
         generator(np.random.default_rng(seed).normal(size=(32, 8)).astype(np.float32), training=True)
     return make_generator_export(generator)
 
 
-def tiny_masked_lm(seed=0, texts=TEXTS):
-    """Returns an `Export`."""
+def make_tiny_masked_lm(seed=0, texts=TEXTS):
+    """Returns the `Export` of a masked language model."""
     keras.utils.set_random_seed(seed)
-    model = _shaken(make_masked_lm(BERT, make_encoder(BERT, len(VOCABULARY))))
+    model = _randomize(make_masked_lm(BERT, make_encoder(BERT, len(VOCABULARY))))
     return make_masked_lm_export(model, VOCABULARY, BERT.max_sequence_length, texts)
 
 
-def tiny_text_classifier(seed=0):
-    """Returns an `Export`."""
+def make_tiny_text_classifier(seed=0):
+    """Returns the `Export` of a text classifier."""
     keras.utils.set_random_seed(seed)
-    model = _shaken(make_text_classifier(BERT, make_encoder(BERT, len(VOCABULARY)), len(OPINIONS)))
-    return make_text_classifier_export(model, VOCABULARY, BERT.max_sequence_length, OPINIONS, TEXTS)
+    model = _randomize(make_text_classifier(BERT, make_encoder(BERT, len(VOCABULARY)), len(TEXT_CLASSES)))
+    return make_text_classifier_export(model, VOCABULARY, BERT.max_sequence_length, TEXT_CLASSES, TEXTS)
 
 
 def export_tiny_classifier(base, seed=0):
-    """Publishes a version below `base` and returns its folder."""
-    return write(base, tiny_classifier(seed))
+    """Writes a version to the model folder `base` and returns its folder."""
+    return write(base, make_tiny_classifier(seed))
 
 
 def export_tiny_generator(base, seed=0):
-    """Publishes a version below `base` and returns its folder."""
-    return write(base, tiny_generator(seed))
+    """Writes a version to the model folder `base` and returns its folder."""
+    return write(base, make_tiny_generator(seed))
 
 
 def export_tiny_masked_lm(base, seed=0):
-    """Publishes a version below `base` and returns its folder."""
-    return write(base, tiny_masked_lm(seed))
+    """Writes a version to the model folder `base` and returns its folder."""
+    return write(base, make_tiny_masked_lm(seed))
 
 
 def export_tiny_text_classifier(base, seed=0):
-    """Publishes a version below `base` and returns its folder."""
-    return write(base, tiny_text_classifier(seed))
+    """Writes a version to the model folder `base` and returns its folder."""
+    return write(base, make_tiny_text_classifier(seed))
 
 
-def _shaken(model):
-    for place, weight in enumerate(model.weights):
-        weight.assign(weight + 0.5 * keras.random.normal(weight.shape, seed=place))
+def _randomize(model):
+    for index, weight in enumerate(model.weights):
+        weight.assign(weight + 0.5 * keras.random.normal(weight.shape, seed=index))
     return model

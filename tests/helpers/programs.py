@@ -22,7 +22,7 @@ def run_program(*words):
 def refusal(capsys, function):
     """Returns what a program says whose `function` ends with code 2; nothing may have been made."""
     before = _made()
-    with pytest.raises(SystemExit) as caught, cli.errors():
+    with pytest.raises(SystemExit) as caught, cli.handle_errors():
         function()
     assert caught.value.code == 2
     error = capsys.readouterr().err

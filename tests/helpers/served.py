@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from exported_models import (
-    SIDE,
+    IMAGE_SIZE,
     export_tiny_classifier,
     export_tiny_generator,
     export_tiny_masked_lm,
@@ -35,7 +35,7 @@ def tiny_models(tmp_path_factory):
     return base
 
 
-def image_files(count, size=SIDE):
+def image_files(count, size=IMAGE_SIZE):
     """Returns PNG files as a list of bytes."""
     pixels = np.random.default_rng(1).integers(0, 256, (count, size, size, 3), np.uint8)
     return [png(image) for image in pixels]

@@ -1,19 +1,16 @@
-"""The project's own source files."""
+"""The project's own source files, and what they import."""
 
 import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-
 FILES = sorted([*ROOT.glob("apps/**/*.py"), *ROOT.glob("karpa_tf/**/*.py")])
+PATHS = [str(file.relative_to(ROOT)) for file in FILES]
 
 
-PLACES = [str(file.relative_to(ROOT)) for file in FILES]
-
-
-def room_of(module):
-    """karpa_tf.data.images.cache is in the room data, apps.train_gan in apps; None for what is not ours."""
+def folder_of(module):
+    """Returns the folder of a module: data for karpa_tf.data.cache, apps for apps.export, None for other packages."""
     parts = module.split(".")
     if parts[0] == "apps":
         return "apps"
@@ -30,3 +27,18 @@ def imports_of(file):
             yield node.module
             if node.module == "karpa_tf":
                 yield from (f"karpa_tf.{alias.name}" for alias in node.names)
+
+
+def strings_of(file):
+    """Yields the string constants of a file, without its docstrings."""
+    tree = ast.parse(file.read_text())
+    documented = [node for node in ast.walk(tree) if hasattr(node, "body") and isinstance(node.body, list)]
+    docstrings = {
+        id(statement.value)
+        for node in documented
+        for statement in node.body
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value

@@ -3,21 +3,17 @@
 import keras
 
 from karpa_tf.configs.gan import DCGANConfig
-from karpa_tf.data.images.batches import noise_batches
+from karpa_tf.data.images.batches import make_noise_batches
 from karpa_tf.models.dcgan import make_discriminator, make_generator
 from karpa_tf.training.trainers.gan import GAN
 
 SMALL = {"latent_dim": 4, "channels": 1, "base_size": 4, "filters": (4, 4), "discriminator_filters": (4, 4)}
-
-
 CONFIG = DCGANConfig(**SMALL, dropout=0.0)
+FULL_CONFIG = DCGANConfig(**SMALL, dropout=0.3, discriminator_batch_norm=True, generator_negative_slope=0.0)
 
 
-WITH_EVERYTHING = DCGANConfig(**SMALL, dropout=0.3, discriminator_batch_norm=True, generator_negative_slope=0.0)
-
-
-def networks_without_batch_norm():
-    """Two networks whose outputs for an example do not depend on the rest of its batch, nor on chance."""
+def make_networks_without_batch_norm():
+    """Returns a generator and a discriminator without batch normalization and dropout."""
     layers = keras.layers
     noise = keras.Input((4,), name="noise")
     x = layers.LeakyReLU()(layers.Reshape((8, 8, 2))(layers.Dense(128)(noise)))
@@ -25,14 +21,14 @@ def networks_without_batch_norm():
     return generator, make_discriminator(CONFIG)
 
 
-def sgd_trainer(networks=networks_without_batch_norm, ema=0.9, seed=3, learning_rate=0.1):
+def make_sgd_trainer(make_networks=make_networks_without_batch_norm, ema=0.9, seed=3, learning_rate=0.1):
     keras.utils.set_random_seed(seed)
-    trainer = GAN(*networks(), ema=ema)
+    trainer = GAN(*make_networks(), ema=ema)
     trainer.compile(keras.optimizers.SGD(learning_rate), keras.optimizers.SGD(learning_rate))
     return trainer
 
 
-def dcgan_trainer(ema=0.9, seed=3, config=CONFIG):
+def make_dcgan_trainer(ema=0.9, seed=3, config=CONFIG):
     keras.utils.set_random_seed(seed)
     trainer = GAN(make_generator(config), make_discriminator(config), ema=ema)
     trainer.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3))
@@ -41,10 +37,10 @@ def dcgan_trainer(ema=0.9, seed=3, config=CONFIG):
 
 def fit(trainer, images, epochs=2, batch_size=8, first_step=0, **kwargs):
     steps = len(images) // batch_size
-    batches = noise_batches(images, batch_size, 4, seed=1, first_step=first_step)
+    batches = make_noise_batches(images, batch_size, 4, seed=1, first_step=first_step)
     arguments = {"verbose": 0, "shuffle": False} | kwargs
     return trainer.fit(batches, epochs=epochs, steps_per_epoch=steps, **arguments).history
 
 
-def weights_of(trainer):
+def get_weights(trainer):
     return [weight.numpy() for weight in trainer.weights]

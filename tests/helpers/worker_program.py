@@ -17,7 +17,7 @@ from counting_trainers import RepairedLetters
 from karpa_tf import cli
 from karpa_tf.configs.cnn import CNNConfig
 from karpa_tf.configs.optimizer import OptimizerConfig
-from karpa_tf.data.images.batches import evaluation_batches, noise_batches
+from karpa_tf.data.images.batches import make_evaluation_batches, make_noise_batches
 from karpa_tf.data.pipeline import disable_autotune
 from karpa_tf.distribution import cluster, strategy
 from karpa_tf.distribution import collectives as workers
@@ -58,7 +58,7 @@ def classifier(devices):
             make_optimizer_groups(SGD, 0.1, [ParameterGroup(model.trainable_variables)], 100, 5), global_clipnorm=0.5
         )
     windows = Windows()
-    held_out = evaluation_batches(tiny_classifier.labeled(IMAGES[:29]), 8)
+    held_out = make_evaluation_batches(tiny_classifier.make_image_set(IMAGES[:29]), 8)
     history = tiny_classifier.fit(trainer, IMAGES, validation_data=held_out, callbacks=[windows])
     report = trainer.evaluate(held_out, verbose=0, return_dict=True)
     return trainer, history | {"windows": windows.seen}, report
@@ -66,12 +66,12 @@ def classifier(devices):
 
 def gan(devices):
     with devices.scope():
-        trainer = tiny_gan.sgd_trainer()
+        trainer = tiny_gan.make_sgd_trainer()
     history = tiny_gan.fit(trainer, IMAGES)
     return (
         trainer,
         history,
-        trainer.evaluate(noise_batches(IMAGES, 8, 4, seed=2), steps=3, verbose=0, return_dict=True),
+        trainer.evaluate(make_noise_batches(IMAGES, 8, 4, seed=2), steps=3, verbose=0, return_dict=True),
     )
 
 
@@ -81,7 +81,7 @@ def pretraining(devices):
             Pretraining, make_pretraining, global_clipnorm=1.0, gradient_accumulation_steps=2, ema=0.9
         )
     history = tiny_masked_lm.fit(trainer)
-    return trainer, history, trainer.evaluate(tiny_masked_lm.batches(seed=1), verbose=0, return_dict=True)
+    return trainer, history, trainer.evaluate(tiny_masked_lm.make_batches(seed=1), verbose=0, return_dict=True)
 
 
 TRAININGS = {function.__name__: function for function in (classifier, gan, pretraining)}
@@ -172,7 +172,7 @@ def die(trainer, victim):
             if batch == 3 and cluster.worker_index() == victim:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    with cli.errors(), workers.name_lost_workers():
+    with cli.handle_errors(), workers.name_lost_workers():
         tiny_classifier.fit(trainer, IMAGES, epochs=1000, callbacks=[Killer()])
 
 

@@ -1,4 +1,4 @@
-"""Dropout by random bytes: its chances, its gradient, its states."""
+"""Dropout with random bytes: its probabilities, its gradient and its random state."""
 
 import keras
 import numpy as np
@@ -8,36 +8,36 @@ import tensorflow as tf
 from karpa_tf.layers.dropout import Dropout
 
 
-def dropped(rate, shape, seed=0):
+def draw_dropped(rate, shape, seed=0):
+    """Returns a bool array, True where an element was dropped."""
     return np.array(Dropout(rate, seed=seed)(tf.ones(shape), training=True)) == 0
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 0.9])
-def test_so_many_are_dropped_and_what_is_kept_makes_up_for_them(rate):
+def test_the_rate_is_dropped_and_the_rest_is_scaled_up(rate):
     outputs = np.array(Dropout(rate, seed=0)(tf.ones((1000, 1000)), training=True))
-    # Five standard deviations of a million draws, and a threshold that is off by up to one of 256.
+    # Five standard deviations of a million draws, and a threshold that is off by up to 1 / 256.
     np.testing.assert_allclose((outputs == 0).mean(), rate, atol=5 * (rate * (1 - rate)) ** 0.5 / 1000 + 1 / 256)
     np.testing.assert_allclose(outputs[outputs != 0], 1 / (1 - rate), rtol=1e-6)
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.3, 0.75])
-def test_over_many_calls_the_chance_is_the_rate_though_a_byte_knows_only_256(rate):
+def test_the_probability_over_many_calls_is_exactly_the_rate(rate):
     layer = Dropout(rate, seed=0)
     call = tf.function(lambda: tf.reduce_mean(tf.cast(layer(tf.ones(4096), training=True) == 0, tf.float32)))
-    found = np.mean([call() for _ in range(400)])
-    # 0.001 is 0 or 1 of 256 and never between; five standard deviations of which it is, and of the draws.
+    fraction = np.mean([call() for _ in range(400)])
+    # The threshold for 0.001 is 0 or 1; five standard deviations of its rounding and of the draws.
     rounding = (256 * rate % 1) * (1 - 256 * rate % 1)
-    np.testing.assert_allclose(found, rate, atol=5 * (rounding / 256**2 / 400 + rate / 400 / 4096) ** 0.5)
+    np.testing.assert_allclose(fraction, rate, atol=5 * (rounding / 256**2 / 400 + rate / 400 / 4096) ** 0.5)
 
 
-def test_the_four_elements_of_a_word_are_dropped_independently():
-    found = dropped(0.5, (250_000, 4))
-    both = np.mean(found[:, :, None] & found[:, None, :], axis=0)
-    chance = found.mean()
-    np.testing.assert_allclose(both[~np.eye(4, dtype=bool)], chance**2, atol=5e-3)
+def test_the_four_elements_of_one_random_uint32_are_dropped_independently():
+    is_dropped = draw_dropped(0.5, (250_000, 4))
+    both_dropped = np.mean(is_dropped[:, :, None] & is_dropped[:, None, :], axis=0)
+    np.testing.assert_allclose(both_dropped[~np.eye(4, dtype=bool)], is_dropped.mean() ** 2, atol=5e-3)
 
 
-def test_every_call_and_every_seed_draws_anew_and_the_state_decides():
+def test_masks_differ_between_calls_and_seeds_and_depend_on_the_state_only():
     layer, x = Dropout(0.5, seed=1), tf.ones((8, 8))
     first, second = layer(x, training=True), layer(x, training=True)
     assert (np.array(first) != np.array(second)).any()
@@ -56,48 +56,48 @@ def test_the_gradient_is_the_mask(shape):
 
 
 @pytest.mark.parametrize(("rate", "training"), [(0.5, False), (0.0, True)])
-def test_nothing_is_dropped_where_nothing_is_to_be(rate, training):
+def test_nothing_is_dropped_in_inference_or_at_rate_zero(rate, training):
     x = tf.random.normal((4, 4))
     np.testing.assert_array_equal(Dropout(rate)(x, training=training), x)
 
 
-def of_unknown_length(layer):
+def trace_with_unknown_size(layer):
     return tf.function(lambda x: layer(x, training=True), input_signature=[tf.TensorSpec((None, None))])
 
 
-def of_known_length(layer):
+def trace_with_known_size(layer):
     return tf.function(lambda x: layer(x, training=True), input_signature=[tf.TensorSpec((None, 8))])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "call"),
+    ("arguments", "trace"),
     [
-        ({"rate": 0.5}, of_unknown_length),
-        ({"rate": 0.5, "noise_shape": (None, 1)}, of_known_length),
-        ({"rate": 0.999}, of_known_length),
-        ({"rate": 1.0}, of_known_length),
+        ({"rate": 0.5}, trace_with_unknown_size),
+        ({"rate": 0.5, "noise_shape": (None, 1)}, trace_with_known_size),
+        ({"rate": 0.999}, trace_with_known_size),
+        ({"rate": 1.0}, trace_with_known_size),
     ],
 )
-def test_the_rest_takes_keras_own_way(arguments, call):
-    ours, kerass = (call(kind(**arguments, seed=3)) for kind in (Dropout, keras.layers.Dropout))
-    np.testing.assert_array_equal(ours(tf.ones((4, 8))), kerass(tf.ones((4, 8))))
+def test_other_arguments_and_unknown_sizes_use_keras_implementation(arguments, trace):
+    ours, theirs = (trace(cls(**arguments, seed=3)) for cls in (Dropout, keras.layers.Dropout))
+    np.testing.assert_array_equal(ours(tf.ones((4, 8))), theirs(tf.ones((4, 8))))
 
 
-def test_a_batch_of_any_size_is_dropped_from():
-    assert (of_known_length(Dropout(0.5, seed=0))(tf.ones((300, 8))).numpy() == 0).mean() == pytest.approx(
+def test_the_batch_size_may_be_unknown():
+    assert (trace_with_known_size(Dropout(0.5, seed=0))(tf.ones((300, 8))).numpy() == 0).mean() == pytest.approx(
         0.5, abs=0.06
     )
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_half_precision_goes_in_and_comes_out(policy):
+def test_outputs_have_the_compute_dtype(policy):
     keras.config.set_dtype_policy(policy)
     outputs = Dropout(0.5)(tf.ones((64, 64)), training=True)
     assert outputs.dtype == tf.as_dtype(policy.removeprefix("mixed_"))
     assert set(np.array(tf.cast(outputs, tf.float32)).ravel()) == {0.0, 2.0}
 
 
-def test_xla_draws_the_same_mask():
+def test_the_mask_is_the_same_with_xla():
     plain, compiled = (
         tf.function(lambda x, layer=layer: layer(x, training=True), jit_compile=jit)
         for layer, jit in ((Dropout(0.3, seed=5), False), (Dropout(0.3, seed=5), True))
@@ -105,26 +105,26 @@ def test_xla_draws_the_same_mask():
     np.testing.assert_allclose(plain(tf.ones((64, 64))), compiled(tf.ones((64, 64))), rtol=1e-6)
 
 
-def test_replicas_draw_masks_of_their_own_and_their_states_stay_alike(two_replicas):
+def test_replicas_draw_different_masks_and_their_states_stay_equal(two_replicas):
     with two_replicas.scope():
         layer = Dropout(0.5, seed=0)
     step = tf.function(lambda: layer(tf.ones((8, 8)), training=True))
     masks = [np.array(mask) for mask in two_replicas.experimental_local_results(two_replicas.run(step))]
-    assert all((one != other).any() for place, one in enumerate(masks) for other in masks[:place])
+    assert all((mask != other).any() for index, mask in enumerate(masks) for other in masks[:index])
     states = two_replicas.experimental_local_results(layer.seed_generator.state.value)
     for state in states[1:]:
         np.testing.assert_array_equal(state, states[0])
 
 
-def test_a_model_with_it_is_saved_and_loaded(tmp_path):
+def test_a_model_is_saved_and_loaded(tmp_path):
     x = keras.Input((4,))
-    keras.Model(x, Dropout(0.25, seed=7, name="drop")(x)).save(tmp_path / "model.keras")
-    layer = keras.models.load_model(tmp_path / "model.keras").get_layer("drop")
+    keras.Model(x, Dropout(0.25, seed=7, name="dropout")(x)).save(tmp_path / "model.keras")
+    layer = keras.models.load_model(tmp_path / "model.keras").get_layer("dropout")
     assert type(layer) is Dropout and (layer.rate, layer.seed) == (0.25, 7)
 
 
-def test_keras_still_draws_a_float_for_every_element():
-    # The day this fails Keras may have become as cheap.
+def test_keras_draws_a_float32_for_every_element():
+    # If this fails, Keras' layer may have become as fast: measure it.
     layer = keras.layers.Dropout(0.5)
     graph = tf.function(lambda x: layer(x, training=True)).get_concrete_function(tf.TensorSpec((2, 8))).graph
     draws = [op.outputs[0] for op in graph.get_operations() if op.type == "StatelessRandomUniformV2"]

@@ -1,50 +1,47 @@
-"""The encoder and its head: sizes, masks, and a second implementation in NumPy."""
+"""The encoder and the masked language model: sizes, padding, and a second implementation in NumPy."""
 
 import dataclasses
 import math
 
 import keras
-import keras_hub
 import numpy as np
 import pytest
 
 from karpa_tf.configs import bert
 from karpa_tf.configs.bert import BERTConfig
 from karpa_tf.errors import UserError
-from karpa_tf.layers.attention import SelfAttention
-from karpa_tf.layers.embeddings import SinePositionEncoding
 from karpa_tf.models.bert import make_encoder, make_masked_lm
 
 SMALL = BERTConfig(max_sequence_length=12, hidden_dim=8, num_layers=2, num_heads=2, intermediate_dim=16, dropout=0.0)
-WORDS = 20
+VOCABULARY_SIZE = 20
 
 
-def batch(rows=3, length=10, seed=0):
+def make_batch(batch_size=3, length=10, seed=0):
     rng = np.random.default_rng(seed)
-    ids = rng.integers(5, WORDS, (rows, length)).astype(np.int32)
-    mask = np.arange(length)[None] < rng.integers(4, length + 1, (rows, 1))
+    ids = rng.integers(5, VOCABULARY_SIZE, (batch_size, length)).astype(np.int32)
+    mask = np.arange(length)[None] < rng.integers(4, length + 1, (batch_size, 1))
     return {"token_ids": np.where(mask, ids, 0), "padding_mask": mask}
 
 
-def shaken(model):
-    """Gives every weight a random part, so that none is left out of what is compared."""
-    for place, weight in enumerate(model.weights):
-        weight.assign(weight + 0.3 * keras.random.normal(weight.shape, seed=place))
+def randomize(model):
+    """Returns the model with noise added to all weights, so that each of them affects what is compared."""
+    for index, weight in enumerate(model.weights):
+        weight.assign(weight + 0.3 * keras.random.normal(weight.shape, seed=index))
     return model
 
 
-def test_bert_base_has_the_published_110_million_weights():
+def test_bert_base_has_the_published_110_million_parameters():
     encoder = make_encoder(bert.BASE, 30_522)
     model = make_masked_lm(bert.BASE, encoder)
-    block = 4 * (768 * 768 + 768) + 768 * 3072 + 3072 + 3072 * 768 + 768 + 4 * 768
+    transformer_layer = 4 * (768 * 768 + 768) + 768 * 3072 + 3072 + 3072 * 768 + 768 + 4 * 768
     embeddings = (30_522 + 512 + 2) * 768 + 2 * 768
     head = 768 * 768 + 768 + 2 * 768 + 30_522
-    assert encoder.count_params() == embeddings + 12 * block
-    assert model.count_params() == embeddings + 12 * block + head == 109_514_298
+    assert encoder.count_params() == embeddings + 12 * transformer_layer
+    assert model.count_params() == embeddings + 12 * transformer_layer + head == 109_514_298
 
 
-def test_the_small_ones_have_the_sizes_of_their_table():
-    # The released models of Turc et al. 2019 have 512 positions, segments, and a pooler, which is left out here.
+def test_the_small_configs_have_the_published_sizes():
+    # The released models of Turc et al. 2019 have 512 positions, two segments, and a pooler, which is not part of ours.
     for config, published in ((bert.TINY, 4_385_920), (bert.MINI, 11_170_560), (bert.SMALL, 28_763_648)):
         config = dataclasses.replace(config, max_sequence_length=512, num_segments=2)
         pooler = config.hidden_dim * (config.hidden_dim + 1)
@@ -59,8 +56,8 @@ def normalize(x, gamma, beta):
     return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-12) * gamma + beta
 
 
-def in_numpy(model, inputs, positions, config):
-    """The published network, written out: post-norm, learned positions."""
+def compute_in_numpy(model, inputs, positions, config):
+    """Returns the logits of the published model, which normalizes last and has learned position embeddings."""
     w = {weight.path: weight.numpy().astype(float) for weight in model.weights}
 
     def dense(x, name):
@@ -70,33 +67,34 @@ def in_numpy(model, inputs, positions, config):
         return normalize(x, w[f"{name}/gamma"], w[f"{name}/beta"])
 
     ids, mask = inputs["token_ids"], inputs["padding_mask"]
-    words = w["token_embedding/embeddings"]
-    x = norm(words[ids] + w["position_embedding/embeddings"][: ids.shape[1]], "embedding_norm")
-    for number in range(config.num_layers):
-        name = f"block_{number}"
-        query, key, value = np.split(dense(x, f"{name}_attention/query_key_value"), 3, axis=-1)
-        seen = np.zeros_like(x)
-        size = config.hidden_dim // config.num_heads
+    embeddings = w["token_embedding/embeddings"]
+    x = norm(embeddings[ids] + w["position_embedding/embeddings"][: ids.shape[1]], "embeddings_layer_norm")
+    for index in range(config.num_layers):
+        name = f"transformer_layer_{index}"
+        query, key, value = np.split(dense(x, f"{name}_self_attention/query_key_value"), 3, axis=-1)
+        context = np.zeros_like(x)
+        head_dim = config.hidden_dim // config.num_heads
         for head in range(config.num_heads):
-            part = slice(head * size, (head + 1) * size)
-            scores = query[..., part] @ key[..., part].swapaxes(1, 2) / math.sqrt(size)
-            scores = np.where(mask[:, None, :], scores, -1e30)
-            shares = np.exp(scores - scores.max(-1, keepdims=True))
-            seen[..., part] = shares / shares.sum(-1, keepdims=True) @ value[..., part]
-        x = norm(x + dense(seen, f"{name}_attention/output"), f"{name}_attention_norm")
-        inner = gelu(dense(x, f"{name}_feed_forward"))
-        x = norm(x + dense(inner, f"{name}_feed_forward_output"), f"{name}_feed_forward_norm")
-    chosen = np.take_along_axis(x, positions[..., None], axis=1)
-    y = norm(gelu(dense(chosen, "head")), "head_norm")
-    return y @ words.T + w["logits/bias"]
+            columns = slice(head * head_dim, (head + 1) * head_dim)
+            logits = query[..., columns] @ key[..., columns].swapaxes(1, 2) / math.sqrt(head_dim)
+            logits = np.where(mask[:, None, :], logits, -1e30)
+            scores = np.exp(logits - logits.max(-1, keepdims=True))
+            context[..., columns] = scores / scores.sum(-1, keepdims=True) @ value[..., columns]
+        context = dense(context, f"{name}_self_attention/attention_output")
+        x = norm(x + context, f"{name}_self_attention_layer_norm")
+        y = gelu(dense(x, f"{name}_feedforward_intermediate_dense"))
+        x = norm(x + dense(y, f"{name}_feedforward_output_dense"), f"{name}_feedforward_layer_norm")
+    x = np.take_along_axis(x, positions[..., None], axis=1)
+    x = norm(gelu(dense(x, "mlm_head_dense")), "mlm_head_layer_norm")
+    return x @ embeddings.T + w["logits/bias"]
 
 
-def test_logits_are_those_of_the_published_network_written_out():
-    model = shaken(make_masked_lm(SMALL, make_encoder(SMALL, WORDS)))
-    inputs, positions = batch(), np.array([[1, 3], [0, 2], [3, 3]], np.int32)
+def test_logits_match_the_published_model_in_numpy():
+    model = randomize(make_masked_lm(SMALL, make_encoder(SMALL, VOCABULARY_SIZE)))
+    inputs, positions = make_batch(), np.array([[1, 3], [0, 2], [3, 3]], np.int32)
     logits = np.array(model(inputs | {"mask_positions": positions}))
-    assert logits.shape == (3, 2, WORDS)
-    np.testing.assert_allclose(logits, in_numpy(model, inputs, positions, SMALL), atol=1e-4)
+    assert logits.shape == (3, 2, VOCABULARY_SIZE)
+    np.testing.assert_allclose(logits, compute_in_numpy(model, inputs, positions, SMALL), atol=1e-4)
 
 
 VARIANTS = [
@@ -108,70 +106,51 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize("config", VARIANTS)
-def test_padding_changes_nothing_and_places_and_order_matter(config):
-    encoder = shaken(make_encoder(config, WORDS))
-    inputs = batch(rows=1, length=6)
+def test_features_do_not_depend_on_padding_but_on_the_order_of_tokens(config):
+    encoder = randomize(make_encoder(config, VOCABULARY_SIZE))
+    inputs = make_batch(batch_size=1, length=6)
     inputs["padding_mask"][:] = True
     inputs["token_ids"][:] = [[5, 6, 7, 8, 9, 10]]
     features = np.array(encoder(inputs))
-    longer = {name: np.pad(value, ((0, 0), (0, 4))) for name, value in inputs.items()}
-    longer["token_ids"][:, 6:] = 11  # whatever stands behind the mask
-    np.testing.assert_allclose(np.array(encoder(longer))[:, :6], features, atol=1e-5)
-    turned = inputs | {"token_ids": inputs["token_ids"][:, ::-1]}
-    assert np.abs(np.array(encoder(turned))[:, ::-1] - features).max() > 1e-3
+    padded = {name: np.pad(value, ((0, 0), (0, 4))) for name, value in inputs.items()}
+    padded["token_ids"][:, 6:] = 11
+    np.testing.assert_allclose(np.array(encoder(padded))[:, :6], features, atol=1e-5)
+    reversed_inputs = inputs | {"token_ids": inputs["token_ids"][:, ::-1]}
+    assert np.abs(np.array(encoder(reversed_inputs))[:, ::-1] - features).max() > 1e-3
 
 
-def test_rotary_attention_depends_on_distances_alone():
-    layer = SelfAttention(2, rotary=True)
-    x = np.random.default_rng(0).normal(size=(1, 4, 8)).astype(np.float32)
-    padded = np.concatenate([np.zeros((1, 3, 8), np.float32), x], axis=1)
-    mask = np.ones((1, 7), bool)
-    here = np.array(layer(x, padding_mask=mask[:, :4]))
-    mask[:, :3] = False
-    np.testing.assert_allclose(np.array(layer(padded, padding_mask=mask))[:, 3:], here, atol=1e-5)
-
-
-def test_segments_have_embeddings_of_their_own():
+def test_features_depend_on_the_segments():
     config = dataclasses.replace(SMALL, num_segments=2)
-    encoder = shaken(make_encoder(config, WORDS))
-    inputs = batch()
-    first, second = (encoder(inputs | {"segment_ids": np.full((3, 10), kind, np.int32)}) for kind in (0, 1))
+    encoder = randomize(make_encoder(config, VOCABULARY_SIZE))
+    inputs = make_batch()
+    first, second = (encoder(inputs | {"segment_ids": np.full((3, 10), segment, np.int32)}) for segment in (0, 1))
     assert np.abs(np.array(first) - np.array(second)).max() > 1e-3
 
 
 def test_the_output_kernel_is_the_token_embedding():
-    encoder = make_encoder(SMALL, WORDS)
+    encoder = make_encoder(SMALL, VOCABULARY_SIZE)
     model = make_masked_lm(SMALL, encoder)
-    matrices = [weight.path for weight in model.weights if WORDS in weight.shape and len(weight.shape) == 2]
+    matrices = [weight.path for weight in model.weights if VOCABULARY_SIZE in weight.shape and len(weight.shape) == 2]
     assert matrices == ["token_embedding/embeddings"]
     assert sorted(tensor.name for tensor in model.inputs) == ["mask_positions", "padding_mask", "token_ids"]
 
 
-def test_half_precision_gives_logits_in_float32():
+def test_logits_are_float32_under_mixed_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
-    model = make_masked_lm(SMALL, make_encoder(SMALL, WORDS))
-    logits = model(batch() | {"mask_positions": np.zeros((3, 2), np.int32)})
+    model = make_masked_lm(SMALL, make_encoder(SMALL, VOCABULARY_SIZE))
+    logits = model(make_batch() | {"mask_positions": np.zeros((3, 2), np.int32)})
     assert logits.dtype == "float32" and np.isfinite(logits).all()
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
-        ({"heads": 3}, "--heads must divide --width; received 3 and 8"),
-        ({"heads": 8, "positions": "rotary"}, "needs an even --width per head"),
+        ({"num_heads": 3}, "--num-heads must divide --hidden-dim; received 3 heads and a hidden dimension of 8"),
+        ({"num_heads": 8, "position_embedding": "rotary"}, "needs an even --hidden-dim per head"),
         ({"dropout": 1.0}, "--dropout must be"),
-        ({"depth": 0}, "--depth must be above 0"),
+        ({"num_layers": 0}, "--num-layers must be above 0"),
     ],
 )
-def test_a_shape_that_cannot_be_is_refused(changes, says):
-    with pytest.raises(UserError, match=says):
+def test_an_invalid_config_is_refused(changes, message):
+    with pytest.raises(UserError, match=message):
         dataclasses.replace(SMALL, **changes)
-
-
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_sines_of_places_are_those_of_keras_hub(precision):
-    keras.config.set_dtype_policy(precision)
-    x = keras.ops.zeros((2, 40, 6), keras.config.dtype_policy().compute_dtype)
-    ours, theirs = SinePositionEncoding()(x), keras_hub.layers.SinePositionEncoding()(x)
-    assert ours.dtype == theirs.dtype and ours.shape == x.shape
-    np.testing.assert_array_equal(keras.ops.cast(ours, "float32"), keras.ops.cast(theirs, "float32"))

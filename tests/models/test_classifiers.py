@@ -1,4 +1,4 @@
-"""The families of classifiers: published sizes, named layers, and the start that their papers ask for."""
+"""Classifier families: published sizes, named layers, and the initialization of their papers."""
 
 import dataclasses
 
@@ -18,7 +18,7 @@ from karpa_tf.models.vgg import make_vgg
 SMALL_RESNET = resnet.ResNetConfig(blocks=(1, 2), filters=(4, 8))
 
 
-def trainable_count(model):
+def count_trainable(model):
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
@@ -26,14 +26,14 @@ def trainable_count(model):
 def test_cifar_resnets_have_the_published_sizes():
     # He et al. 2015, table 6: 0.27, 0.46, 0.66, 0.85 and 1.7 million.
     for depth, millions in ((20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.7)):
-        count = trainable_count(make_resnet(resnet.cifar(depth), (32, 32, 3), 10))
+        count = count_trainable(make_resnet(resnet.cifar(depth), (32, 32, 3), 10))
         assert round(count / 1e6, 1 if depth == 110 else 2) == millions
 
 
 @pytest.mark.parametrize(
     ("blocks", "block", "count"),
     [
-        # The counts that other implementations of the same networks report for 1000 classes.
+        # The parameter counts of other implementations with 1000 classes.
         ((2, 2, 2, 2), "basic", 11_689_512),
         ((3, 4, 6, 3), "basic", 21_797_672),
         ((3, 4, 6, 3), "bottleneck", 25_557_032),
@@ -42,21 +42,21 @@ def test_cifar_resnets_have_the_published_sizes():
     ],
 )
 def test_imagenet_resnets_have_the_published_sizes(blocks, block, count):
-    assert trainable_count(make_resnet(resnet.imagenet(blocks, block), (224, 224, 3), 1000)) == count
+    assert count_trainable(make_resnet(resnet.imagenet(blocks, block), (224, 224, 3), 1000)) == count
 
 
 @pytest.mark.slow
 def test_wide_resnets_have_the_published_sizes():
     # Zagoruyko and Komodakis 2016, tables 4 and 5: 8.9, 11.0 and 36.5 million.
     for depth, factor, millions in ((40, 4, 8.9), (16, 8, 11.0), (28, 10, 36.5)):
-        count = trainable_count(make_resnet(resnet.wide(depth, factor), (32, 32, 3), 10))
+        count = count_trainable(make_resnet(resnet.wide(depth, factor), (32, 32, 3), 10))
         assert abs(count / 1e6 - millions) < 0.06
 
 
 @pytest.mark.slow
 def test_vggs_have_the_published_sizes():
     assert make_vgg(vgg.for_224(16, batch_norm=False), (224, 224, 3), 1000).count_params() == 138_357_544
-    # The convolutions alone, which is what is left for 32x32, and a logit layer of 512 x 10 + 10.
+    # For 32x32, only the convolutions are as published; the layer of the logits has 512 x 10 + 10 parameters.
     for depth, convolutions in ((11, 9_217_728), (13, 9_402_048), (16, 14_710_464), (19, 20_018_880)):
         model = make_vgg(vgg.for_32(depth), (32, 32, 3), 10)
         kernels = sum(int(np.prod(weight.shape)) for weight in model.weights if len(weight.shape) == 4)
@@ -88,42 +88,42 @@ def test_every_family_names_its_layers_and_returns_float32_logits(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_weight_of_every_family_learns(name):
+def test_every_weight_of_every_family_is_trained(name):
     keras.utils.set_random_seed(1)
     model = MODELS[name]((24, 24, 3))
     model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     before = [weight.numpy() for weight in model.trainable_weights]
     rng = np.random.default_rng(0)
     images, labels = rng.normal(size=(40, 24, 24, 3)).astype(np.float32), rng.integers(0, 5, 40)
-    # Two steps: a block whose last normalization starts at zero passes a gradient on from the second step.
+    # Two steps: a block whose last normalization has an initial scale of zero passes no gradient in the first.
     model.fit(images, labels, batch_size=20, verbose=0)
-    still = [w.path for w, old in zip(model.trainable_weights, before, strict=True) if np.array_equal(w, old)]
-    assert still == []
+    unchanged = [w.path for w, old in zip(model.trainable_weights, before, strict=True) if np.array_equal(w, old)]
+    assert unchanged == []
 
 
 @pytest.mark.parametrize("block", ["basic", "bottleneck"])
-def test_a_residual_block_starts_as_its_shortcut(block):
+def test_a_residual_block_is_initially_its_shortcut(block):
     model = make_resnet(resnet.ResNetConfig(blocks=(3,), filters=(4,), block=block), (8, 8, 3), 5)
     images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
     adds = [layer.output for layer in model.layers if isinstance(layer, keras.layers.Add)]
     first, last = keras.Model(model.input, [adds[0], adds[-1]])(images)
-    # After the first block, which may project, the others pass on what they get (a ReLU in between changes nothing).
+    # The first block may have a projection; all others are the identity (the ReLU between them changes nothing).
     np.testing.assert_allclose(last, np.maximum(first, 0), atol=1e-6)
 
 
 @pytest.mark.parametrize("image_size", [8, 7])
-def test_a_padding_shortcut_takes_every_second_pixel_and_adds_zero_channels(side):
+def test_a_padding_shortcut_subsamples_and_adds_zero_channels(image_size):
     config = resnet.ResNetConfig(blocks=(1, 1), filters=(4, 8), shortcut="padding")
-    model = make_resnet(config, (side, side, 3), 5)
+    model = make_resnet(config, (image_size, image_size, 3), 5)
     adds = [layer.output for layer in model.layers if isinstance(layer, keras.layers.Add)]
-    images = np.random.default_rng(0).normal(size=(2, side, side, 3)).astype(np.float32)
+    images = np.random.default_rng(0).normal(size=(2, image_size, image_size, 3)).astype(np.float32)
     first, second = (tensor.numpy() for tensor in keras.Model(model.input, adds)(images))
     expected = np.zeros((2, 4, 4, 8), np.float32)
     expected[..., 2:6] = np.maximum(first, 0)[:, ::2, ::2]
     np.testing.assert_allclose(second, expected, atol=1e-6)
 
 
-def test_the_tutorial_networks_are_the_ones_described():
+def test_the_tutorial_models_have_the_described_sizes():
     small = make_cnn(cnn.CNNConfig(), (28, 28, 1), 10)
     # 3 x 3 x 32 + 32; 14 x 14 x 32 x 128 + 128; 128 x 10 + 10
     assert small.count_params() == 320 + 802_944 + 1290
@@ -138,7 +138,7 @@ def test_the_tutorial_networks_are_the_ones_described():
 @pytest.mark.parametrize(
     "config", [cnn.CNNConfig, vgg.VGGConfig, resnet.ResNetConfig, ApplicationConfig, DCGANConfig, BERTConfig]
 )
-def test_a_share_to_drop_that_is_none_is_refused_by_every_family(config, dropout):
+def test_an_invalid_dropout_rate_is_refused_by_every_family(config, dropout):
     with pytest.raises(UserError, match=f"--dropout must be at least 0 and below 1; received {dropout}"):
         config(dropout=dropout)
 
@@ -158,6 +158,6 @@ def test_a_share_to_drop_that_is_none_is_refused_by_every_family(config, dropout
         lambda: resnet.cifar(2),
     ],
 )
-def test_an_impossible_shape_is_refused(make):
+def test_an_invalid_config_is_refused(make):
     with pytest.raises(UserError):
         make()

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-from exported_models import SIDE
+from exported_models import IMAGE_SIZE
 from PIL import Image
 from served import image_files, tiny_models
 from served_models import ask, b64, serving
@@ -69,7 +69,7 @@ def rows(inputs):
     return [row[names[0]] for row in found] if len(names) == 1 else found
 
 
-PIXELS = np.random.default_rng(3).integers(0, 256, (2, SIDE, SIDE, 3), dtype=np.uint8)
+PIXELS = np.random.default_rng(3).integers(0, 256, (2, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
 NOISE = np.random.default_rng(4).normal(size=(3, 8)).astype(np.float32)
 IDS = np.array([[2, 5, 4, 3], [2, 6, 4, 3]], np.int32)
 ASKED = [

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_classifier
-from tiny_gan import dcgan_trainer, fit
+from tiny_gan import fit, make_dcgan_trainer
 
 from karpa_tf.configs.run import RunConfig
-from karpa_tf.data.images.batches import evaluation_batches, labeled_batches
+from karpa_tf.data.images.batches import make_evaluation_batches, make_labeled_batches
 from karpa_tf.data.pipeline import InputMeter
 from karpa_tf.errors import UserError
 from karpa_tf.training.callbacks.best_epoch import BestEpoch
@@ -72,7 +72,7 @@ def read_events(directory):
 
 
 def test_metrics_go_to_the_table_and_to_tensorboard_under_their_names(run, images):
-    trainer = dcgan_trainer()
+    trainer = make_dcgan_trainer()
     history = fit(trainer, images, epochs=2, callbacks=[MetricsLog(run, batch_size=8, every=2)])
     with open(run.metrics_file, newline="") as file:
         rows = list(csv.DictReader(file))
@@ -91,9 +91,9 @@ def test_metrics_go_to_the_table_and_to_tensorboard_under_their_names(run, image
 
 
 def test_rows_after_the_checkpoint_are_dropped_on_resume(run, images):
-    fit(dcgan_trainer(), images, epochs=2, callbacks=[MetricsLog(run, batch_size=8, every=2)])
+    fit(make_dcgan_trainer(), images, epochs=2, callbacks=[MetricsLog(run, batch_size=8, every=2)])
     before = run.metrics_file.read_text().splitlines()
-    fit(dcgan_trainer(), images, epochs=2, initial_epoch=1, callbacks=[MetricsLog(run, 8, every=2, first_step=5)])
+    fit(make_dcgan_trainer(), images, epochs=2, initial_epoch=1, callbacks=[MetricsLog(run, 8, every=2, first_step=5)])
     after = run.metrics_file.read_text().splitlines()
     assert after[:4] == before[:4]
     assert [line.split(",")[0] for line in after] == ["step", "2", "4", "5", "6", "8", "10"]
@@ -102,7 +102,7 @@ def test_rows_after_the_checkpoint_are_dropped_on_resume(run, images):
 def test_a_sheet_is_drawn_from_the_same_noise_at_every_epoch(run, images):
     noise = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
     still = SampleGrids(run, noise, real_diversity=1.0)
-    trainer = dcgan_trainer(ema=0.999999)
+    trainer = make_dcgan_trainer(ema=0.999999)
     trainer.ema = 0  # the exported generator stays what it is, so the sheets must be equal
     fit(trainer, images, epochs=3, callbacks=[still])
     sheets = sorted(run.samples.iterdir())
@@ -112,7 +112,7 @@ def test_a_sheet_is_drawn_from_the_same_noise_at_every_epoch(run, images):
 
 
 def test_a_collapsed_generator_is_reported_once(run, images, capsys):
-    trainer = dcgan_trainer(ema=0)
+    trainer = make_dcgan_trainer(ema=0)
     trainer.generator.layers[1].kernel.assign(np.zeros(trainer.generator.layers[1].kernel.shape))  # ignores its noise
     noise = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
     sheets = SampleGrids(run, noise, real_diversity=diversity(images), warn_after=10)
@@ -124,7 +124,7 @@ def test_a_collapsed_generator_is_reported_once(run, images, capsys):
 
 def test_samples_that_differ_are_not_reported(run, images, capsys):
     noise = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
-    fit(dcgan_trainer(), images, epochs=3, callbacks=[SampleGrids(run, noise, real_diversity=0.1, warn_after=1)])
+    fit(make_dcgan_trainer(), images, epochs=3, callbacks=[SampleGrids(run, noise, real_diversity=0.1, warn_after=1)])
     assert "collapsed" not in capsys.readouterr().err
 
 
@@ -151,7 +151,7 @@ def test_a_discriminator_that_only_leads_is_not_reported(step, capsys):
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run_at_that_step(images, tmp_path):
-    trainer = dcgan_trainer()
+    trainer = make_dcgan_trainer()
     stop = StopIfNotFinite(lambda: tmp_path / "step-00000015", first_step=15)
     kernel = trainer.generator.trainable_variables[0]
 
@@ -168,7 +168,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run_at_that_step(images, tmp_path)
 def test_a_log_file_gets_a_line_per_epoch_but_not_too_many(epochs, lines, capsys):
     progress = Progress(32)
     progress.set_params({"epochs": epochs, "steps": 1})
-    progress.set_model(dcgan_trainer())
+    progress.set_model(make_dcgan_trainer())
     progress.on_train_begin()
     for epoch in range(epochs):
         progress.on_epoch_begin(epoch)
@@ -191,7 +191,7 @@ def make_epoch(callback, clock, seconds_of_steps, validation=0.0):
     """Gives a callback an epoch whose steps and validation take so long."""
     logs = {"g_loss": 0.25}
     callback.set_params({"epochs": 1, "steps": len(seconds_of_steps)})
-    callback.set_model(dcgan_trainer())
+    callback.set_model(make_dcgan_trainer())
     callback.on_train_begin()
     callback.on_epoch_begin(0)
     for step, seconds in enumerate(seconds_of_steps):
@@ -224,7 +224,7 @@ def test_a_line_says_for_what_part_of_their_time_the_steps_of_this_epoch_waited(
             callback.on_epoch_begin(0)
         for batch in range(8):
             watch.on_train_batch_begin(batch)
-            watch.meter.waited += waited
+            watch.meter.wait_seconds += waited
             clock[0] += 2
             watch.on_train_batch_end(batch)
             progress.set_params({"epochs": 1, "steps": 8})
@@ -261,7 +261,7 @@ def test_the_column_of_the_rate_has_the_name_of_its_unit(run, clock):
 
 def classifier_and_batches(images):
     trainer = tiny_classifier.make_trainer()
-    return trainer, evaluation_batches(tiny_classifier.labeled(images[:11]), 8)
+    return trainer, make_evaluation_batches(tiny_classifier.make_image_set(images[:11]), 8)
 
 
 def test_validation_stands_in_the_last_row_of_every_epoch(run, images):
@@ -282,7 +282,7 @@ def test_the_share_is_that_of_the_steps_time_without_the_first(waited, share, cl
     for step in range(20):
         clock[0] += 7  # between steps, as for validation
         watch.on_train_batch_begin(step)
-        watch.meter.waited += waited if step >= 4 else 60
+        watch.meter.wait_seconds += waited if step >= 4 else 60
         clock[0] += 2 if step >= 4 else 60
         watch.on_train_batch_end(step)
     assert watch.share == share
@@ -312,12 +312,12 @@ class SlowStep(keras.callbacks.Callback):
 def test_a_run_says_whether_it_waits_for_its_data(images, two_replicas, replicas, bound_by):
     with two_replicas.scope() if replicas == 2 else contextlib.nullcontext():
         trainer = tiny_classifier.make_trainer()
-    data = tiny_classifier.labeled(images)
+    data = tiny_classifier.make_image_set(images)
     if bound_by == "data":
         data = dataclasses.replace(data, images=SlowImages(images))
     watch = InputWatch(InputMeter())
     callbacks = [watch] if bound_by == "data" else [SlowStep(), watch]
-    batches = labeled_batches(data, 8, seed=1, meter=watch.meter)
+    batches = make_labeled_batches(data, 8, seed=1, meter=watch.meter)
     trainer.fit(batches, epochs=3, steps_per_epoch=5, shuffle=False, verbose=0, callbacks=callbacks)
     assert watch.share > 0.7 if bound_by == "data" else watch.share < 0.1
 

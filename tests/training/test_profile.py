@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.tsl.profiler.protobuf import xplane_pb2
-from tiny_gan import dcgan_trainer
+from tiny_gan import make_dcgan_trainer
 
 from karpa_tf.configs.run import RunConfig
-from karpa_tf.data.images.batches import noise_batches
+from karpa_tf.data.images.batches import make_noise_batches
 from karpa_tf.training import checkpoints, traces
 from karpa_tf.training import fit as fitting
 from karpa_tf.training import run as runs
@@ -131,9 +131,9 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 1), dtype=np.uin
 
 
 def go_on(run, steps, **changes):
-    trainer = dcgan_trainer()
+    trainer = make_dcgan_trainer()
     place = checkpoints.restore_latest(trainer, run, pytest.fail)
-    batches = functools.partial(noise_batches, IMAGES, 4, 4, 1)
+    batches = functools.partial(make_noise_batches, IMAGES, 4, 4, 1)
     fitting.fit(trainer, batches, run, dataclasses.replace(CONFIG, **changes), place, steps)
 
 

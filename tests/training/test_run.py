@@ -16,27 +16,27 @@ class Config(RunConfig):
     model: DCGANConfig = TINY
 
 
-def test_a_run_folder_holds_its_config_and_its_record(tmp_path):
+def test_a_run_folder_holds_its_config_and_its_metadata(tmp_path):
     run = open_run(Config(run=str(tmp_path / "a" / "run"), epochs=3), "app")
     config = yaml.safe_load(run.config_file.read_text())
     assert config["epochs"] == 3 and config["model"]["filters"] == [8, 8]
     assert not {"run", "resume", "dry_run", "verbose"} & set(config)
     run.update_metadata(device="1 x CPU")
-    record = json.loads(run.record_file.read_text())
-    assert record["app"] == "app" and record["device"] == "1 x CPU" and "keras" in record["versions"]
+    metadata = json.loads(run.metadata_file.read_text())
+    assert metadata["app"] == "app" and metadata["device"] == "1 x CPU" and "keras" in metadata["versions"]
 
 
-def test_without_a_name_the_folder_is_that_of_the_app_and_the_time():
+def test_the_default_folder_is_named_after_app_and_time():
     folder = planned_folder(Config(name="model"), "train_gan")
     assert folder.parts[:2] == ("runs", "train_gan") and folder.name.endswith("-model")
 
 
-def test_a_cluster_that_is_started_again_finds_its_folder(monkeypatch):
+def test_a_restarted_cluster_finds_its_folder(monkeypatch):
     monkeypatch.setenv("KARPA_STARTED", "2026-01-02-030405")
     assert str(planned_folder(Config(name="model"), "train_gan")) == "runs/train_gan/2026-01-02-030405-model"
 
 
-def test_the_same_run_is_opened_again(tmp_path):
+def test_the_same_run_can_be_opened_again(tmp_path):
     config = Config(run=str(tmp_path / "run"))
     (open_run(config, "app").checkpoints / "step-00000001").mkdir()
     again = open_run(dataclasses.replace(config, verbose=True), "app")
@@ -55,9 +55,9 @@ def test_a_run_that_is_not_to_be_resumed_is_moved_aside(tmp_path):
     config = Config(run=str(tmp_path / "run"), resume="never")
     for _ in range(3):
         run = open_run(config, "app")
-        (run.samples / "sheet.png").touch()
+        (run.samples / "grid.png").touch()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.1", "run.2"]
-    assert (tmp_path / "run.1" / "samples" / "sheet.png").exists()
+    assert (tmp_path / "run.1" / "samples" / "grid.png").exists()
 
 
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
@@ -77,17 +77,17 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     assert not (tmp_path / "not").exists()
 
 
-def test_the_announced_line_goes_on_with_the_run(tmp_path, capsys):
+def test_the_printed_command_resumes_the_run(tmp_path, capsys):
     run = open_run(Config(run=str(tmp_path / "run")), "train_x")
     print_resume_command(run, "train_x", 0, 10)
     print_resume_command(run, "train_x", 73, 10)
     first, line, second, same = capsys.readouterr().out.splitlines()
-    assert (first, second) == (f"Run folder {run.path}", f"Run folder {run.path}, continued after epoch 7 and 3 steps")
+    assert (first, second) == (f"Run folder {run.path}", f"Run folder {run.path}, resumed after epoch 7 and 3 steps")
     config_file = run.path / "config.yaml"
-    assert line == same == f"To go on after a stop: python -m apps.train_x --config {config_file} --run {run.path}"
+    assert line == same == f"To resume after a stop: python -m apps.train_x --config {config_file} --run {run.path}"
 
 
-def test_a_run_is_exported_once_and_again_where_the_export_is_gone(tmp_path):
+def test_a_run_is_exported_once_and_again_if_the_export_was_removed(tmp_path):
     run, made = open_run(Config(run=str(tmp_path / "run")), "train_x"), []
 
     def export():
@@ -106,7 +106,7 @@ def test_a_folder_without_a_run_is_named(tmp_path):
         Run(tmp_path).read_config()
 
 
-def test_a_folder_is_published_whole_or_not_at_all(tmp_path):
+def test_a_folder_is_published_complete_or_not_at_all(tmp_path):
     with publish_folder(tmp_path / "new") as folder:
         (folder / "file").write_text("text")
         assert not (tmp_path / "new").exists()
@@ -117,7 +117,7 @@ def test_a_folder_is_published_whole_or_not_at_all(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
-def test_what_is_published_already_stays(tmp_path):
+def test_a_published_folder_is_not_replaced(tmp_path):
     for text in ("first", "second"):
         with publish_folder(tmp_path / "new") as folder:
             (folder / "file").write_text(text)

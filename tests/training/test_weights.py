@@ -1,4 +1,4 @@
-"""Which of a run's weights are taken: of every kind of trainer, and what is said of runs that lack them."""
+"""Which weights of a run are used, for every trainer, and the errors of runs that lack them."""
 
 import dataclasses
 import json
@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import tiny_classifier
 import tiny_masked_lm
-from tiny_gan import dcgan_trainer
+from tiny_gan import make_dcgan_trainer
 
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.configs.run import RunConfig
 from karpa_tf.errors import UserError
 from karpa_tf.models.bert import make_masked_lm, make_pretraining
 from karpa_tf.system.files import digest
-from karpa_tf.tasks.run_export import facts
+from karpa_tf.tasks.task import FinishedRun, Task
 from karpa_tf.training import checkpoints
 from karpa_tf.training import run as runs
 from karpa_tf.training.trainers.masked_lm import MaskedLM, Pretraining
@@ -24,7 +24,7 @@ from karpa_tf.training.weights import find_weights
 
 @dataclasses.dataclass(frozen=True)
 class Config(RunConfig):
-    """As of a program that keeps averages."""
+    """Of a program that keeps moving averages."""
 
     ema: float = 0.9
     early_stopping: int = 0
@@ -37,14 +37,14 @@ def run_of(**changes):
 def saved(trainer, step=7, per_epoch=5):
     """Returns a run with one checkpoint of a trainer whose weights are all different."""
     run = run_of()
-    for place, weight in enumerate(trainer.weights):
-        weight.assign(np.random.default_rng(place).normal(size=weight.shape))
+    for seed, weight in enumerate(trainer.weights):
+        weight.assign(np.random.default_rng(seed).normal(size=weight.shape))
     checkpoints.save(trainer, run, checkpoints.TrainingState(step), per_epoch)
     return run
 
 
 TRAINERS = {
-    "gan": lambda: dcgan_trainer(),
+    "gan": lambda: make_dcgan_trainer(),
     "classifier": lambda: tiny_classifier.make_trainer(OptimizerConfig(ema=0.9)),
     "masked_lm": lambda: tiny_masked_lm.make_trainer(MaskedLM, make_masked_lm, ema=0.9),
     "pretraining": lambda: tiny_masked_lm.make_trainer(Pretraining, make_pretraining, ema=0.9),
@@ -60,20 +60,27 @@ def test_the_trained_weights_and_their_average_are_told_apart(kind):
     model = make_moving_average(trained)
     for which, expected in (("last", trained), ("ema", trainer.exported), (None, trainer.exported)):
         weights = find_weights(run, which)
-        weights.load(model)
+        model.load_weights(weights.file)
         for ours, theirs in zip(model.weights, expected.weights, strict=True):
             np.testing.assert_array_equal(ours, theirs, err_msg=f"{which} {ours.path}")
         assert weights.averaged == (which != "last")
 
 
 def test_weights_say_when_they_were_saved():
-    weights = find_weights(saved(dcgan_trainer()), "last")
+    weights = find_weights(saved(make_dcgan_trainer()), "last")
     assert (weights.kind, weights.step, weights.epoch) == ("last", 7, None)
     assert str(weights) == "step 7, the newest"
-    checkpoints.save(dcgan_trainer(), run_of(), checkpoints.TrainingState(10), 5)
+    checkpoints.save(make_dcgan_trainer(), run_of(), checkpoints.TrainingState(10), 5)
     weights = find_weights(run_of())
     assert (weights.kind, weights.step, weights.epoch) == ("ema", 10, 2)
     assert str(weights) == "epoch 2, the newest, as a moving average"
+
+
+TASK = Task("x", "train_x", "tests", "", False, "new examples", load=None, describe=lambda _: "tiny", make_export=None)
+
+
+def metadata(run, weights):
+    return TASK.metadata(FinishedRun(run, None, None, weights))
 
 
 def keep_best(trainer, run):
@@ -82,8 +89,8 @@ def keep_best(trainer, run):
     (run.checkpoints / "best.json").write_text(json.dumps({"epoch": 3, "val_loss": 0.5, "sha256": digest(weights)}))
 
 
-def test_the_best_epoch_is_taken_where_it_is_asked_for_or_the_run_stops_early():
-    trainer = dcgan_trainer()
+def test_the_best_epoch_is_used_on_request_or_with_early_stopping():
+    trainer = make_dcgan_trainer()
     run = saved(trainer)
     with pytest.raises(UserError, match="--best: run has no best epoch"):
         find_weights(run, "best")
@@ -92,7 +99,7 @@ def test_the_best_epoch_is_taken_where_it_is_asked_for_or_the_run_stops_early():
     assert find_weights(run, "best").file.name == "best.weights.h5"
     run.config_file.write_text(run.config_file.read_text().replace("early_stopping: 0", "early_stopping: 2"))
     assert str(find_weights(run)) == "epoch 3, the best, as a moving average"
-    assert find_weights(run, "last").file.name == "trainer.weights.h5"
+    assert find_weights(run, "last").file.name == "network.weights.h5"
 
 
 def test_a_run_without_averages_or_checkpoints_says_so():
@@ -100,32 +107,32 @@ def test_a_run_without_averages_or_checkpoints_says_so():
     with pytest.raises(UserError, match="--ema: run keeps no moving average"):
         find_weights(run, "ema")
     assert find_weights(run) is None and find_weights(run, "last") is None
-    checkpoints.save(dcgan_trainer(), run, checkpoints.TrainingState(5), 5)
+    checkpoints.save(make_dcgan_trainer(), run, checkpoints.TrainingState(5), 5)
     assert find_weights(run, "last") == find_weights(run)
     assert find_weights(run).file.name == "exported.weights.h5" and not find_weights(run).averaged
 
 
-def test_metrics_are_those_of_the_weights_or_none():
-    trainer = dcgan_trainer()
+def test_metadata_has_the_metrics_of_the_weights_or_none():
+    trainer = make_dcgan_trainer()
     run = saved(trainer)
     keep_best(trainer, run)
     report = run.eval / "report.json"
     report.write_text(json.dumps({"accuracy": 0.5, "classes": {"a": {"f1": 1.0}}}))
-    assert facts(run, find_weights(run))["metrics"] == {"accuracy": 0.5}
-    assert facts(run, find_weights(run, "last"))["metrics"] == {}
-    assert facts(run, find_weights(run, "best"))["metrics"] == {"val_loss": 0.5}
-    assert "after epoch 3" in facts(run, find_weights(run, "best"))["measured"]
+    assert metadata(run, find_weights(run))["metrics"] == {"accuracy": 0.5}
+    assert metadata(run, find_weights(run, "last"))["metrics"] == {}
+    assert metadata(run, find_weights(run, "best"))["metrics"] == {"val_loss": 0.5}
+    assert "after epoch 3" in metadata(run, find_weights(run, "best"))["measured"]
     checkpoints.save(trainer, run, checkpoints.TrainingState(10), 5)  # since the report was made
-    assert facts(run, find_weights(run))["metrics"] == {}
+    assert metadata(run, find_weights(run))["metrics"] == {}
 
 
-def test_facts_name_the_run_and_no_files_that_were_left_out():
-    run = saved(dcgan_trainer())
+def test_metadata_names_the_run_but_no_skipped_files():
+    run = saved(make_dcgan_trainer())
     run.update_metadata(
         app="train_gan", data={"name": "images", "splits": {"train": {"skipped": ["private.jpg: broken"]}}}
     )
-    found = facts(run, find_weights(run))
-    assert found["app"] == "train_gan" and found["run"]["id"] == run.metadata()["id"] and found["seed"] == 0
-    assert found["data"] == {"name": "images", "splits": {"train": {"skipped": 1}}}
-    assert found["config"]["ema"] == 0.9 and found["weights"]["step"] == 7
-    assert "private" not in json.dumps(found)
+    values = metadata(run, find_weights(run))
+    assert values["app"] == "train_gan" and values["run"]["id"] == run.metadata()["id"] and values["seed"] == 0
+    assert values["data"] == {"name": "images", "splits": {"train": {"skipped": 1}}}
+    assert values["config"]["ema"] == 0.9 and values["weights"]["step"] == 7
+    assert "private" not in json.dumps(values)

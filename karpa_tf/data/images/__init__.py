@@ -1,1 +1,1 @@
-"""Images: from files and data sets to batches."""
+"""Image data sets: loading, decoding, caching, splitting, augmentation and batches."""

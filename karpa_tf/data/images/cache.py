@@ -1,63 +1,70 @@
-"""Decoded images on disk, so that a second start is immediate and a set larger than memory can be read."""
+"""Cache of decoded images on disk: decoding is done once, and data sets may be larger than memory."""
 
+import functools
 import json
 from pathlib import Path
 
 import numpy as np
 
-from karpa_tf.data.cache import cache_folder
+from karpa_tf.data.cache import get_cache_dir
 from karpa_tf.data.images.image_set import ImageSet
 from karpa_tf.errors import UserError
 from karpa_tf.system.files import publish_folder
 
 
-def load_cached_images(name, key, image_format, rows, classes=(), keys=()):
-    """Returns the `ImageSet` of the cache, making it first if it is not there.
+def load_cached_images(name, fingerprint, image_format, decode_all, classes=(), names=()):
+    """Returns an `ImageSet` from the cache, after decoding and caching its images if they are not cached yet.
 
     Args:
-        name: name of the set or folder.
-        key: `fingerprint` of everything the images depend on.
-        image_format: a `ImageFormat`.
-        rows: function of no arguments whose iterator gives for each image (image, label, reason): a uint8 image
-            (side, side, channels), the place of its class or -1, and None; or None, -1 and why it is left out.
-        classes: names of the classes; none means that there are no labels.
-        keys: what the images of `rows` are called, or nothing.
+        name: name of the data set, or path of the folder.
+        fingerprint: `compute_fingerprint` of everything that the decoded images depend on.
+        image_format: an `ImageFormat`.
+        decode_all: function without arguments that returns an iterator of one tuple (image, label, reason) per image:
+            uint8 (image_size, image_size, channels), the index of the class or -1, and None; or (None, -1, reason)
+            for an image to skip.
+        classes: names of the classes; empty for unlabeled images.
+        names: names of all images that `decode_all` yields, or empty.
+
+    Raises:
+        UserError: the cache cannot be written.
     """
-    directory = cache_folder(image_format.cache_dir) / f"{Path(name).name or 'images'}-{key}"
-    if not (directory / "set.json").exists():
+    directory = get_cache_dir(image_format.cache_dir) / f"{Path(name).name or 'images'}-{fingerprint}"
+    if not (directory / "metadata.json").exists():
         try:
-            _write(directory, rows())
+            _write(directory, decode_all())
         except OSError as error:
             raise UserError(
-                f"Decoded images cannot be kept in {directory.parent} ({error}); choose another --cache-dir."
+                f"Decoded images cannot be cached in {directory.parent} ({error}); choose another --cache-dir."
             ) from error
-    record = json.loads((directory / "set.json").read_text())
-    kept, labels = np.load(directory / "kept.npy"), np.load(directory / "labels.npy")
-    shape = (len(kept), image_format.side, image_format.side, image_format.channels)
-    images = np.memmap(directory / "images.bin", np.uint8, "r", shape=shape) if len(kept) else np.zeros(shape, np.uint8)
+    metadata = json.loads((directory / "metadata.json").read_text())
+    indices, labels = np.load(directory / "indices.npy"), np.load(directory / "labels.npy")
+    shape = (len(indices), image_format.image_size, image_format.image_size, image_format.channels)
+    # Empty files cannot be mapped.
+    make_array = functools.partial(np.memmap, directory / "images.bin", mode="r") if len(indices) else np.zeros
+    images = make_array(shape=shape, dtype=np.uint8)
     return ImageSet(
         name,
         images,
-        key,
-        tuple(record["skipped"]),
+        fingerprint,
+        tuple(metadata["skipped"]),
         labels if classes else None,
         tuple(classes),
-        tuple(keys[place] for place in kept) if keys else (),
+        tuple(names[index] for index in indices) if names else (),
     )
 
 
-def _write(directory, rows):
+def _write(directory, examples):
     directory.parent.mkdir(parents=True, exist_ok=True)
     with publish_folder(directory) as temporary:
-        kept, labels, skipped = [], [], []
+        indices, labels, skipped = [], [], []
         with open(temporary / "images.bin", "wb") as file:
-            for place, (image, label, reason) in enumerate(rows):
+            for index, (image, label, reason) in enumerate(examples):
                 if image is None:
                     skipped.append(reason)
                 else:
                     file.write(image.tobytes())
-                    kept.append(place)
+                    indices.append(index)
                     labels.append(label)
-        np.save(temporary / "kept.npy", np.array(kept, np.int64))
+        np.save(temporary / "indices.npy", np.array(indices, np.int64))
         np.save(temporary / "labels.npy", np.array(labels, np.int32))
-        (temporary / "set.json").write_text(json.dumps({"skipped": skipped}))
+        (temporary / "metadata.json").write_text(json.dumps({"skipped": skipped}))

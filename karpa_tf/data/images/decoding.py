@@ -1,127 +1,134 @@
-"""From image files to what models take, in TensorFlow ops: the same when a folder is read and in exported graphs."""
+"""Decoding of image files in TensorFlow ops, for data sets and for exported graphs."""
 
 import tensorflow as tf
 
-HEADER, TRAILER = 65_536, 4_096
-"""Bytes at the start and at the end of a file in which its orientation is looked for; WebP has it at the end."""
+# The EXIF orientation is searched for in this many bytes at the start and at the end of a file (the end for WebP).
+HEADER_BYTES, TRAILER_BYTES = 65_536, 4_096
 
 
-def decode_square(data, side, channels):
-    """Returns the largest central square of an image file as uint8 (side, side, channels).
+def decode_square(data, image_size, channels):
+    """Returns the largest central square of an image file, uint8 (image_size, image_size, channels).
 
-    The camera's orientation is applied, transparency becomes white, 16-bit colors become 8-bit, of an animation the
-    first frame is taken.
+    Applies the EXIF orientation, composites transparent images on white, converts 16-bit images to 8 bits, and decodes
+    only the first frame of an animation.
 
     Args:
-        data: scalar string: a JPEG, PNG, GIF, BMP or WebP file.
-        side: height and width of the result, in pixels.
-        channels: 1 for gray, 3 for color.
+        data: scalar string, content of a JPEG, PNG, GIF, BMP or WebP file.
+        image_size: height and width to resize to, in pixels.
+        channels: 1 for grayscale, 3 for RGB.
     """
-    return square(decode(data), side, channels)
+    return center_crop_and_resize(decode_image(data), image_size, channels)
 
 
-def decode(data):
-    """Returns an image file, a scalar string, upright and without transparency, as uint8 (height, width, 3)."""
+def decode_image(data):
+    """Returns an image file, a scalar string, as uint8 (height, width, 3), upright and composited on white."""
     is_jpeg = tf.strings.substr(data, 0, 2) == b"\xff\xd8"
-    return _upright(tf.cond(is_jpeg, lambda: _jpeg(data), lambda: _on_white(data)), _orientation(data))
+    pixels = tf.cond(is_jpeg, lambda: _decode_jpeg(data), lambda: _decode_on_white(data))
+    return _apply_orientation(pixels, _read_orientation(data))
 
 
-def square(pixels, side, channels):
-    """Returns the largest central square of uint8 (height, width, 1 or 3) as uint8 (side, side, channels)."""
+def center_crop_and_resize(pixels, image_size, channels):
+    """Returns the largest central square of an image, uint8 (image_size, image_size, channels).
+
+    Args:
+        pixels: uint8 (height, width, 1 or 3).
+        image_size: height and width to resize to, in pixels (Lanczos).
+        channels: 1 for grayscale, 3 for RGB.
+    """
     height, width = tf.shape(pixels)[0], tf.shape(pixels)[1]
-    short = tf.minimum(height, width)
-    pixels = tf.image.crop_to_bounding_box(pixels, (height - short) // 2, (width - short) // 2, short, short)
-    resized = tf.image.resize(pixels, (side, side), tf.image.ResizeMethod.LANCZOS3, antialias=True)
-    # At its own size the filter would still round twice.
-    resized = tf.cond(short == side, lambda: tf.cast(pixels, tf.float32), lambda: resized)
+    size = tf.minimum(height, width)
+    pixels = tf.image.crop_to_bounding_box(pixels, (height - size) // 2, (width - size) // 2, size, size)
+    resized = tf.image.resize(pixels, (image_size, image_size), tf.image.ResizeMethod.LANCZOS3, antialias=True)
+    # Resizing to the same size is not exact.
+    resized = tf.cond(size == image_size, lambda: tf.cast(pixels, tf.float32), lambda: resized)
     if pixels.shape[-1] == 3 and channels == 1:
         resized = tf.image.rgb_to_grayscale(resized)
     if pixels.shape[-1] == 1 and channels == 3:
         resized = tf.image.grayscale_to_rgb(resized)
-    return tf.ensure_shape(tf.saturate_cast(tf.round(resized), tf.uint8), (side, side, channels))
+    return tf.ensure_shape(tf.saturate_cast(tf.round(resized), tf.uint8), (image_size, image_size, channels))
 
 
 def normalize(pixels):
-    """Returns uint8 pixels, or floats in [0, 255], of any shape as models take them: float32 in [-1, 1]."""
+    """Maps pixels, uint8 or float in [0, 255], of any shape, to float32 in [-1, 1]."""
     return tf.cast(pixels, tf.float32) / 127.5 - 1
 
 
-def _jpeg(data):
+def _decode_jpeg(data):
     return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
 
 
-def _on_white(data):
-    """Returns any other kind of image on white, uint8 (height, width, 3)."""
+def _decode_on_white(data):
+    """Returns an image file other than JPEG composited on white, uint8 (height, width, 3)."""
     is_png = tf.strings.substr(data, 0, 4) == b"\x89PNG"
-    is_webp = tf.strings.substr(data + 12 * b"\0", 8, 4) == b"WEBP"  # A file may be shorter.
+    is_webp = tf.strings.substr(data + 12 * b"\0", 8, 4) == b"WEBP"  # padded: `substr` fails beyond the end
 
-    def decode_image(channels):
+    def decode(channels):
         return tf.io.decode_image(data, channels=channels, expand_animations=False)
 
-    def opaque():
-        return tf.ensure_shape(decode_image(3), (None, None, 3))
+    def decode_opaque():
+        return tf.ensure_shape(decode(3), (None, None, 3))
 
-    def transparent(pixels):
+    def composite(pixels):
         pixels = tf.cast(tf.ensure_shape(pixels, (None, None, 4)), tf.float32)
         alpha = pixels[..., 3:] / 255
         return tf.cast(tf.round(pixels[..., :3] * alpha + 255 * (1 - alpha)), tf.uint8)
 
-    def webp():
-        pixels = decode_image(0)  # 3 or 4 channels, as the file has; asked for others TensorFlow refuses
-        return transparent(tf.concat([pixels, tf.ones_like(pixels[..., :1]) * 255], -1)[..., :4])
+    def decode_webp():
+        pixels = decode(0)  # 3 or 4 channels, as in the file; TensorFlow does not convert WebP images
+        return composite(tf.concat([pixels, tf.ones_like(pixels[..., :1]) * 255], -1)[..., :4])
 
-    def png():
-        # To an opaque image of fewer than 8 bits TensorFlow 2.21 adds an alpha of 1, 3 or 15 in place of 255.
-        return tf.cond(_png_has_alpha(data), lambda: transparent(decode_image(4)), opaque)
+    def decode_png():
+        # TensorFlow 2.21 decodes opaque images of less than 8 bits with an alpha of 1, 3 or 15 instead of 255.
+        return tf.cond(_has_png_alpha(data), lambda: composite(decode(4)), decode_opaque)
 
-    return tf.cond(is_png, png, lambda: tf.cond(is_webp, webp, opaque))
-
-
-def _png_has_alpha(data):
-    """Returns whether a PNG has an alpha channel (color types 4 and 6), or transparent colors (the chunk tRNS)."""
-    start = tf.io.decode_raw(tf.strings.substr(data, 0, HEADER), tf.uint8)
-    start = tf.pad(start, [[0, 26]])
-    return (start[25] == 4) | (start[25] == 6) | tf.reduce_any(_places(start, b"tRNS"))
+    return tf.cond(is_png, decode_png, lambda: tf.cond(is_webp, decode_webp, decode_opaque))
 
 
-def _upright(pixels, orientation):
-    """Turns an image as its EXIF orientation, 1 to 8, says (EXIF 2.32, tag 274)."""
-    # 5 to 8 are the first four mirrored at the main diagonal.
+def _has_png_alpha(data):
+    """Returns whether a PNG file has an alpha channel (color types 4 and 6) or transparent colors (chunk tRNS)."""
+    header = tf.io.decode_raw(tf.strings.substr(data, 0, HEADER_BYTES), tf.uint8)
+    header = tf.pad(header, [[0, 26]])
+    return (header[25] == 4) | (header[25] == 6) | tf.reduce_any(_match(header, b"tRNS"))
+
+
+def _apply_orientation(pixels, orientation):
+    """Returns the upright image of an EXIF orientation, 1 to 8 (EXIF 2.32, tag 274)."""
+    # 5 to 8 are 1 to 4 transposed.
     pixels = tf.cond(orientation >= 5, lambda: tf.transpose(pixels, (1, 0, 2)), lambda: pixels)
-    mirrored = tf.reduce_any(orientation == [2, 3, 6, 7])
-    pixels = tf.cond(mirrored, lambda: pixels[:, ::-1], lambda: pixels)
-    upside_down = tf.reduce_any(orientation == [3, 4, 7, 8])
-    return tf.cond(upside_down, lambda: pixels[::-1], lambda: pixels)
+    flip_horizontally = tf.reduce_any(orientation == [2, 3, 6, 7])
+    pixels = tf.cond(flip_horizontally, lambda: pixels[:, ::-1], lambda: pixels)
+    flip_vertically = tf.reduce_any(orientation == [3, 4, 7, 8])
+    return tf.cond(flip_vertically, lambda: pixels[::-1], lambda: pixels)
 
 
-def _orientation(data):
-    """Returns the EXIF orientation of an image file, int32, or 1 if it states none.
+def _read_orientation(data):
+    """Returns the EXIF orientation of an image file, int32, or 1 if it has none.
 
-    The entry has twelve bytes: tag 0x0112, type 3 (short), count 1, then the value; they are looked for in both byte
-    orders.
+    The EXIF entry consists of the tag 0x0112, the type 3 (short), the count 1 and the value, 12 bytes in total. It is
+    searched for in both byte orders.
     """
     size = tf.strings.length(data)
-    trailer = tf.strings.substr(data, tf.maximum(size - TRAILER, tf.minimum(HEADER, size)), TRAILER)
-    ends = tf.io.decode_raw(tf.strings.substr(data, 0, HEADER) + trailer, tf.uint8)
-    ends = tf.pad(ends, [[0, 10]])
-    little = _after(ends, b"\x12\x01\x03\x00\x01\x00\x00\x00", 0)
-    big = _after(ends, b"\x01\x12\x00\x03\x00\x00\x00\x01", 1)
-    value = tf.maximum(little, big)
+    trailer_start = tf.maximum(size - TRAILER_BYTES, tf.minimum(HEADER_BYTES, size))
+    ends = tf.strings.substr(data, 0, HEADER_BYTES) + tf.strings.substr(data, trailer_start, TRAILER_BYTES)
+    ends = tf.pad(tf.io.decode_raw(ends, tf.uint8), [[0, 10]])
+    little_endian = _read_byte_after(ends, b"\x12\x01\x03\x00\x01\x00\x00\x00", 0)
+    big_endian = _read_byte_after(ends, b"\x01\x12\x00\x03\x00\x00\x00\x01", 1)
+    value = tf.maximum(little_endian, big_endian)
     return tf.where((value >= 1) & (value <= 8), value, 1)
 
 
-def _after(content, pattern, offset):
-    """Returns the byte, int32, that follows `pattern` and `offset` more bytes in uint8 (n,), or 0."""
-    places = _places(content, pattern)
+def _read_byte_after(content, pattern, offset):
+    """Returns the byte `offset` bytes after the end of `pattern` in uint8 (n,), as int32; 0 if there is no match."""
+    matches = _match(content, pattern)
     values = content[len(pattern) + offset :]
-    size = tf.minimum(tf.size(places), tf.size(values))
-    return tf.reduce_max(tf.where(places[:size], tf.cast(values[:size], tf.int32), 0))
+    size = tf.minimum(tf.size(matches), tf.size(values))
+    return tf.reduce_max(tf.where(matches[:size], tf.cast(values[:size], tf.int32), 0))
 
 
-def _places(content, pattern):
-    """Returns where in uint8 (n,) the bytes of `pattern` begin, bool (n - len(pattern),)."""
+def _match(content, pattern):
+    """Returns whether `pattern` starts at each position of uint8 (n,), bool (n - len(pattern),)."""
     size = tf.size(content) - len(pattern)
-    found = tf.ones((size,), tf.bool)
+    matches = tf.ones((size,), tf.bool)
     for offset, byte in enumerate(pattern):
-        found &= content[offset : offset + size] == byte
-    return found
+        matches &= content[offset : offset + size] == byte
+    return matches

@@ -1,4 +1,4 @@
-"""A folder of images, as people have them: nested, of many sizes and kinds, a few of them broken."""
+"""Folders of image files: nested, of any size and format, possibly with unreadable files."""
 
 import functools
 import io
@@ -10,7 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from karpa_tf.data.cache import fingerprint
+from karpa_tf.data.cache import compute_fingerprint
 from karpa_tf.data.images.cache import load_cached_images
 from karpa_tf.data.images.decoding import decode_square
 from karpa_tf.errors import UserError, first_line
@@ -20,41 +20,48 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
 
 def load_folder(directory, image_format):
-    """Returns the `ImageSet` of all images below `directory`, in the order of their paths.
+    """Returns the `ImageSet` of all images below a folder, sorted by path; unreadable files are skipped.
 
-    A file that cannot be read is named and left out; of an animated image the first frame is taken.
+    Args:
+        directory: path of the folder.
+        image_format: an `ImageFormat`.
 
     Raises:
-        UserError: the folder holds no images, none can be read, or some are smaller than the image_format's side
-            and `small_images` is "refuse".
+        UserError: the folder has no images; no image can be read; or some are smaller than the image size and
+            `small_images` is "refuse".
     """
     files = find_image_files(directory)
     return load_files(directory, files, image_format)
 
 
 def load_files(directory, files, image_format, labels=None, classes=()):
-    """Returns the `ImageSet` of some of the images below a folder, as `load_folder` does.
+    """Returns the `ImageSet` of some of the images below a folder; as `load_folder` otherwise.
 
     Args:
-        directory: the folder.
+        directory: path of the folder.
         files: list of paths below it.
-        image_format: a `ImageFormat`.
-        labels: list of the place in `classes` for every file, or None.
+        image_format: an `ImageFormat`.
+        labels: list of the index in `classes` of every file, or None.
         classes: names of the classes.
     """
     directory = Path(directory)
     if not files:
         raise UserError(
-            f"--data {directory} holds no images; expected files ending in {', '.join(SUFFIXES)}, at any depth."
+            f"--data {directory} has no images; expected files ending in {', '.join(SUFFIXES)}, at any depth."
         )
-    keys = [str(file.relative_to(directory)) for file in files]
+    names = [str(file.relative_to(directory)) for file in files]
     labels = labels or [-1] * len(files)
-    stats = [(key, *_size_and_time(file), label) for key, file, label in zip(keys, files, labels, strict=True)]
-    key = fingerprint(
-        str(directory.resolve()), stats, image_format.side, image_format.channels, image_format.small_images
+    stats = [(name, *_read_size_and_time(file), label) for name, file, label in zip(names, files, labels, strict=True)]
+    fingerprint = compute_fingerprint(
+        str(directory.resolve()), stats, image_format.image_size, image_format.channels, image_format.small_images
     )
     image_set = load_cached_images(
-        str(directory.resolve()), key, image_format, lambda: _rows(files, labels, image_format), classes, keys
+        str(directory.resolve()),
+        fingerprint,
+        image_format,
+        lambda: _decode_all(files, labels, image_format),
+        classes,
+        names,
     )
     if not len(image_set.images):
         raise UserError(
@@ -64,85 +71,86 @@ def load_files(directory, files, image_format, labels=None, classes=()):
 
 
 def find_image_files(directory):
-    """Returns the sorted paths of all files below `directory` that end like images and are not hidden."""
-    found, seen = [], set()
+    """Returns the sorted paths of all files below a folder that have the suffix of an image and are not hidden."""
+    files, visited = [], set()
     for root, folders, names in os.walk(directory, followlinks=True):
-        if (real := os.path.realpath(root)) in seen:  # a link that leads back to where we have been
+        if (real := os.path.realpath(root)) in visited:  # a symbolic link to a parent folder
             folders.clear()
             continue
-        seen.add(real)
-        found += [Path(root, name) for name in names]
-    return sorted(file for file in found if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+        visited.add(real)
+        files += [Path(root, name) for name in names]
+    return sorted(file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
 
 
-def _size_and_time(file):
+def _read_size_and_time(file):
     try:
         return file.stat().st_size, file.stat().st_mtime_ns
-    except OSError:  # A link to nowhere, say; `_row` names it.
+    except OSError:  # for example a broken link, which `_decode` reports
         return None, None
 
 
-def _rows(files, labels, image_format):
+def _decode_all(files, labels, image_format):
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         if image_format.small_images == "refuse":
-            # Headers first: a set is refused before any of its images is decoded.
-            _require_large(files, _in_order(pool, _side, files, "Looking at images"), image_format)
-        rows = _in_order(pool, lambda file: _row(file, image_format), files, "Decoding images")
-        for (image, reason), label in zip(rows, labels, strict=True):
+            # Check the headers of all files before decoding the first one.
+            sizes = _map_in_order(pool, _read_shorter_side, files, "Reading image sizes")
+            _require_large(files, sizes, image_format)
+        results = _map_in_order(pool, lambda file: _decode(file, image_format), files, "Decoding images")
+        for (image, reason), label in zip(results, labels, strict=True):
             yield image, label, reason
 
 
-def _require_large(files, sides, image_format):
-    small = {file: side for file, side in zip(files, sides, strict=True) if side and side < image_format.side}
+def _require_large(files, sizes, image_format):
+    small = {file: size for file, size in zip(files, sizes, strict=True) if size and size < image_format.image_size}
     if small:
         smallest = min(small, key=small.get)
-        how_many = f"{len(small)} of {len(files)} images" if len(files) > 1 else "the only image"
+        count = f"{len(small)} of {len(files)} images" if len(files) > 1 else "the only image"
         raise image_format.too_small(
-            f"{how_many} (the smallest, {smallest}, has {small[smallest]} pixels on its shorter side) "
+            f"{count} (the smallest, {smallest}, has {small[smallest]} pixels on its shorter side) "
             f"{'is' if len(files) == 1 else 'are'}",
             small[smallest],
         )
 
 
-def _in_order(pool, function, files, description):
-    """Returns an iterator of function(file) for every file, in order and a few hundred ahead, with a progress bar."""
-    ahead = 64 * (os.cpu_count() or 1)
-    chunks = (files[start : start + ahead] for start in range(0, len(files), ahead))
+def _map_in_order(pool, function, files, description):
+    """Returns an iterator of function(file) for every file, in order, with a progress bar; computes in chunks."""
+    chunk_size = 64 * (os.cpu_count() or 1)
+    chunks = (files[start : start + chunk_size] for start in range(0, len(files), chunk_size))
     results = itertools.chain.from_iterable(pool.map(function, chunk) for chunk in chunks)
     return track(results, description, total=len(files))
 
 
-def _side(file):
-    """Returns the shorter side in pixels, or None if the file cannot be read."""
+def _read_shorter_side(file):
+    """Returns the shorter side of an image in pixels, or None if the file cannot be read."""
     try:
         with Image.open(file) as image:
             return min(image.size)
-    except Exception:  # Pillow's decoders raise errors of many kinds; `_row` names the file and the error.
+    except Exception:  # Pillow raises errors of many types; `_decode` reports the file and the error.
         return None
 
 
-def _row(file, image_format):
-    """Returns (image, None), or (None, reason) for an image that is left out."""
-    side = _side(file) if image_format.small_images == "skip" else None
-    if side and side < image_format.side:
-        return None, f"{file}: {side} pixels on the shorter side are too few"
-    return try_square(file, image_format.side, image_format.channels)
+def _decode(file, image_format):
+    """Returns (image, None), or (None, reason) for an image to skip."""
+    size = _read_shorter_side(file) if image_format.small_images == "skip" else None
+    if size and size < image_format.image_size:
+        return None, f"{file}: the shorter side of {size} pixels is too small"
+    return try_read_square(file, image_format.image_size, image_format.channels)
 
 
-def try_square(file, side, channels):
-    """Returns (`read_square` of a file, None), or (None, the reason why it cannot be read)."""
+def try_read_square(file, image_size, channels):
+    """Returns (`read_square(...)`, None), or (None, reason) if the file cannot be read."""
     try:
-        return read_square(file, side, channels), None
-    except Exception as error:  # As above: whatever is wrong with one file, the others are read.
+        return read_square(file, image_size, channels), None
+    except Exception as error:  # TensorFlow and Pillow raise errors of many types.
         return None, f"{file}: {first_line(error)}"
 
 
-def read_square(file, side, channels):
-    """Returns an image file's largest central square as uint8 (side, side, channels), as `decode_square` does.
+def read_square(file, image_size, channels):
+    """Returns the largest central square of an image file, uint8 (image_size, image_size, channels).
 
-    A kind of file that TensorFlow does not know and Pillow does is rewritten as a PNG first.
+    Decodes as `decode_square` does. Formats that only Pillow can read are converted to PNG first.
     """
-    decode = _decoder(side, channels)
+    decode = _make_decoder(image_size, channels)
     data = Path(file).read_bytes()
     try:
         return decode(tf.constant(data)).numpy()
@@ -156,6 +164,6 @@ def read_square(file, side, channels):
 
 
 @functools.cache
-def _decoder(side, channels):
+def _make_decoder(image_size, channels):
     signature = [tf.TensorSpec((), tf.string)]
-    return tf.function(lambda data: decode_square(data, side, channels), input_signature=signature)
+    return tf.function(lambda data: decode_square(data, image_size, channels), input_signature=signature)

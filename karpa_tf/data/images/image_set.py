@@ -1,4 +1,4 @@
-"""What every loader returns: prepared images in memory or mapped from disk."""
+"""Image data sets in memory or mapped from disk."""
 
 import dataclasses
 
@@ -6,16 +6,16 @@ import numpy as np
 
 from karpa_tf.errors import UserError
 
-NAMED = 10
-"""Files left out that a summary names."""
+MAX_LISTED = 10
+"""Maximum number of skipped files in a summary."""
 
 
-class Rows:
-    """Some of the images of an array or a memory map, which are read when they are asked for.
+class ImageSubset:
+    """Some images of an array or a memory map, read on access.
 
     Args:
         images: uint8 (n, height, width, channels).
-        indices: int (m,), which of them, in which order.
+        indices: int (m,), the selected images and their order.
     """
 
     def __init__(self, images, indices):
@@ -25,9 +25,9 @@ class Rows:
     def __len__(self):
         return len(self.indices)
 
-    def __getitem__(self, places):
+    def __getitem__(self, positions):
         """Returns the images at an int, a slice or an array of ints, as an array."""
-        return np.asarray(self.images[self.indices[places]])
+        return np.asarray(self.images[self.indices[positions]])
 
     def __array__(self, dtype=None, copy=None):
         return np.asarray(self[:], dtype)
@@ -35,41 +35,41 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
-    """Images that are ready to train on."""
+    """Images of the same size, optionally with labels."""
 
     name: str
-    """The name of the set, or its folder."""
+    """Name of the data set, or path of the folder."""
 
-    images: np.ndarray | Rows
-    """uint8 (n, side, side, channels); mapped from disk where they were decoded from files."""
+    images: np.ndarray | ImageSubset
+    """uint8 (n, height, width, channels); a memory map if they are decoded from files."""
 
     fingerprint: str
-    """Changes when the images do."""
+    """Hexadecimal digits that identify the images."""
 
     skipped: tuple[str, ...] = ()
-    """Files that were left out, each with the reason."""
+    """Skipped files, each with the reason."""
 
     labels: np.ndarray | None = None
-    """int32 (n,), places in `classes`, or None where there are none."""
+    """int32 (n,), indices in `classes`, or None."""
 
     classes: tuple[str, ...] = ()
     """Names of the classes."""
 
-    keys: tuple[str, ...] = ()
-    """What the images are called: paths below the folder; empty where they have no names."""
+    names: tuple[str, ...] = ()
+    """Names of the images: paths relative to the folder; empty if they have none."""
 
     def summary(self):
-        """Returns one line for people, and one for each file left out, of which it names ten."""
+        """Returns a line with the number of images, followed by lines with up to `MAX_LISTED` skipped files."""
         lines = [f"{len(self.images):,} images of {self.name}"]
         if self.skipped:
             lines[0] += f"; {len(self.skipped):,} could not be used:"
-            lines += [f"  {reason}" for reason in self.skipped[:NAMED]]
-        if len(self.skipped) > NAMED:
-            lines.append(f"  and {len(self.skipped) - NAMED:,} more, all named in run.json")
+            lines += [f"  {reason}" for reason in self.skipped[:MAX_LISTED]]
+        if len(self.skipped) > MAX_LISTED:
+            lines.append(f"  and {len(self.skipped) - MAX_LISTED:,} more, all listed in run.json")
         return "\n".join(lines)
 
     def metadata(self):
-        """Returns what `run.json` says of the data."""
+        """Returns a dict for `run.json`."""
         return {
             "name": self.name,
             "count": len(self.images),
@@ -77,19 +77,28 @@ class ImageSet:
             "skipped": list(self.skipped),
         }
 
-    def subset(self, indices):
-        """Returns the `ImageSet` of the images at `indices`, int (m,), in that order; none is read or copied."""
+    def select(self, indices):
+        """Returns the `ImageSet` of the images at `indices`, int (m,), in that order, without reading them."""
         labels = None if self.labels is None else self.labels[indices]
-        keys = tuple(self.keys[index] for index in indices) if self.keys else ()
-        return dataclasses.replace(self, images=Rows(self.images, indices), labels=labels, keys=keys, skipped=())
+        names = tuple(self.names[index] for index in indices) if self.names else ()
+        return dataclasses.replace(
+            self, images=ImageSubset(self.images, indices), labels=labels, names=names, skipped=()
+        )
 
     def with_classes(self, classes):
-        """Returns the same images with labels that are places in `classes`; raises `UserError` where one is missing."""
+        """Returns the same images with labels that are indices in `classes`.
+
+        Args:
+            classes: names of classes, which must include all classes of these images.
+
+        Raises:
+            UserError: a class is missing.
+        """
         missing = sorted(set(self.classes) - set(classes))
         if missing:
             known = ", ".join(classes[:10]) + (", ..." if len(classes) > 10 else "")
             raise UserError(
-                f"{self.name} has a class that the classifier does not know: {missing[0]}; it knows {known}."
+                f"{self.name} has a class that the classifier does not know: {missing[0]}; expected one of {known}."
             )
-        places = np.array([classes.index(name) for name in self.classes], np.int32)
-        return dataclasses.replace(self, labels=places[self.labels], classes=tuple(classes))
+        new_labels = np.array([classes.index(name) for name in self.classes], np.int32)
+        return dataclasses.replace(self, labels=new_labels[self.labels], classes=tuple(classes))

@@ -1,4 +1,4 @@
-"""Labeled images in three parts: to learn from, to choose by, and to test on once."""
+"""Training, validation and test splits of labeled images."""
 
 import dataclasses
 import os
@@ -8,14 +8,14 @@ import numpy as np
 
 from karpa_tf.data.images.folder import find_image_files, load_files
 from karpa_tf.data.images.image_set import ImageSet
-from karpa_tf.data.images.loaders import known_loader
-from karpa_tf.data.splits import FOLDERS, hold_out
+from karpa_tf.data.images.loaders import find_loader
+from karpa_tf.data.splits import SPLIT_FOLDERS, hold_out
 from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """Parts of one labeled set; they share their classes and no image."""
+    """Disjoint splits of a labeled data set, with the same classes."""
 
     train: ImageSet
     validation: ImageSet | None
@@ -23,7 +23,7 @@ class Splits:
 
     @property
     def has_held_out(self):
-        """Whether there is more than the training part."""
+        """Whether there is a validation or a test split."""
         return self.validation is not None or self.test is not None
 
     @property
@@ -32,62 +32,66 @@ class Splits:
         return self.train.classes
 
     def as_dict(self):
-        """Returns the parts that exist, by name."""
-        parts = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: part for name, part in parts.items() if part is not None and len(part.images)}
+        """Returns the splits that exist and are not empty, by name."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in splits.items() if split is not None and len(split.images)}
 
     def summary(self):
-        """Returns a line on the classes, one on each part, and one for each of the first files left out."""
+        """Returns a line with the classes, and the summary of each split."""
         names = ", ".join(self.classes[:10]) + (", ..." if len(self.classes) > 10 else "")
         lines = [f"{len(self.classes)} classes: {names}"]
-        return "\n".join(lines + [f"{name:10} {part.summary()}" for name, part in self.as_dict().items()])
+        return "\n".join(lines + [f"{name:10} {split.summary()}" for name, split in self.as_dict().items()])
 
     def metadata(self):
-        """Returns what `run.json` says of the data."""
+        """Returns a dict for `run.json`."""
         counts = {}
-        for name, part in self.as_dict().items():
-            numbers = np.bincount(part.labels, minlength=len(self.classes))
-            counts[name] = dict(zip(self.classes, numbers.tolist(), strict=True))
-        parts = {name: part.metadata() for name, part in self.as_dict().items()}
-        return {"classes": list(self.classes), "splits": parts, "counts": counts}
+        for name, split in self.as_dict().items():
+            class_counts = np.bincount(split.labels, minlength=len(self.classes))
+            counts[name] = dict(zip(self.classes, class_counts.tolist(), strict=True))
+        splits = {name: split.metadata() for name, split in self.as_dict().items()}
+        return {"classes": list(self.classes), "splits": splits, "counts": counts}
 
     def class_weights(self):
-        """Returns float32 (classes,): n / (classes n_c), so that every class has the same sum, and the mean is 1."""
-        numbers = np.bincount(self.train.labels, minlength=len(self.classes))
-        return (len(self.train.labels) / (len(self.classes) * np.maximum(numbers, 1))).astype(np.float32)
+        """Returns the balanced class weights, float32 (classes,): n / (classes * n_c) for n_c examples of class c."""
+        counts = np.bincount(self.train.labels, minlength=len(self.classes))
+        return (len(self.train.labels) / (len(self.classes) * np.maximum(counts, 1))).astype(np.float32)
 
     def warnings(self):
-        """Returns sentences on what a user may not have meant: classes of which a part has no image."""
-        said = []
-        for name, part in self.as_dict().items():
-            missing = [self.classes[i] for i in set(range(len(self.classes))) - set(part.labels.tolist())]
+        """Returns a message for each split in which a class has no images."""
+        messages = []
+        for name, split in self.as_dict().items():
+            missing = [self.classes[i] for i in set(range(len(self.classes))) - set(split.labels.tolist())]
             if missing:
-                said.append(f"The {name} part has no image of {', '.join(sorted(missing)[:5])}.")
-        return said
+                messages.append(f"The {name} split has no images of {', '.join(sorted(missing)[:5])}.")
+        return messages
 
 
 def load_splits(data, image_format, validation_fraction, test_fraction=0.2):
-    """Returns the `Splits` of a labeled set.
+    """Returns the `Splits` of a labeled data set.
 
-    A set of TensorFlow Datasets has its own parts. So has a folder with `train/<class>/...`, and `validation/` and
-    `test/` if it likes; a folder with one folder per class has none. A test part that is missing is taken from the
-    training part, and a validation part from what then remains, each class in proportion. Which images are taken
-    depends on their names alone (for sets without names, on their place), not on a seed or the order of a listing.
+    Splits come from TensorFlow Datasets, or from the subfolders `train/<class>/...` and, optionally, `validation/` and
+    `test/`; a folder with one subfolder per class has no splits of its own. A missing test split is held out from the
+    training split, then a missing validation split from the remaining images, both stratified by class. Which images
+    are held out depends only on their names (on their indices, if they have none).
 
     Args:
-        data: a name or folder, as for `load_images`.
-        image_format: a `ImageFormat`.
-        validation_fraction: share of the training images for a validation part that is missing, in [0, 1); 0 for none.
-        test_fraction: the same for a test part that is missing.
+        data: a name or folder, as in `load_images`.
+        image_format: an `ImageFormat`.
+        validation_fraction: fraction of the training images to hold out if there is no validation split, in [0, 1);
+            0 for none.
+        test_fraction: the same for the test split.
 
     Raises:
-        UserError: as for `load_images`; or there are no labels.
+        UserError: as in `load_images`; or the images have no labels.
     """
-    loader = known_loader(data, image_format)
-    found = {split: loader(image_format, split) for split in FOLDERS} if loader else _load_folders(data, image_format)
-    train, validation, test = (found[split] for split in FOLDERS)
+    loader = find_loader(data, image_format)
+    if loader:
+        splits = {split: loader(image_format, split) for split in SPLIT_FOLDERS}
+    else:
+        splits = _load_folders(data, image_format)
+    train, validation, test = (splits[split] for split in SPLIT_FOLDERS)
     if train.labels is None:
-        raise UserError(f"--data {data} has no labels to learn; expected a set with a class for every image.")
+        raise UserError(f"--data {data} has no labels; expected a data set with a class for every image.")
     if test is None and test_fraction:
         train, test = hold_out(train, test_fraction, "test")
     if validation is None and validation_fraction:
@@ -97,37 +101,37 @@ def load_splits(data, image_format, validation_fraction, test_fraction=0.2):
 
 def _load_folders(directory, image_format):
     directory = Path(directory)
-    folders = {split: _folder_of(directory, names) for split, names in FOLDERS.items()}
+    folders = {split: _find_folder(directory, names) for split, names in SPLIT_FOLDERS.items()}
     if folders["train"] is None:
         folders = {"train": directory, "validation": None, "test": None}
-    classes = _classes(folders["train"])
-    found = dict.fromkeys(FOLDERS)
+    classes = _find_classes(folders["train"])
+    splits = dict.fromkeys(SPLIT_FOLDERS)
     for split, folder in folders.items():
         if folder is not None:
-            found[split] = _load_classes(folder, classes, image_format)
-    return found
+            splits[split] = _load_classes(folder, classes, image_format)
+    return splits
 
 
-def _folder_of(directory, names):
+def _find_folder(directory, names):
     return next((directory / name for name in names if (directory / name).is_dir()), None)
 
 
-def _classes(folder):
+def _find_classes(folder):
     names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
     if not names:
         raise UserError(
-            f"--data {folder} has no folders; expected one folder of images per class, or train/<class>/..."
+            f"--data {folder} has no subfolders; expected one folder of images per class, or train/<class>/..."
         )
     return tuple(names)
 
 
 def _load_classes(folder, classes, image_format):
-    extra = sorted(set(_classes(folder)) - set(classes))
+    extra = sorted(set(_find_classes(folder)) - set(classes))
     if extra:
-        raise UserError(f"{folder} has a class that the training images lack: {extra[0]}.")
+        raise UserError(f"{folder} has a class that the training images do not have: {extra[0]}.")
     files, labels = [], []
     for label, name in enumerate(classes):
-        images = find_image_files(folder / name) if (folder / name).is_dir() else []
-        files += images
-        labels += [label] * len(images)
+        class_files = find_image_files(folder / name) if (folder / name).is_dir() else []
+        files += class_files
+        labels += [label] * len(class_files)
     return load_files(folder, files, image_format, labels, classes)

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from karpa_tf.data.tfds import identity, is_published, open_set
+from karpa_tf.data.tfds import is_available, load_builder, read_identity
 from karpa_tf.errors import UserError, nearest
 
 SUFFIXES = (".txt", ".text", ".md", ".rst", *(JSON_LINES := (".jsonl", ".ndjson")))
@@ -68,7 +68,7 @@ def find_corpus(data, field="text", encoding="utf-8", data_dir=None, split="trai
     if data == PYTHON_DOCS:
         return Corpus(data, (data, platform.python_version()), _python_docs)
     path = Path(data).expanduser()
-    if not path.exists() and is_published(str(data), data_dir):
+    if not path.exists() and is_available(str(data), data_dir):
         return _find_set(data, field, data_dir, split)
     files = _find_files(data, path)
     identity = (field, encoding, [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files])
@@ -195,7 +195,7 @@ def _undecodable(file, encoding):
 
 
 def _find_set(name, field, data_dir, split):
-    builder, directory = open_set(name, data_dir)
+    builder, directory = load_builder(name, data_dir)
     features = builder.info.features or {}
     if field not in features:
         raise UserError(f"{name} has no feature {field}; it has {', '.join(features)}: choose by --field.")
@@ -211,7 +211,7 @@ def _find_set(name, field, data_dir, split):
             text = example[field].decode("utf-8", "replace").strip()
             yield from _paragraphs(text.splitlines(keepends=True)) if is_book else filter(None, [text])
 
-    return Corpus(str(name), (name, split, field, *identity(directory)), read, is_set=True)
+    return Corpus(str(name), (name, split, field, *read_identity(directory)), read, is_set=True)
 
 
 def _python_docs():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from karpa_tf.data.splits import FOLDERS, hold_out
+from karpa_tf.data.splits import SPLIT_FOLDERS, hold_out
 from karpa_tf.data.text.corpus import read_json_lines, read_lines
 from karpa_tf.errors import UserError
 
@@ -30,7 +30,7 @@ class TextSet:
     name: str
     """The file or folder."""
 
-    keys: tuple[str, ...]
+    texts: tuple[str, ...]
     """The texts."""
 
     labels: np.ndarray
@@ -43,18 +43,23 @@ class TextSet:
     """What was left out, with the reason."""
 
     def __len__(self):
-        return len(self.keys)
+        return len(self.texts)
+
+    @property
+    def names(self):
+        """Names of the examples, for `hold_out`: the texts themselves."""
+        return self.texts
 
     @property
     def fingerprint(self):
         """Changes when the texts or their classes do."""
-        values = json.dumps([self.keys, self.labels.tolist(), self.classes])
+        values = json.dumps([self.texts, self.labels.tolist(), self.classes])
         return hashlib.sha256(values.encode()).hexdigest()[:16]
 
-    def subset(self, indices):
+    def select(self, indices):
         """Returns the `TextSet` of the texts at `indices`, int (m,), in that order."""
-        keys = tuple(self.keys[index] for index in indices)
-        return dataclasses.replace(self, keys=keys, labels=self.labels[indices], skipped=())
+        texts = tuple(self.texts[index] for index in indices)
+        return dataclasses.replace(self, texts=texts, labels=self.labels[indices], skipped=())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +107,7 @@ def load_text_splits(data, columns, validation_fraction=0.1, test_fraction=0.2):
         parts["train"], parts["test"] = hold_out(parts["train"], test_fraction, "test")
     if "validation" not in parts and validation_fraction:
         parts["train"], parts["validation"] = hold_out(parts["train"], validation_fraction, "validation")
-    return {split: parts[split] for split in FOLDERS if split in parts and len(parts[split])}
+    return {split: parts[split] for split in SPLIT_FOLDERS if split in parts and len(parts[split])}
 
 
 def _files_of(folder):
@@ -112,7 +117,7 @@ def _files_of(folder):
             (path for name in names for ending in ("", *ENDINGS) if (path := folder / f"{name}{ending}").exists()),
             None,
         )
-        for split, names in FOLDERS.items()
+        for split, names in SPLIT_FOLDERS.items()
     }
     return found if found["train"] else {"train": folder}
 

@@ -22,7 +22,7 @@ class Masking:
     rate: float
     """Share of the tokens to hide, in (0, 1)."""
 
-    predictions: int
+    num_predictions: int
     """Tokens hidden in a row at most: the fixed number of positions that are predicted."""
 
     mask_id: int
@@ -46,7 +46,7 @@ def mask_tokens(token_ids, masking, seed):
     """Chooses tokens to predict and hides them.
 
     Of the n tokens of a row that are not special, n times the rate are chosen, rounded up or down by chance, so that
-    the rate is met on the average, and at most `masking.predictions`. Of the chosen, 80 % become [MASK], 10 % a token
+    the rate is met on the average, and at most `masking.num_predictions`. Of the chosen, 80 % become [MASK], 10 % a token
     drawn from all that are not special, 10 % stay. Words and spans are chosen whole or not at all, which leaves a row a
     little below its number.
 
@@ -70,9 +70,9 @@ def mask_tokens(token_ids, masking, seed):
 
     wanted = masking.rate * tf.reduce_sum(tf.cast(hidden, tf.float32), axis=1)
     wanted = tf.cast(tf.floor(wanted + tf.random.stateless_uniform((batch,), seeds[2])), tf.int32)
-    wanted = tf.minimum(wanted, masking.predictions)[:, None]
-    best, positions = tf.math.top_k(scores, masking.predictions + 1)
-    rank = tf.range(masking.predictions)[None]
+    wanted = tf.minimum(wanted, masking.num_predictions)[:, None]
+    best, positions = tf.math.top_k(scores, masking.num_predictions + 1)
+    rank = tf.range(masking.num_predictions)[None]
     # A unit that the number would cut in two has the score of the first token left out.
     first_left_out = tf.gather(best, wanted, batch_dims=1)
     chosen = (rank < wanted) & (best[:, :-1] > first_left_out) & (best[:, :-1] >= 0)

@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 
-from karpa_tf.data.cache import cache_folder, fingerprint
+from karpa_tf.data.cache import compute_fingerprint, get_cache_dir
 from karpa_tf.data.text import vocabulary as vocabularies
 from karpa_tf.errors import UserError
 from karpa_tf.system.console import track
@@ -43,8 +43,8 @@ class Tokens:
 
 def load_cached_vocabulary(corpus, size, lowercase, strip_accents, cache_dir=None):
     """Returns the `Vocabulary` that is learned from a `Corpus`, or that was; arguments as for `train_vocabulary`."""
-    key = fingerprint(corpus.identity, size, lowercase, strip_accents)
-    folder = cache_folder(cache_dir) / f"vocabulary-{key}"
+    key = compute_fingerprint(corpus.identity, size, lowercase, strip_accents)
+    folder = get_cache_dir(cache_dir) / f"vocabulary-{key}"
     if not folder.exists():
         stride = -(-(corpus.size or 0) // SAMPLE) or 1
         learned = vocabularies.train_vocabulary(_Again(corpus, stride), size, lowercase, strip_accents)
@@ -76,8 +76,8 @@ def load_cached_tokens(corpus, vocabulary, held_out_fraction=0.0, cache_dir=None
         cache_dir: where the files are kept; None is the default.
     """
     settings = (vocabulary.tokens, vocabulary.lowercase, vocabulary.strip_accents)
-    key = fingerprint(corpus.identity, settings, held_out_fraction)
-    folder = cache_folder(cache_dir) / f"tokens-{key}"
+    key = compute_fingerprint(corpus.identity, settings, held_out_fraction)
+    folder = get_cache_dir(cache_dir) / f"tokens-{key}"
     if not folder.exists():
         with _written(folder, cache_dir) as temporary:
             _write(temporary, corpus, vocabulary, held_out_fraction)

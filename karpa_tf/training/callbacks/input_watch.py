@@ -25,7 +25,7 @@ class InputWatch(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         for span in ("run", "epoch"):
             if self.begun <= STARTING or span not in self.starts:
-                self.starts[span] = self.meter.waited, self.seconds
+                self.starts[span] = self.meter.wait_seconds, self.seconds
         self.begun += 1
         self.since = time.perf_counter()
 
@@ -52,5 +52,7 @@ class InputWatch(keras.callbacks.Callback):
         if self.begun <= STARTING or span not in self.starts:
             return None
         waited, seconds = self.starts[span]
+        if self.seconds <= seconds:
+            return None
         # Several replicas are served by a thread that also waits between the steps.
-        return min((self.meter.waited - waited) / (self.seconds - seconds), 1.0) if self.seconds > seconds else None
+        return min((self.meter.wait_seconds - waited) / (self.seconds - seconds), 1.0)

@@ -1,11 +1,14 @@
-"""The step of a classifier: groups of weights under several optimizers, exact on any number of replicas."""
+"""The classifier step: groups of weights with an optimizer each; exact on any number of replicas."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from karpa_tf.distribution import reductions
 from karpa_tf.keras_compat import AlreadyBuilt
 from karpa_tf.losses import cross_entropy
+from karpa_tf.models.classifiers import split_by_depth
+from karpa_tf.training import optimizers
 from karpa_tf.training.trainers.updates import (
     accumulate_gradients,
     apply_gradients,
@@ -16,24 +19,24 @@ from karpa_tf.training.trainers.updates import (
 
 
 class Classifier(AlreadyBuilt, keras.Model):
-    """Trains a model that maps images, or whatever else it takes, to logits, with `fit`.
+    """Trains a model that maps images, or other inputs, to logits, with `fit`.
 
-    `fit` takes batches of (`inputs`, `targets`): what the model takes, float32 images (batch, height, width, channels)
-    in [-1, 1], say, or a dict; and float32 (batch, classes), probabilities. `evaluate` takes a third part, `weights`,
-    float32 (batch,): 1, or 0 for an example that only fills the batch up.
+    `fit` takes batches of (`inputs`, `targets`): the inputs of the model, such as float32 images (batch, height, width,
+    channels) in [-1, 1] or a dict; and float32 (batch, classes), probabilities. `evaluate` takes a third element,
+    `weights`, float32 (batch,): 1, or 0 for examples that only pad the batch.
 
-    Every step reports `loss` (nats), `accuracy` and, where there are more than ten classes, `top_5_accuracy` (shares),
-    as means over the epoch so far. A mixed example counts as right if its larger part is recognized.
+    Every step reports `loss` (nats), `accuracy` and, with more than ten classes, `top_5_accuracy` (fractions), as means
+    over the epoch so far. Under MixUp and CutMix, a prediction is correct if it is the class with the larger weight.
 
     Args:
         model: functional model, inputs to logits.
         label_smoothing: as for `cross_entropy`.
         class_weights: float32 (classes,), factors of the training loss, or None.
-        ema: decay of the moving average of weights and batch statistics, as for `update_moving_average`; 0 keeps none.
+        ema: decay of the moving average of weights and batch statistics, as for `update_moving_average`; 0 for none.
 
     Attributes:
-        network: the model that is trained.
-        exported: the model to evaluate and export: the moving average, or the trained model itself if `ema` is 0.
+        network: the trained model.
+        exported: the model to evaluate and export: the moving average, or `network` if `ema` is 0.
     """
 
     def __init__(self, model, label_smoothing=0.0, class_weights=None, ema=0.0, **kwargs):
@@ -48,36 +51,33 @@ class Classifier(AlreadyBuilt, keras.Model):
         self.top_5 = None
         if model.output_shape[-1] > 10:
             self.top_5 = keras.metrics.TopKCategoricalAccuracy(5, name="top_5_accuracy")
-        # Without it `fit` under a strategy asks for a `call` on data to build from (keras#20164).
+        # Otherwise `fit` under a strategy needs a `call` on data to build from (keras#20164).
         self.built = True
 
     def compile(self, groups, global_clipnorm=None, gradient_accumulation_steps=1, **kwargs):
-        """Takes what moves the weights.
+        """Sets the optimizers.
 
         Args:
             groups: list of `optimizers.OptimizerGroup`.
-            global_clipnorm: longest gradient, over all weights together, or None.
-            gradient_accumulation_steps: parts in which a replica's batch, a multiple of it, is worked off; the step is the same.
+            global_clipnorm: maximum norm of the gradient over all weights, or None.
+            gradient_accumulation_steps: number of parts, which divides a replica's batch; the update does not change.
             **kwargs: for `keras.Model.compile`.
         """
         super().compile(optimizer=None, **kwargs)
-        self.groups, self.global_clipnorm, self.gradient_accumulation_steps = (
-            groups,
-            global_clipnorm,
-            gradient_accumulation_steps,
-        )
+        self.groups, self.global_clipnorm = groups, global_clipnorm
+        self.gradient_accumulation_steps = gradient_accumulation_steps
         self.optimizers = [group.optimizer for group in groups]  # Keras saves what it finds in attributes.
         self.unfreeze_groups(0)
 
     def unfreeze_groups(self, step):
-        """Lets the groups learn whose first step is at most `step`; the next step of `fit` is traced anew."""
+        """Trains the groups whose first step is at most `step`; the next step of `fit` is traced again."""
         self.active_groups = [group for group in self.groups if group.first_step <= step]
         self.train_function = None
         self.make_train_function()
 
     @property
     def active_variables(self):
-        """The weights that learn now."""
+        """The variables of all groups that are trained now."""
         return [variable for group in self.active_groups for variable in group.variables]
 
     @property
@@ -93,7 +93,10 @@ class Classifier(AlreadyBuilt, keras.Model):
         count = reductions.sum_over_replicas(tf.shape(data[1])[0])
         variables = self.active_variables
         gradients = accumulate_gradients(
-            lambda part: self._gradients(*part, count, variables), data, self.gradient_accumulation_steps, variables
+            lambda part: self._compute_gradients(*part, count, variables),
+            data,
+            self.gradient_accumulation_steps,
+            variables,
         )
         apply_gradients(self.active_groups, gradients, self.global_clipnorm)
         reductions.average_over_replicas(self.network.non_trainable_variables)
@@ -107,8 +110,8 @@ class Classifier(AlreadyBuilt, keras.Model):
         self._update_metrics(cross_entropy(targets, logits, self.label_smoothing), targets, logits, weights)
         return {metric.name: metric.result() for metric in self.metrics}
 
-    def _gradients(self, inputs, targets, count, variables):
-        """Returns the gradients of this replica's share of the mean loss over `count` examples."""
+    def _compute_gradients(self, inputs, targets, count, variables):
+        """Returns the gradients of this replica's contribution to the mean loss over `count` examples."""
         with tf.GradientTape() as tape:
             logits = self.network(select_inputs(self.network, inputs), training=True)
             losses = cross_entropy(targets, logits, self.label_smoothing)
@@ -123,3 +126,38 @@ class Classifier(AlreadyBuilt, keras.Model):
         self.accuracy.update_state(targets, logits, sample_weight=weights)
         if self.top_5:
             self.top_5.update_state(targets, logits, sample_weight=weights)
+
+
+def compile_classifier(trainer, config, freezing, steps_per_epoch, jit_compile=False):
+    """Compiles a `Classifier` as its config says; call it in the scope of the strategy.
+
+    Args:
+        trainer: a `Classifier`.
+        config: a `LabeledConfig` with an `OptimizerConfig`, `optimization`.
+        freezing: a `FreezeConfig`.
+        steps_per_epoch: number of steps in one epoch.
+        jit_compile: whether to compile the step with XLA.
+    """
+    groups = optimizers.make_optimizer_groups(
+        config.optimization,
+        config.learning_rate,
+        optimizers.make_parameter_groups(split_by_depth(trainer.network), freezing, steps_per_epoch),
+        config.epochs * steps_per_epoch,
+        steps_per_epoch,
+        scale_loss=config.precision == "mixed_float16",
+    )
+    trainer.compile(
+        groups,
+        config.optimization.global_clipnorm,
+        config.optimization.gradient_accumulation_steps,
+        jit_compile=jit_compile,
+    )
+
+
+def describe_weights(trainer):
+    """Returns how many weights a `Classifier` has, and how many of them are trained from the start, as text."""
+    total, trained = (
+        sum(int(np.prod(variable.shape)) for variable in variables)
+        for variables in (trainer.network.weights, trainer.active_variables)
+    )
+    return f"{total:,} weights, of which {trained:,} are trained"

@@ -1,19 +1,19 @@
-"""The GAN step: both players learn from one pass of the generator."""
+"""The GAN step: generator and discriminator are updated from one pass of the generator."""
 
 import keras
 import tensorflow as tf
 
+from karpa_tf import losses
 from karpa_tf.distribution import reductions
 from karpa_tf.keras_compat import AlreadyBuilt
-from karpa_tf.losses import fake_loss, non_saturating_loss, real_loss
 from karpa_tf.training.trainers.updates import make_moving_average, update_moving_average
 
 
 class GAN(AlreadyBuilt, keras.Model):
-    """Trains a generator against a discriminator with `fit` (Goodfellow et al. 2014, simultaneous updates).
+    """Trains a generator against a discriminator with `fit`, with simultaneous updates (Goodfellow et al. 2014).
 
-    `fit` and `evaluate` take batches of (`images`, `noise`): float32 (batch, side, side, channels) in [-1, 1] and
-    float32 (batch, latent_dim). The noise comes with the data, so that a step depends on nothing but its batch and the
+    `fit` and `evaluate` take batches of (`images`, `noise`): float32 (batch, height, width, channels) in [-1, 1] and
+    float32 (batch, latent_dim). The noise is part of the batch, so that a step depends on nothing but its batch and the
     weights, on any number of replicas.
 
     Every step reports `g_loss`, `d_loss_real`, `d_loss_fake` (nats), `D(x)` and `D(G(z))` (probabilities), as means
@@ -22,12 +22,12 @@ class GAN(AlreadyBuilt, keras.Model):
     Args:
         generator: functional model, noise to images.
         discriminator: functional model, images to logits (batch, 1).
-        ema: decay of the moving average of the generator's weights and batch statistics, as for `update_moving_average`; 0 keeps
-            none.
+        ema: decay of the moving average of the generator's weights and batch statistics, as for
+            `update_moving_average`; 0 for none.
 
     Attributes:
-        exported: the generator to sample from, export and evaluate: its weights are the moving average of the trained
-            generator's, or it is the generator itself if `ema` is 0.
+        exported: the generator to sample from, evaluate and export: the moving average of the trained generator, or
+            the generator itself if `ema` is 0.
     """
 
     def __init__(self, generator, discriminator, ema=0.999, **kwargs):
@@ -41,19 +41,31 @@ class GAN(AlreadyBuilt, keras.Model):
         self.d_loss_fake = keras.metrics.Mean(name="d_loss_fake")
         self.d_real = keras.metrics.Mean(name="D(x)")
         self.d_fake = keras.metrics.Mean(name="D(G(z))")
-        # Without it `fit` under a strategy asks for a `call` on data to build from (keras#20164).
+        # Otherwise `fit` under a strategy needs a `call` on data to build from (keras#20164).
         self.built = True
 
-    def compile(self, generator_optimizer, discriminator_optimizer, **kwargs):
-        """Builds both optimizers at once, so that a checkpoint can restore them before the first step.
+    def compile(self, generator_optimizer, discriminator_optimizer, gan_losses=losses.NON_SATURATING, **kwargs):
+        """Builds both optimizers, so that a checkpoint can restore them before the first step.
 
-        Under `mixed_float16` each is wrapped in loss scaling, which Keras itself does for `model.optimizer` only.
+        Under `mixed_float16` each is wrapped in loss scaling, which Keras does for `model.optimizer` only.
+
+        Args:
+            generator_optimizer: a Keras optimizer.
+            discriminator_optimizer: a Keras optimizer.
+            gan_losses: a `losses.GANLosses`.
+            **kwargs: for `keras.Model.compile`.
         """
         super().compile(optimizer=None, **kwargs)
-        self.generator_optimizer = _scaled(generator_optimizer, self.generator)
-        self.discriminator_optimizer = _scaled(discriminator_optimizer, self.discriminator)
+        self.gan_losses = gan_losses
+        self.generator_optimizer = _scale(generator_optimizer, self.generator)
+        self.discriminator_optimizer = _scale(discriminator_optimizer, self.discriminator)
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    @property
+    def network(self):
+        """The trained generator, of which `exported` may be the moving average."""
+        return self.generator
 
     @property
     def optimizers(self):
@@ -66,7 +78,7 @@ class GAN(AlreadyBuilt, keras.Model):
         return [self.g_loss, self.d_loss_real, self.d_loss_fake, self.d_real, self.d_fake]
 
     def call(self, noise, training=False):
-        """Returns images of the exported generator, float32 (batch, side, side, channels) in [-1, 1]."""
+        """Returns images of the exported generator, float32 (batch, height, width, channels) in [-1, 1]."""
         return self.exported(noise, training=training)
 
     def train_step(self, data):
@@ -75,12 +87,12 @@ class GAN(AlreadyBuilt, keras.Model):
             fakes = self.generator(noise, training=True)
             real_logits = self.discriminator(images, training=True)
             fake_logits = self.discriminator(fakes, training=True)
-            losses = _losses(real_logits, fake_logits)
-            g_loss = reductions.mean_over_replicas(losses["g_loss"])
-            d_loss = reductions.mean_over_replicas(losses["d_loss_real"] + losses["d_loss_fake"])
+            values = self._compute_losses(real_logits, fake_logits)
+            g_loss = reductions.mean_over_replicas(values["g_loss"])
+            d_loss = reductions.mean_over_replicas(values["d_loss_real"] + values["d_loss_fake"])
             scaled_g_loss = self.generator_optimizer.scale_loss(g_loss)
             scaled_d_loss = self.discriminator_optimizer.scale_loss(d_loss)
-        # Each player's gradient is taken with respect to its own variables; nothing is frozen or thawed.
+        # Each network's gradient is taken with respect to its own variables; nothing is frozen in between.
         g_gradients = tape.gradient(scaled_g_loss, self.generator.trainable_variables)
         d_gradients = tape.gradient(scaled_d_loss, self.discriminator.trainable_variables)
         self.generator_optimizer.apply(g_gradients, self.generator.trainable_variables)
@@ -90,33 +102,32 @@ class GAN(AlreadyBuilt, keras.Model):
         )
         if self.ema:
             update_moving_average(self.exported, self.generator, self.ema, self.generator_optimizer)
-        return self._report(losses, real_logits, fake_logits)
+        return self._report(values, real_logits, fake_logits)
 
     def test_step(self, data):
         images, noise = data
         real_logits = self.discriminator(images, training=False)
         fake_logits = self.discriminator(self.exported(noise, training=False), training=False)
-        return self._report(_losses(real_logits, fake_logits), real_logits, fake_logits)
+        return self._report(self._compute_losses(real_logits, fake_logits), real_logits, fake_logits)
 
-    def _report(self, losses, real_logits, fake_logits):
-        self.g_loss.update_state(losses["g_loss"])
-        self.d_loss_real.update_state(losses["d_loss_real"])
-        self.d_loss_fake.update_state(losses["d_loss_fake"])
+    def _compute_losses(self, real_logits, fake_logits):
+        """Returns the three losses, each float32 (batch,)."""
+        return {
+            "g_loss": self.gan_losses.generator(fake_logits),
+            "d_loss_real": self.gan_losses.real(real_logits),
+            "d_loss_fake": self.gan_losses.fake(fake_logits),
+        }
+
+    def _report(self, values, real_logits, fake_logits):
+        self.g_loss.update_state(values["g_loss"])
+        self.d_loss_real.update_state(values["d_loss_real"])
+        self.d_loss_fake.update_state(values["d_loss_fake"])
         self.d_real.update_state(tf.sigmoid(real_logits))
         self.d_fake.update_state(tf.sigmoid(fake_logits))
         return {metric.name: metric.result() for metric in self.metrics}
 
 
-def _losses(real_logits, fake_logits):
-    """Returns the three losses, each float32 (batch,)."""
-    return {
-        "g_loss": non_saturating_loss(fake_logits),
-        "d_loss_real": real_loss(real_logits),
-        "d_loss_fake": fake_loss(fake_logits),
-    }
-
-
-def _scaled(optimizer, model):
+def _scale(optimizer, model):
     if model.dtype_policy.name == "mixed_float16":
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer

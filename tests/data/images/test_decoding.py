@@ -1,4 +1,4 @@
-"""Image files to pixels in TensorFlow ops, against Pillow."""
+"""Decoding of image files in TensorFlow ops, compared with Pillow."""
 
 import io
 
@@ -7,97 +7,97 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from karpa_tf.data.images.decoding import decode, decode_square, square
+from karpa_tf.data.images.decoding import center_crop_and_resize, decode_image, decode_square
 
 
-def encoded(image, kind, **kwargs):
+def encode(image, kind, **kwargs):
     buffer = io.BytesIO()
     image.save(buffer, format=kind, **kwargs)
     return buffer.getvalue()
 
 
-def gradient(width=24, height=16):
-    """uint8 (height, width, 3): smooth, and different along both axes and in every color."""
+def make_gradient(width=24, height=16):
+    """Returns a smooth image, uint8 (height, width, 3), that differs along both axes and in every channel."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([10 * rows, 9 * columns, 5 * rows + 4 * columns], -1).astype(np.uint8)
 
 
-@pytest.mark.parametrize(("kind", "off"), [("PNG", 0), ("BMP", 0), ("WEBP", 0), ("JPEG", 1)])
-def test_pixels_are_those_that_pillow_reads(kind, off):
+@pytest.mark.parametrize(("kind", "tolerance"), [("PNG", 0), ("BMP", 0), ("WEBP", 0), ("JPEG", 1)])
+def test_pixels_match_pillow(kind, tolerance):
     options = {"lossless": True} if kind == "WEBP" else {}
-    data = encoded(Image.fromarray(gradient()), kind, **options)
+    data = encode(Image.fromarray(make_gradient()), kind, **options)
     expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
-    assert np.abs(decode(tf.constant(data)).numpy() - expected).max() <= off
+    assert np.abs(decode_image(tf.constant(data)).numpy() - expected).max() <= tolerance
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_orientation_is_applied_as_pillow_does(kind, orientation):
+def test_the_exif_orientation_is_applied_as_in_pillow(kind, orientation):
     exif = Image.Exif()
     exif[0x010F] = "a camera"
     exif[0x0112] = orientation
     options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0}}.get(kind, {})
-    data = encoded(Image.fromarray(gradient()), kind, exif=exif, **options)
+    data = encode(Image.fromarray(make_gradient()), kind, exif=exif, **options)
     expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")).astype(int)
-    pixels = decode(tf.constant(data)).numpy()
+    pixels = decode_image(tf.constant(data)).numpy()
     assert pixels.shape == expected.shape
     assert np.abs(pixels - expected).max() <= 1
 
 
 @pytest.mark.parametrize("order", [b"II*\x00\x08\x00\x00\x00", b"MM\x00*\x00\x00\x00\x08"])
-def test_both_byte_orders_of_the_orientation_are_understood(order):
+def test_the_exif_orientation_is_read_in_both_byte_orders(order):
     little = order[:1] == b"I"
     entry = [(1, 2), (0x0112, 2), (3, 2), (1, 4), (6, 2), (0, 2), (0, 4)]  # one entry: tag, type, count, value
     exif = order + b"".join(number.to_bytes(size, "little" if little else "big") for number, size in entry)
-    data = encoded(Image.fromarray(gradient()), "JPEG", exif=b"Exif\x00\x00" + exif)
-    assert decode(tf.constant(data)).shape == (24, 16, 3)
+    data = encode(Image.fromarray(make_gradient()), "JPEG", exif=b"Exif\x00\x00" + exif)
+    assert decode_image(tf.constant(data)).shape == (24, 16, 3)
 
 
-def test_a_half_transparent_image_lies_on_white():
+def test_a_transparent_image_is_composited_on_white():
     pixels = np.zeros((4, 4, 4), np.uint8)
     pixels[..., 0], pixels[..., 3] = 200, 51  # a fifth of (200, 0, 0) and four fifths of white
     for kind in ("PNG", "WEBP"):
-        data = encoded(Image.fromarray(pixels), kind, **({"lossless": True} if kind == "WEBP" else {}))
-        np.testing.assert_array_equal(decode(tf.constant(data)).numpy()[0, 0], [244, 204, 204])
+        data = encode(Image.fromarray(pixels), kind, **({"lossless": True} if kind == "WEBP" else {}))
+        np.testing.assert_array_equal(decode_image(tf.constant(data)).numpy()[0, 0], [244, 204, 204])
 
 
 @pytest.mark.parametrize("transparency", [None, 1])
 @pytest.mark.parametrize("colors", [2, 4, 16, 256])
-def test_a_palette_of_any_depth_is_read_with_and_without_transparency(colors, transparency):
+def test_a_palette_of_any_bit_depth_is_decoded_with_and_without_transparency(colors, transparency):
     image = Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8) % min(colors, 16), "P")
     image.putpalette(np.random.default_rng(0).integers(0, 256, 3 * colors).tolist())
     options = {} if transparency is None else {"transparency": transparency}
-    data = encoded(image, "PNG", bits={2: 1, 4: 2, 16: 4, 256: 8}[colors], **options)
+    data = encode(image, "PNG", bits={2: 1, 4: 2, 16: 4, 256: 8}[colors], **options)
     rgba = Image.open(io.BytesIO(data)).convert("RGBA")
     expected = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    np.testing.assert_array_equal(decode(tf.constant(data)), np.asarray(expected))
+    np.testing.assert_array_equal(decode_image(tf.constant(data)), np.asarray(expected))
 
 
-def test_a_image_of_the_right_size_stays_as_it_is():
+def test_an_image_of_the_right_size_is_not_changed():
     pixels = np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)
-    np.testing.assert_array_equal(square(pixels, 9, 3), pixels)
+    np.testing.assert_array_equal(center_crop_and_resize(pixels, 9, 3), pixels)
 
 
-def test_a_smooth_image_made_smaller_is_close_to_pillows():
-    pixels = gradient(48, 48) // 2
+def test_downsampling_a_smooth_image_is_close_to_pillow():
+    pixels = make_gradient(48, 48) // 2
     expected = Image.fromarray(pixels).resize((12, 12), Image.Resampling.LANCZOS)
-    assert np.abs(square(pixels, 12, 3).numpy().astype(int) - np.asarray(expected)).max() <= 2
+    assert np.abs(center_crop_and_resize(pixels, 12, 3).numpy().astype(int) - np.asarray(expected)).max() <= 2
 
 
-def test_a_image_that_is_cut_off_is_an_error():
+def test_a_truncated_image_is_an_error():
     with pytest.raises(tf.errors.InvalidArgumentError):
-        decode_square(tf.constant(encoded(Image.fromarray(gradient()), "PNG")[:60]), 8, 3)
+        decode_square(tf.constant(encode(Image.fromarray(make_gradient()), "PNG")[:60]), 8, 3)
 
 
 @pytest.mark.parametrize("data", [b"", b"a", b"no image", 20 * b"no image"])
-def test_what_is_no_image_is_an_error_that_says_so(data):
+def test_other_data_is_an_error_with_a_clear_message(data):
     with pytest.raises(tf.errors.InvalidArgumentError, match="Unknown image file format|Input is empty"):
-        decode(tf.constant(data))
+        decode_image(tf.constant(data))
 
 
-def test_decoding_works_inside_a_graph_for_any_number_of_images():
-    data = [encoded(Image.fromarray(gradient(w, h)), "PNG") for w, h in ((24, 16), (7, 30), (8, 8))]
+def test_decoding_works_in_a_graph_for_any_number_of_images():
+    data = [encode(Image.fromarray(make_gradient(w, h)), "PNG") for w, h in ((24, 16), (7, 30), (8, 8))]
     spec = tf.TensorSpec((8, 8, 1), tf.uint8)
-    mapped = tf.function(lambda d: tf.map_fn(lambda one: decode_square(one, 8, 1), d, fn_output_signature=spec))
-    for one, together in zip(data, mapped(tf.constant(data)), strict=True):
-        np.testing.assert_array_equal(decode_square(tf.constant(one), 8, 1), together)
+    decode_batch = tf.function(lambda d: tf.map_fn(lambda file: decode_square(file, 8, 1), d, fn_output_signature=spec))
+    for file, image in zip(data, decode_batch(tf.constant(data)), strict=True):
+        np.testing.assert_array_equal(decode_square(tf.constant(file), 8, 1), image)

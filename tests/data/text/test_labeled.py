@@ -23,7 +23,7 @@ def write_csv(path, header=("id", "Text", "Label")):
 
 
 def read(part):
-    return [(text, part.classes[label]) for text, label in zip(part.keys, part.labels, strict=True)]
+    return [(text, part.classes[label]) for text, label in zip(part.texts, part.labels, strict=True)]
 
 
 def whole(data, columns=Columns()):  # noqa: B008
@@ -57,14 +57,14 @@ def test_parts_have_files_of_their_own_or_are_taken_from_the_training_texts():
         Path("data").mkdir(exist_ok=True)
         Path("data", name).write_text("".join(f"{name} {i}\t{i % 2}\n" for i in range(50)))
     found = load_text_splits("data", Columns())
-    assert {name: part.keys[3] for name, part in found.items()} == {
+    assert {name: part.texts[3] for name, part in found.items()} == {
         "train": "train.tsv 3",
         "validation": "dev.tsv 3",
         "test": "test.tsv 3",
     }
     alone = load_text_splits("data/train.tsv", Columns(), 0.1, 0.2)
     assert [len(alone[name]) for name in ("train", "validation", "test")] == [36, 4, 10]
-    assert sorted(sum((part.keys for part in alone.values()), ())) == sorted(f"train.tsv {i}" for i in range(50))
+    assert sorted(sum((part.texts for part in alone.values()), ())) == sorted(f"train.tsv {i}" for i in range(50))
     assert all(np.bincount(part.labels).tolist() == [len(part) / 2] * 2 for part in alone.values())
 
 
@@ -76,7 +76,7 @@ def test_numbers_are_classes_in_their_order():
 def test_a_row_without_text_is_left_out_and_said():
     Path("a.tsv").write_text("one\ta\n \tb\ntwo\tb\n")
     part = load_text_splits("a.tsv", Columns(), 0, 0)["train"]
-    assert part.keys == ("one", "two") and part.skipped == ("a.tsv, example 2: no text",)
+    assert part.texts == ("one", "two") and part.skipped == ("a.tsv, example 2: no text",)
 
 
 @pytest.mark.parametrize(

@@ -4,20 +4,20 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_classifier import STEPS, assert_same, fit, labeled, make_trainer, weights_of
+from tiny_classifier import STEPS_PER_EPOCH, assert_same_weights, fit, get_weights, make_image_set, make_trainer
 
 from karpa_tf.configs.cnn import CNNConfig
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.configs.run import RunConfig
 from karpa_tf.configs.transfer import TransferConfig
-from karpa_tf.data.images.batches import evaluation_batches, labeled_batches
+from karpa_tf.data.images.batches import make_evaluation_batches, make_labeled_batches
 from karpa_tf.training import checkpoints
 from karpa_tf.training import run as runs
 from karpa_tf.training.callbacks.unfreeze import Unfreeze
 
 
 def assert_moved(trainer, start, by=1e-3):
-    for now, before in zip(weights_of(trainer), weights_of(start), strict=True):
+    for now, before in zip(get_weights(trainer), get_weights(start), strict=True):
         assert np.abs(now - before).max() > by
 
 
@@ -44,7 +44,7 @@ def test_one_replica_and_two_learn_the_same(images, two_replicas, variant):
     for name, values in history_alone.items():
         np.testing.assert_allclose(history_shared[name], values, rtol=0, atol=1e-6)
     # Muon divides by norms of small gradients, which multiplies rounding.
-    assert_same(alone, shared, atol=1e-5 if variant == "muon" else 1e-6)
+    assert_same_weights(alone, shared, atol=1e-5 if variant == "muon" else 1e-6)
     for one, two in zip(alone.exported.weights, shared.exported.weights, strict=True):
         np.testing.assert_allclose(two, one, rtol=0, atol=1e-5 if variant == "muon" else 1e-6)
     assert_moved(alone, make_trainer(**VARIANTS[variant]))
@@ -53,12 +53,12 @@ def test_one_replica_and_two_learn_the_same(images, two_replicas, variant):
 def test_a_step_is_that_of_keras_own_trainer(images):
     trainer = make_trainer()
     other = make_trainer().network
-    data = labeled(images[:8])
-    images, targets = next(labeled_batches(data, 8, seed=1).as_numpy_iterator())
+    data = make_image_set(images[:8])
+    inputs, targets = next(make_labeled_batches(data, 8, seed=1).as_numpy_iterator())
     other.compile(
         keras.optimizers.SGD(0.1, momentum=0.5, nesterov=True), keras.losses.CategoricalCrossentropy(from_logits=True)
     )
-    expected = [other.train_on_batch(images, targets) for _ in range(3)]
+    expected = [other.train_on_batch(inputs, targets) for _ in range(3)]
     history = fit(trainer, images[:8], epochs=3)
     np.testing.assert_allclose(history["loss"], expected, rtol=1e-5)
     for one, two in zip(trainer.network.weights, other.weights, strict=True):
@@ -72,7 +72,7 @@ def test_a_batch_in_parts_is_the_same_step_as_the_whole(images):
     )
     histories = [fit(trainer, images) for trainer in (whole, parts)]
     np.testing.assert_allclose(*[history["loss"] for history in histories], rtol=1e-5)
-    assert_same(whole, parts)
+    assert_same_weights(whole, parts)
 
 
 def test_a_long_gradient_is_cut_to_the_norm_and_a_short_one_left(images):
@@ -82,7 +82,7 @@ def test_a_long_gradient_is_cut_to_the_norm_and_a_short_one_left(images):
     for norm in (None, 0.01, 1e6):
         trainer = make_trainer(OptimizerConfig(optimizer="sgd", momentum=0.0, global_clipnorm=norm))
         fit(trainer, images[:8], epochs=1)
-        moved = [a - b for a, b in zip(weights_of(trainer), weights_of(start), strict=True)]
+        moved = [a - b for a, b in zip(get_weights(trainer), get_weights(start), strict=True)]
         lengths.append(np.sqrt(sum((move**2).sum() for move in moved)))
     assert lengths[0] == pytest.approx(lengths[2], rel=1e-5) and lengths[0] > 0.005
     assert lengths[1] == pytest.approx(0.1 * 0.01, rel=1e-3)  # learning rate times norm
@@ -91,7 +91,7 @@ def test_a_long_gradient_is_cut_to_the_norm_and_a_short_one_left(images):
 def test_class_weights_are_factors_of_the_loss(images):
     weights = [0.5, 1.0, 3.0]
     trainer = make_trainer(class_weights=weights, learning_rate=1e-9)
-    data = labeled(images[:8])
+    data = make_image_set(images[:8])
     history = fit(trainer, images[:8], epochs=1)
     logits = trainer.network(data.images.astype(np.float32) / 127.5 - 1).numpy()
     losses = np.log(np.exp(logits).sum(1)) - logits[np.arange(8), data.labels]
@@ -101,7 +101,7 @@ def test_class_weights_are_factors_of_the_loss(images):
 def test_label_smoothing_has_the_loss_of_its_formula(images):
     trainer = make_trainer(label_smoothing=0.3, learning_rate=1e-9)
     history = fit(trainer, images[:8], epochs=1)
-    data = labeled(images[:8])
+    data = make_image_set(images[:8])
     log_p = tf.nn.log_softmax(trainer.network(data.images.astype(np.float32) / 127.5 - 1)).numpy()
     targets = 0.7 * np.eye(3)[data.labels] + 0.1
     np.testing.assert_allclose(history["loss"][0], -(targets * log_p).sum(1).mean(), rtol=1e-5)
@@ -113,7 +113,7 @@ def test_the_exported_model_is_the_moving_average(images):
     for step in range(4):
         fit(trainer, images[8 * step : 8 * step + 8], epochs=1)
         decay = min(0.5, (2 + step) / (11 + step))
-        average = [decay * a + (1 - decay) * w for a, w in zip(average, weights_of(trainer), strict=True)]
+        average = [decay * a + (1 - decay) * w for a, w in zip(average, get_weights(trainer), strict=True)]
     for weight, expected in zip(trainer.exported.weights, average, strict=True):
         np.testing.assert_allclose(weight, expected, atol=1e-6)
 
@@ -124,8 +124,8 @@ def test_evaluation_counts_every_image_exactly_once(images, two_replicas, count,
     scope = two_replicas.scope() if replicas == 2 else tf.name_scope("one")
     with scope:
         trainer = make_trainer(seed=5)
-    data = labeled(images[:count])
-    found = trainer.evaluate(evaluation_batches(data, 8), verbose=0, return_dict=True)
+    data = make_image_set(images[:count])
+    found = trainer.evaluate(make_evaluation_batches(data, 8), verbose=0, return_dict=True)
     logits = trainer.network(data.images.astype(np.float32) / 127.5 - 1).numpy().astype(float)
     losses = np.log(np.exp(logits).sum(1)) - logits[np.arange(count), data.labels]
     assert found["accuracy"] == pytest.approx(np.mean(logits.argmax(1) == data.labels), abs=1e-6)
@@ -135,7 +135,7 @@ def test_evaluation_counts_every_image_exactly_once(images, two_replicas, count,
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "muon"])
 def test_iterations_of_every_optimizer_are_the_steps_made(images, name):
     trainer = make_trainer(OptimizerConfig(optimizer=name), learning_rate=1e-3)
-    fit(trainer, images, epochs=3, validation_data=evaluation_batches(labeled(images[:5]), 8))
+    fit(trainer, images, epochs=3, validation_data=make_evaluation_batches(make_image_set(images[:5]), 8))
     assert {int(group.optimizer.iterations) for group in trainer.groups} == {15}
 
 
@@ -180,19 +180,19 @@ def test_layers_thaw_from_the_top_down(images):
         def on_epoch_end(self, epoch, logs=None):
             moved.append([bool(np.any(a != b)) for a, b in zip(kernels(trainer), kernels(start), strict=True)])
 
-    fit(trainer, images, epochs=5, callbacks=[Unfreeze(STEPS), Look()])
+    fit(trainer, images, epochs=5, callbacks=[Unfreeze(STEPS_PER_EPOCH), Look()])
     assert moved == [[epoch > depth for depth in (3, 2, 1, 0)] for epoch in range(5)]
 
 
 def test_half_precision_scales_the_loss_and_skips_a_step_that_overflows(images):
     keras.config.set_dtype_policy("mixed_float16")
     trainer = make_trainer(OptimizerConfig(optimizer="adamw"), learning_rate=1e-2)
-    start = weights_of(trainer)
+    start = get_weights(trainer)
     # The first gradients overflow on purpose: all optimizers leave the weights and halve their scale, together.
     for group in trainer.groups:
         group.optimizer.dynamic_scale.assign(2.0**120)
     fit(trainer, images[:8], epochs=1)
-    for now, before in zip(weights_of(trainer), start, strict=True):
+    for now, before in zip(get_weights(trainer), start, strict=True):
         np.testing.assert_array_equal(now, before)
     assert {float(group.optimizer.dynamic_scale) for group in trainer.groups} == {2.0**119}
     for group in trainer.groups:
@@ -208,11 +208,13 @@ def test_a_checkpoint_restores_weights_averages_and_all_optimizers(images):
     fit(whole, images, epochs=4)
     half = make_trainer(everything, network, learning_rate=1e-2)
     fit(half, images, epochs=2)
-    saved = checkpoints.save(half, runs.open_run(RunConfig(run="run"), "test"), checkpoints.TrainingState(10), STEPS)
+    saved = checkpoints.save(
+        half, runs.open_run(RunConfig(run="run"), "test"), checkpoints.TrainingState(10), STEPS_PER_EPOCH
+    )
     resumed = make_trainer(everything, network, learning_rate=1e-2, seed=99)
     assert checkpoints.restore(resumed, saved).step == 10
     fit(resumed, images, epochs=4, first_step=10, initial_epoch=2)
-    assert_same(whole, resumed, atol=1e-7)
+    assert_same_weights(whole, resumed, atol=1e-7)
     for one, two in zip(whole.exported.weights, resumed.exported.weights, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-7)
 
@@ -222,5 +224,5 @@ def test_it_learns(images):
     network = CNNConfig(filters=(8, 8), dense_units=(32,))
     trainer = make_trainer(OptimizerConfig(optimizer="adam"), network, learning_rate=3e-3)
     fit(trainer, images, epochs=40)
-    found = trainer.evaluate(evaluation_batches(labeled(images), 8), verbose=0, return_dict=True)
+    found = trainer.evaluate(make_evaluation_batches(make_image_set(images), 8), verbose=0, return_dict=True)
     assert found["accuracy"] == 1.0

@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_gan import WITH_EVERYTHING, dcgan_trainer, fit, sgd_trainer, weights_of
+from tiny_gan import FULL_CONFIG, fit, get_weights, make_dcgan_trainer, make_sgd_trainer
 
-from karpa_tf.data.images.batches import noise_batches
+from karpa_tf.data.images.batches import make_noise_batches
 
 
 def one_batch(images, seed=0):
@@ -13,26 +13,26 @@ def one_batch(images, seed=0):
 
 
 def test_one_replica_and_two_learn_the_same(images, two_replicas):
-    alone = sgd_trainer()
+    alone = make_sgd_trainer()
     history_alone = fit(alone, images)
     with two_replicas.scope():
-        shared = sgd_trainer()
+        shared = make_sgd_trainer()
     history_shared = fit(shared, images)
 
     assert history_alone.keys() == history_shared.keys() == {"g_loss", "d_loss_real", "d_loss_fake", "D(x)", "D(G(z))"}
     for name, values in history_alone.items():
         np.testing.assert_allclose(history_shared[name], values, rtol=0, atol=1e-6)
-    initial = weights_of(sgd_trainer())
-    for one, two in zip(weights_of(alone), weights_of(shared), strict=True):
+    initial = get_weights(make_sgd_trainer())
+    for one, two in zip(get_weights(alone), get_weights(shared), strict=True):
         np.testing.assert_allclose(two, one, rtol=0, atol=1e-6)
     # Not equal for want of movement: every tensor of both networks went at least a thousand times that far.
-    moved = [np.abs(w - b).max() for w, b in zip(weights_of(alone), initial, strict=True)]
+    moved = [np.abs(w - b).max() for w, b in zip(get_weights(alone), initial, strict=True)]
     assert min(moved) > 1e-3
 
 
 def test_both_replicas_hold_the_same_weights(images, two_replicas):
     with two_replicas.scope():
-        trainer = dcgan_trainer(config=WITH_EVERYTHING)
+        trainer = make_dcgan_trainer(config=FULL_CONFIG)
     fit(trainer, images)
     for weight in trainer.generator.weights + trainer.discriminator.weights + trainer.exported.weights:
         first, *others = two_replicas.experimental_local_results(weight.value)
@@ -42,7 +42,7 @@ def test_both_replicas_hold_the_same_weights(images, two_replicas):
 
 def test_a_step_follows_the_gradients_of_both_games_taken_apart(images):
     images, noise = one_batch(images)
-    trainer, reference = sgd_trainer(ema=0), sgd_trainer(ema=0)
+    trainer, reference = make_sgd_trainer(ema=0), make_sgd_trainer(ema=0)
     fit_one = tf.data.Dataset.from_tensors((images, noise))
     trainer.fit(fit_one, verbose=0, shuffle=False)
 
@@ -63,10 +63,10 @@ def test_a_step_follows_the_gradients_of_both_games_taken_apart(images):
 
 
 def test_metrics_are_exact_means_over_the_epoch(images):
-    trainer = sgd_trainer(learning_rate=1e-12)  # so small that the networks stay what they were
+    trainer = make_sgd_trainer(learning_rate=1e-12)  # so small that the networks stay what they were
     history = fit(trainer, images, epochs=1)
     real, fake = [], []
-    for real_images, noise in noise_batches(images, 8, 4, seed=1).take(5):
+    for real_images, noise in make_noise_batches(images, 8, 4, seed=1).take(5):
         real.append(trainer.discriminator(real_images).numpy())
         fake.append(trainer.discriminator(trainer.generator(noise)).numpy())
     real, fake = np.concatenate(real), np.concatenate(fake)
@@ -82,13 +82,13 @@ def test_metrics_are_exact_means_over_the_epoch(images):
 
 
 def test_the_keys_of_a_step_are_the_names_of_the_metrics(images):
-    trainer = dcgan_trainer()
+    trainer = make_dcgan_trainer()
     assert list(trainer.train_step(one_batch(images))) == [metric.name for metric in trainer.metrics]
     assert list(trainer.test_step(one_batch(images))) == [metric.name for metric in trainer.metrics]
 
 
 def test_both_optimizers_are_built_before_the_first_step_and_count_every_step(images):
-    trainer = dcgan_trainer()
+    trainer = make_dcgan_trainer()
     assert trainer.generator_optimizer.built and trainer.discriminator_optimizer.built
     fit(trainer, images, epochs=3)
     assert int(trainer.generator_optimizer.iterations.numpy()) == 15
@@ -96,7 +96,7 @@ def test_both_optimizers_are_built_before_the_first_step_and_count_every_step(im
 
 
 def test_the_exported_generator_is_the_moving_average_of_the_generator(images):
-    trainer = dcgan_trainer(ema=0.7)
+    trainer = make_dcgan_trainer(ema=0.7)
     average = [weight.numpy().astype(np.float64) for weight in trainer.generator.weights]
     for step in range(1, 7):
         trainer.fit(tf.data.Dataset.from_tensors(one_batch(images, step)), verbose=0, shuffle=False)
@@ -107,26 +107,26 @@ def test_the_exported_generator_is_the_moving_average_of_the_generator(images):
 
 
 def test_without_an_average_the_generator_itself_is_exported(images):
-    trainer = dcgan_trainer(ema=0)
+    trainer = make_dcgan_trainer(ema=0)
     fit(trainer, images, epochs=1)
     assert trainer.exported is trainer.generator
 
 
 def test_evaluation_judges_the_average_and_changes_nothing(images):
-    trainer = dcgan_trainer(ema=0.9)
+    trainer = make_dcgan_trainer(ema=0.9)
     fit(trainer, images)
-    before = weights_of(trainer)
+    before = get_weights(trainer)
     images, noise = one_batch(images)
     report = trainer.evaluate(tf.data.Dataset.from_tensors((images, noise)), verbose=0, return_dict=True)
     logits = trainer.discriminator(trainer.exported(noise)).numpy()
     np.testing.assert_allclose(report["D(G(z))"], (1 / (1 + np.exp(-logits))).mean(), rtol=1e-5)
-    for old, new in zip(before, weights_of(trainer), strict=True):
+    for old, new in zip(before, get_weights(trainer), strict=True):
         np.testing.assert_array_equal(old, new)
 
 
 def test_loss_scaling_saves_gradients_that_float16_cannot_hold(images):
     def generator_update(learning_rate=1e7):
-        trainer = sgd_trainer(ema=0, learning_rate=learning_rate)
+        trainer = make_sgd_trainer(ema=0, learning_rate=learning_rate)
         # D takes the fakes for real: the gradient that reaches G is of the order of e^-17, below float16's range.
         trainer.discriminator.get_layer("logits").bias.assign([17.0])
         before = [weight.numpy() for weight in trainer.generator.weights]
@@ -146,7 +146,7 @@ def test_loss_scaling_saves_gradients_that_float16_cannot_hold(images):
 def test_mixed_precision_trains_on_two_replicas(precision, images, two_replicas):
     keras.config.set_dtype_policy(precision)
     with two_replicas.scope():
-        trainer = dcgan_trainer()
+        trainer = make_dcgan_trainer()
     history = fit(trainer, images)
     assert all(np.isfinite(values).all() for values in history.values())
     assert all(weight.dtype == "float32" for weight in trainer.trainable_variables)
@@ -154,9 +154,9 @@ def test_mixed_precision_trains_on_two_replicas(precision, images, two_replicas)
 
 
 def test_xla_compiles_the_step_to_the_same_numbers(images):
-    plain, compiled = sgd_trainer(), sgd_trainer()
+    plain, compiled = make_sgd_trainer(), make_sgd_trainer()
     compiled.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), jit_compile=True)
     fit(plain, images, epochs=1)
     fit(compiled, images, epochs=1)
-    for one, other in zip(weights_of(plain), weights_of(compiled), strict=True):
+    for one, other in zip(get_weights(plain), get_weights(compiled), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_masked_lm import CONFIG, WORDS, batches, fit, make_trainer
+from tiny_masked_lm import CONFIG, VOCABULARY_SIZE, fit, make_batches, make_trainer
 
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.models.bert import (
@@ -15,7 +15,7 @@ from karpa_tf.models.bert import (
     make_pretraining,
     make_text_classifier,
 )
-from karpa_tf.tasks.text_classifier import load_pretrained_weights
+from karpa_tf.tasks.text_classifier import copy_encoder
 from karpa_tf.training.optimizers import ParameterGroup, make_optimizer_groups
 from karpa_tf.training.trainers.masked_lm import MaskedLM, Pretraining
 from karpa_tf.training.trainers.updates import select_inputs
@@ -48,8 +48,10 @@ def by_hand(trainer, data):
 @KINDS
 def test_it_reports_means_over_what_is_hidden(kind, make):
     trainer = make_trainer(kind, make)
-    (batch,) = batches(1)
-    assert trainer.evaluate(batches(1), verbose=0, return_dict=True) == pytest.approx(by_hand(trainer, batch), rel=1e-5)
+    (batch,) = make_batches(1)
+    assert trainer.evaluate(make_batches(1), verbose=0, return_dict=True) == pytest.approx(
+        by_hand(trainer, batch), rel=1e-5
+    )
 
 
 @KINDS
@@ -62,7 +64,7 @@ def test_one_replica_and_two_take_the_same_steps(kind, make, two_replicas):
     assert_same_weights(alone, shared)
     for name, values in history.items():
         np.testing.assert_allclose(values, shared_history[name], atol=1e-6, err_msg=name)
-    found = [trainer.evaluate(batches(), verbose=0, return_dict=True) for trainer in (alone, shared)]
+    found = [trainer.evaluate(make_batches(), verbose=0, return_dict=True) for trainer in (alone, shared)]
     assert found[0] == pytest.approx(found[1], abs=1e-6)
 
 
@@ -90,21 +92,21 @@ def test_clipping_is_the_same_on_two_replicas(two_replicas):
 
 def test_the_gradient_is_that_of_the_mean_over_hidden_tokens():
     trainer = make_trainer(MaskedLM, make_masked_lm, learning_rate=1.0)
-    (batch,) = batches(1)
+    (batch,) = make_batches(1)
     variable = trainer.network.get_layer("logits").bias
     before = variable.numpy()
     logits = trainer.network(select_inputs(trainer.network, batch))
-    chances = tf.nn.softmax(logits).numpy() - np.eye(WORDS)[batch["mask_ids"].numpy()]
+    chances = tf.nn.softmax(logits).numpy() - np.eye(VOCABULARY_SIZE)[batch["mask_ids"].numpy()]
     weights = batch["mask_weights"].numpy()
     expected = (chances * weights[..., None]).sum((0, 1)) / weights.sum()
-    trainer.fit(batches(1), verbose=0, shuffle=False)
+    trainer.fit(make_batches(1), verbose=0, shuffle=False)
     np.testing.assert_allclose(before - variable.numpy(), expected, atol=1e-6)
 
 
 def test_a_batch_that_hides_nothing_moves_nothing_and_is_finite():
     trainer = make_trainer(MaskedLM, make_masked_lm)
     before = [weight.numpy() for weight in trainer.network.weights]
-    data = batches(1).map(lambda batch: batch | {"mask_weights": tf.zeros_like(batch["mask_weights"])})
+    data = make_batches(1).map(lambda batch: batch | {"mask_weights": tf.zeros_like(batch["mask_weights"])})
     assert fit(trainer, data)["loss"] == [0.0, 0.0]
     for weight, value in zip(trainer.network.weights, before, strict=True):
         np.testing.assert_array_equal(weight, value)
@@ -116,7 +118,7 @@ def test_mixed_precision_learns_as_float32_does(policy):
     for name in ("float32", policy):
         keras.config.set_dtype_policy(name)
         keras.utils.set_random_seed(0)
-        model = make_pretraining(CONFIG, make_encoder(CONFIG, WORDS))
+        model = make_pretraining(CONFIG, make_encoder(CONFIG, VOCABULARY_SIZE))
         trainer = Pretraining(model, ema=0.5)
         groups = make_optimizer_groups(
             OptimizerConfig(optimizer="adamw"),
@@ -127,7 +129,7 @@ def test_mixed_precision_learns_as_float32_does(policy):
             policy == "mixed_float16",
         )
         trainer.compile(groups, 1.0)
-        data = batches(1).repeat(20)
+        data = make_batches(1).repeat(20)
         losses.append(trainer.fit(data, epochs=1, verbose=0, shuffle=False, steps_per_epoch=20).history["loss"][0])
         assert model.output_shape and all(weight.dtype == "float32" for weight in model.weights)
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
@@ -136,15 +138,15 @@ def test_mixed_precision_learns_as_float32_does(policy):
 def test_the_average_is_what_is_evaluated_and_lags_behind():
     trainer = make_trainer(MaskedLM, make_masked_lm, ema=0.9)
     start = trainer.network.weights[0].numpy()
-    trainer.fit(batches(1), verbose=0, shuffle=False)
+    trainer.fit(make_batches(1), verbose=0, shuffle=False)
     moved = trainer.network.weights[0].numpy()
     decay = 2 / 11  # (1 + t) / (10 + t) after the first update
     np.testing.assert_allclose(trainer.exported.weights[0], decay * start + (1 - decay) * moved, atol=1e-6)
 
 
 def test_the_parts_of_a_model_share_its_weights_and_outputs():
-    model = make_pretraining(CONFIG, make_encoder(CONFIG, WORDS))
-    (batch,) = batches(1)
+    model = make_pretraining(CONFIG, make_encoder(CONFIG, VOCABULARY_SIZE))
+    (batch,) = make_batches(1)
     outputs = model(select_inputs(model, batch))
     masked_lm, encoder = extract_masked_lm(model), extract_encoder(model)
     np.testing.assert_array_equal(masked_lm(select_inputs(masked_lm, batch)), outputs["logits"])
@@ -153,8 +155,8 @@ def test_the_parts_of_a_model_share_its_weights_and_outputs():
 
 
 def test_entries_that_a_model_does_not_take_are_left_out():
-    model = make_masked_lm(CONFIG, make_encoder(CONFIG, WORDS))
-    (batch,) = batches(1)
+    model = make_masked_lm(CONFIG, make_encoder(CONFIG, VOCABULARY_SIZE))
+    (batch,) = make_batches(1)
     names = {"token_ids", "padding_mask", "segment_ids", "mask_positions"}
     assert select_inputs(model, batch).keys() == names
     assert select_inputs(model, batch["token_ids"]) is batch["token_ids"]
@@ -162,9 +164,9 @@ def test_entries_that_a_model_does_not_take_are_left_out():
 
 @pytest.mark.parametrize("make", [make_masked_lm, make_pretraining])
 def test_tuning_starts_from_every_weight_of_the_pretrained_encoder(make):
-    pretrained = make(CONFIG, make_encoder(CONFIG, WORDS))
-    model = make_text_classifier(CONFIG, make_encoder(CONFIG, WORDS), 3)
-    load_pretrained_weights(model, pretrained)
+    pretrained = make(CONFIG, make_encoder(CONFIG, VOCABULARY_SIZE))
+    model = make_text_classifier(CONFIG, make_encoder(CONFIG, VOCABULARY_SIZE), 3)
+    copy_encoder(model, pretrained)
     known = {weight.path: weight.numpy() for weight in extract_encoder(pretrained).weights}
     taken = {weight.path: weight.numpy() for weight in extract_encoder(model).weights}
     assert known.keys() == taken.keys() and len(known) > 10

@@ -1,0 +1,94 @@
+"""The text of a pretraining run: a vocabulary, and documents tokenized for training and for evaluation."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+
+from karpa_tf.data.text.batches import count_rows
+from karpa_tf.data.text.corpus import find_corpus
+from karpa_tf.data.text.token_cache import Tokens, is_held_out, load_cached_tokens, load_cached_vocabulary
+from karpa_tf.data.text.vocabulary import Vocabulary
+from karpa_tf.errors import UserError
+
+EXAMPLE_WORDS = 16
+"""Words of a document that are kept as an example."""
+
+MAX_SEARCHED = 10_000
+"""Documents among which examples are searched."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingText:
+    """Tokenized text."""
+
+    vocabulary: Vocabulary
+
+    train: Tokens
+
+    held_out: Tokens
+    """The text to evaluate on; may be empty."""
+
+    documents: Callable[[], Iterator[str]]
+    """Returns an iterator over held-out documents, or over training documents if none are held out."""
+
+    def sentences(self, count):
+        """Returns the beginnings of `count` documents, a list."""
+        words = (document.split() for document in itertools.islice(self.documents(), count))
+        return [" ".join(some[:EXAMPLE_WORDS]) for some in words]
+
+    def summary(self):
+        """Returns a line for people."""
+        train, held_out = (
+            f"{len(split):,} tokens of {split.documents:,} documents" for split in (self.train, self.held_out)
+        )
+        return f"{train}, held out {held_out}; vocabulary of {len(self.vocabulary):,} tokens"
+
+    def metadata(self):
+        """Returns what `run.json` says about the data, a dict."""
+        splits = {"train": self.train, "held_out": self.held_out}
+        return {
+            name: {"fingerprint": split.fingerprint, "tokens": len(split), "documents": split.documents}
+            for name, split in splits.items()
+        }
+
+
+def load_pretraining_text(config, vocabulary=None):
+    """Returns the `PretrainingText` of a `MaskedLMConfig`; text that was tokenized before is read from the cache.
+
+    Args:
+        config: a `MaskedLMConfig`.
+        vocabulary: the `Vocabulary` to use, or None to train one on the text.
+
+    Raises:
+        UserError: there is no such text, or too little of it for the vocabulary or for a batch.
+    """
+    find = functools.partial(find_corpus, field=config.field, encoding=config.encoding, data_dir=config.data_dir)
+    corpus = find(config.data)
+    if corpus is None:
+        raise UserError(f"--data {config.data} has no training split.")
+    held_out_corpus = find(config.validation_data) if config.validation_data else None
+    if not config.validation_data and corpus.is_set:
+        held_out_corpus = find(config.data, split="validation")
+    if vocabulary is None:
+        strip_accents = config.lowercase if config.strip_accents is None else config.strip_accents
+        vocabulary = load_cached_vocabulary(
+            corpus, config.vocabulary_size, config.lowercase, strip_accents, config.cache_dir
+        )
+    fraction = 0.0 if held_out_corpus else config.held_out_fraction
+    train, held_out = load_cached_tokens(corpus, vocabulary, fraction, config.cache_dir)
+    if held_out_corpus:
+        held_out, _ = load_cached_tokens(held_out_corpus, vocabulary, 0.0, config.cache_dir)
+    if count_rows(train, config.row_length) < config.batch_size:
+        raise UserError(
+            f"--data {config.data} has {count_rows(train, config.row_length):,} sequences of {config.row_length} "
+            f"tokens, fewer than --batch-size {config.batch_size}; lower that or --sequence-length, or use more text."
+        )
+    documents = functools.partial(_documents, held_out_corpus or corpus, fraction if len(held_out) else 0.0)
+    return PretrainingText(vocabulary, train, held_out, documents)
+
+
+def _documents(corpus, fraction):
+    """Yields the first documents of a corpus, or those of them that are held out."""
+    first = itertools.islice(corpus.read(), MAX_SEARCHED)
+    return (document for document in first if not fraction or is_held_out(document, fraction))

@@ -1,0 +1,143 @@
+"""What all tasks have in common: a description for the tools, and the export of a finished run."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+from karpa_tf.configs.run import from_dict
+from karpa_tf.errors import UserError
+from karpa_tf.export import versions
+from karpa_tf.system.console import warn
+from karpa_tf.training.run import Run
+from karpa_tf.training.weights import Weights, find_weights
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedRun:
+    """The model of a run, with weights, and what is needed to use it."""
+
+    run: Run
+
+    config: Any
+    """The run's config."""
+
+    model: Any
+    """Functional Keras model in float32."""
+
+    weights: Weights
+    """Which weights the model has."""
+
+    classes: tuple[str, ...] = ()
+    """Class names in the order of the logits, if the task has any."""
+
+    vocabulary: Any = None
+    """`Vocabulary` of a language model."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A kind of run."""
+
+    name: str
+    """Key in `tasks.TASKS`; stands in `run.json`."""
+
+    app: str
+    """The program that trains it."""
+
+    title: str
+    """What people read, for example in the model card."""
+
+    form: str
+    """What the serving page asks for: "image", "seed", "masked_text" or "text"; "" shows the signatures only."""
+
+    bfloat16: bool
+    """Whether results in mixed_bfloat16 were measured to be as good as in float32: --precision auto may then use it."""
+
+    evaluated_on: str
+    """On what `eval/report.json` was measured, after "Measured after training on"."""
+
+    load: Callable
+    """Function of a `Run` and a kind of weights, as for `find_weights`, that returns the `FinishedRun`. It changes no
+    global state."""
+
+    describe: Callable
+    """Function of a `FinishedRun` that returns a line about its model."""
+
+    make_export: Callable
+    """Function of a `FinishedRun` that returns its `Export`."""
+
+    def export(self, run, base, kind=None, **options):
+        """Writes the next version of a run's model and returns its folder and the `Weights` that it has.
+
+        Args:
+            run: a `Run` of this task.
+            base: folder of the model's versions.
+            kind: which weights, as for `find_weights`.
+            **options: for `versions.write`.
+        """
+        finished = self.load(run, kind)
+        export = dataclasses.replace(self.make_export(finished), task=self.title, form=self.form)
+        if not export.real_examples:
+            warn(f"{run.path} keeps no examples of its data; the export is checked and warmed up with synthetic ones.")
+        return versions.write(base, export, self.metadata(finished), **options), finished.weights
+
+    def metadata(self, finished):
+        """Returns what the card of a model says about the `FinishedRun` that it comes from, a dict.
+
+        The metrics are those of the run's report if it was made with these weights, otherwise the validation loss of
+        the best epoch; of other weights nothing is known.
+        """
+        run, config = finished.run, finished.run.read_config()
+        values = run.metadata()
+        metrics, measured = self._metrics(run, finished.weights)
+        return {key: values[key] for key in ("app", "device", "started") if key in values} | {
+            "run": {"name": run.path.absolute().name, "id": values.get("id")},
+            "weights": finished.weights.metadata(),
+            "model": self.describe(finished),
+            "config": config,
+            "seed": config.get("seed"),
+            "data": {"name": config.get("data")} | _count_skipped(values.get("data", {})),
+            "metrics": metrics,
+            "measured": measured,
+        }
+
+    def _metrics(self, run, weights):
+        """Returns the metrics measured with these weights, and a sentence that says on what."""
+        report = run.eval / "report.json"
+        # The report is made at the end, with the default weights.
+        if weights == find_weights(run) and report.exists() and report.stat().st_mtime >= weights.file.stat().st_mtime:
+            values = {key: value for key, value in json.loads(report.read_text()).items() if key != "classes"}
+            return values, f"Measured after training on {self.evaluated_on}."
+        if weights.kind == "best":
+            best = json.loads((run.checkpoints / "best.json").read_text())
+            return {"val_loss": best["val_loss"]}, f"Measured after epoch {best['epoch']} on the validation split."
+        return {}, None
+
+
+def read_config(run, task_name, app, config_class, flag="--run"):
+    """Returns the config of a `Run` of a task.
+
+    Args:
+        run: a `Run`.
+        task_name: name of the expected task.
+        app: the program that trains it.
+        config_class: a config dataclass.
+        flag: the flag that named the run.
+
+    Raises:
+        UserError: the run is of another task, or was written by another version.
+    """
+    if run.metadata().get("task") != task_name:
+        raise UserError(f"{flag} {run.path} holds no run of {app}.")
+    return from_dict(config_class, run.read_config())
+
+
+def _count_skipped(values):
+    """Returns metadata of data in which lists of skipped files are replaced by their length: names stay private."""
+    if not isinstance(values, dict):
+        return values
+    return {
+        key: len(value) if key == "skipped" and isinstance(value, list) else _count_skipped(value)
+        for key, value in values.items()
+    }
