@@ -48,9 +48,11 @@ def run(config):
     masked_lm.save_vocabulary(run, vocabulary)
     save_texts(run, (splits.get("test") or splits.get("validation") or train).texts)
     sizes = len(train.classes), config.batch_size
-    batches = functools.partial(labeled_batches.labeled_text_batches, rows["train"], train.labels, *sizes, config.seed)
+    batches = functools.partial(
+        labeled_batches.make_labeled_text_batches, rows["train"], train.labels, *sizes, config.seed
+    )
     evaluation_batches = {
-        name: labeled_batches.evaluation_text_batches(rows[name], split.labels, *sizes)
+        name: labeled_batches.make_evaluation_text_batches(rows[name], split.labels, *sizes)
         for name, split in splits.items()
     }
     job.fit(batches, [Unfreeze(steps_per_epoch)], evaluation_batches.get(validate_on), "texts")

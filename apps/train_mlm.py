@@ -35,9 +35,9 @@ def run(config):
     text = load_pretraining_text(config, masked_lm.find_vocabulary(config))
     print(text.summary())
     masking = make_masking(text.vocabulary, length, config.mask_rate, config.mask_units)
-    make_batches, make_held_out = text_batches.masked_batches, text_batches.held_out_batches
+    make_batches, make_held_out = text_batches.make_masked_batches, text_batches.make_held_out_batches
     if config.nsp:
-        make_batches, make_held_out = text_batches.pair_batches, text_batches.held_out_pairs
+        make_batches, make_held_out = text_batches.make_pair_batches, text_batches.make_held_out_pair_batches
     held_out = None
     if text_batches.count_rows(text.held_out, length):
         held_out = make_held_out(text.held_out, length, masking, config.batch_size)
@@ -54,7 +54,7 @@ def run(config):
         return None
     masked_lm.save_vocabulary(run, text.vocabulary)
     if not run.examples.exists():
-        examples.save_texts(run, text.sentences(examples.COUNT))
+        examples.save_texts(run, text.select_examples(examples.MAX_EXAMPLES))
     batches = functools.partial(make_batches, text.train, length, masking, config.batch_size, config.seed)
     job.fit(batches, [Perplexity()] if held_out else [], held_out, "tokens", config.batch_size * length)
 

@@ -1,10 +1,10 @@
-"""What checkpoints cost: time per step with one a minute against none, and the first step after a resume.
+"""Cost of checkpoints: time per step with one checkpoint per minute and without, and time until a resumed run trains.
 
 $ python -m benchmarks.checkpoints
 
-Trains the tutorial's 28x28 DCGAN (train_gan mnist's) on random images for a minute at a time, in turn with one
-checkpoint at its end and without; then starts `train_gan` anew and from a checkpoint, in turn, until the first step is
-made. Prints medians and the ratios' spread over the rounds.
+Trains the 28x28 DCGAN of `train_gan mnist` on random images for a minute at a time, alternately with one checkpoint at
+the end and without. Then it runs `train_gan` up to the end of its first step, alternately from a checkpoint and from
+scratch. Prints medians, and the minimum and maximum ratio over the rounds.
 """
 
 import functools
@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from karpa_tf.system import console as quiet
+from karpa_tf.system import console
 
 ROUNDS = 3
 SECONDS = 60
@@ -27,35 +27,36 @@ FIRST_STEP = """
 import os, runpy, sys, time
 import karpa_tf.training.checkpoints as checkpoints
 
-begun = float(sys.argv.pop())
+start = float(sys.argv.pop())
 
-class First(checkpoints.Checkpoint):
+class EndProcess(checkpoints.Checkpoint):
     def on_train_batch_end(self, batch, logs=None):
-        print(f"first step after {time.time() - begun:.3f} s", flush=True)
+        print(f"first step after {time.time() - start:.3f} s", flush=True)
         os._exit(0)
 
-checkpoints.Checkpoint = First
+checkpoints.Checkpoint = EndProcess
 runpy.run_module("apps.train_gan", run_name="__main__", alter_sys=False)
 """
 
 
 def main():
-    quiet.hide_tensorflow_messages()
+    console.hide_tensorflow_messages()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        _report("seconds per step, with a checkpoint a minute against none", *_steps(Path(folder)))
-        _report("seconds to the first step, resumed against fresh", *_starts(Path(folder)))
+        _report("seconds per step, with one checkpoint per minute and without", *_measure_steps(Path(folder)))
+        _report("seconds to the first step, resumed and from scratch", *_measure_starts(Path(folder)))
 
 
-def _report(what, ones, others):
-    ratios = sorted(one / other for one, other in zip(ones, others, strict=True))
+def _report(title, seconds, baseline):
+    ratios = sorted(value / other for value, other in zip(seconds, baseline, strict=True))
     print(
-        f"{what}: {statistics.median(ones):.4f} and {statistics.median(others):.4f}, "
+        f"{title}: {statistics.median(seconds):.4f} and {statistics.median(baseline):.4f}, "
         f"{statistics.median(ratios):.3f} times ({ratios[0]:.3f} to {ratios[-1]:.3f}), {len(ratios)} rounds"
     )
 
 
-def _steps(folder):
+def _measure_steps(folder):
+    """Returns the seconds per step with a checkpoint, and without, each of every round."""
     import keras
     import numpy as np
 
@@ -80,37 +81,39 @@ def _steps(folder):
     fit(steps_per_epoch=100)
     steps = round(100 * SECONDS / (time.perf_counter() - start))
 
-    def measured(saves):
+    def measure(saves):
         start = time.perf_counter()
         fit(steps_per_epoch=steps)
         if saves:
-            place = checkpoints.TrainingState(int(trainer.generator_optimizer.iterations.numpy()))
-            checkpoints.save(trainer, run, place, steps_per_epoch=10**9)
+            state = checkpoints.TrainingState(int(trainer.generator_optimizer.iterations.numpy()))
+            checkpoints.save(trainer, run, state, steps_per_epoch=10**9)
         return (time.perf_counter() - start) / steps
 
-    pairs = [(measured(True), measured(False)) for _ in range(ROUNDS)]
+    pairs = [(measure(True), measure(False)) for _ in range(ROUNDS)]
     return zip(*pairs, strict=True)
 
 
-def _starts(folder):
-    words = ("smoke", "--epochs", "2", "--export-dir", str(folder / "models"))
-    app = [sys.executable, "-m", "apps.train_gan", *words, "--run", str(folder / "done"), "--save-steps", "40"]
+def _measure_starts(folder):
+    """Returns the seconds to the first step of a resumed run, and of a new one, each of every round."""
+    flags = ("smoke", "--epochs", "2", "--export-dir", str(folder / "models"))
+    app = [sys.executable, "-m", "apps.train_gan", *flags, "--run", str(folder / "done"), "--save-steps", "40"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     subprocess.run(app, env=environment, check=True, capture_output=True)
-    last = max((folder / "done" / "checkpoints").glob("step-*-epoch-*"))
-    shutil.rmtree(last)
+    last_epoch = max((folder / "done" / "checkpoints").glob("step-*-epoch-*"))
+    shutil.rmtree(last_epoch)
 
-    def measured(resumed):
+    def measure(resumes):
         run = folder / "again"
-        if resumed:
+        if resumes:
             shutil.copytree(folder / "done", run)
-        program = [sys.executable, "-c", FIRST_STEP, *words, "--run", str(run), str(time.time())]
-        said = subprocess.run(program, env=environment, check=True, capture_output=True, text=True).stdout
-        assert ("continued after" in said) == resumed
+        program = [sys.executable, "-c", FIRST_STEP, *flags, "--run", str(run), str(time.time())]
+        output = subprocess.run(program, env=environment, check=True, capture_output=True, text=True).stdout
+        if ("resumed after" in output) != resumes:
+            raise RuntimeError(f"Expected {'a resumed' if resumes else 'a new'} run. Received: {output}")
         shutil.rmtree(run)
-        return float(said.split("first step after ")[1].split()[0])
+        return float(output.split("first step after ")[1].split()[0])
 
-    pairs = [(measured(True), measured(False)) for _ in range(ROUNDS)]
+    pairs = [(measure(True), measure(False)) for _ in range(ROUNDS)]
     return zip(*pairs, strict=True)
 
 

@@ -1,140 +1,85 @@
-"""One contender of a benchmark: a process that stays warm and trains for as many steps as it is told.
+"""The process of one contender: it stays warm and runs as many steps as are requested.
 
-$ python -m benchmarks.contender WORK NAME FOLDER
+$ python -m benchmarks.contender WORKLOAD CONTENDER FOLDER
 
-It makes its first step, prints a line of facts, and then for every number n that comes in makes n steps and prints the
-seconds they took; where no more comes, its peak memory in bytes. FOLDER is where `same_work` keeps what all contenders
-of a work start from. TensorFlow and PyTorch stand in each other's way in one process; here each has its own.
+After the first step it prints its metadata as JSON. Then it reads numbers of steps from standard input, one per line,
+and prints the seconds that they took. At the end of the input it prints its peak memory in bytes. FOLDER holds the
+weights and the batch that all contenders of a workload start from (`shared_weights`). TensorFlow and PyTorch interfere
+with each other in one process, so every contender has its own.
 """
 
-import dataclasses
-import importlib.metadata
 import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-PACKAGES = ("tensorflow", "keras", "keras-hub", "torch", "transformers", "numpy")
-"""Whose versions are recorded, where they are installed."""
+from benchmarks.machine import count_cores, peak_memory
+from benchmarks.program import StopRun
+from benchmarks.workloads import WORKLOADS
 
 
-@dataclasses.dataclass(frozen=True)
-class Program:
-    """What a contender does."""
-
-    run: Callable
-    """Takes a function of no arguments and calls it after every step, for ever; it ends by an exception of that."""
-
-    parameters: int | None = None
-    """Trainable weights."""
-
-    loss: float | None = None
-    """Of the weights and the batch that `same_work` gives."""
-
-    data_bytes: int = 0
-    """What the data take in memory: left out of the peak."""
-
-    peak_bytes: Callable | None = None
-    """Returns the peak memory; None is that of this process."""
-
-
-def repeat(step):
-    """Returns a `run` for a `Program` of a step that is a function of no arguments."""
-
-    def run(after_step):
-        while True:
-            step()
-            after_step()
-
-    return run
-
-
-class Finished(Exception):
-    """Nobody asks for more steps."""
-
-
-class Turns:
-    """Stops a training loop between two steps until it is told how many more to make.
+class StepController:
+    """Pauses a program between two steps until the number of further steps is requested.
 
     Args:
-        facts: dict, printed after the first step.
-        asked: file of numbers of steps, a line each.
-        answers: file that seconds are written to, a line each.
+        metadata: dict, printed after the first step.
+        requests: file of numbers of steps, one per line.
+        replies: file to write to, one JSON value per line.
     """
 
-    def __init__(self, facts, asked, answers):
-        self.facts, self.asked, self.answers = facts, asked, answers
-        self.left = 1
+    def __init__(self, metadata, requests, replies):
+        self.metadata, self.requests, self.replies = metadata, requests, replies
+        self.steps_left = 1
 
-    def step_made(self):
-        """Called after every step; raises `Finished` where there are to be no more."""
-        self.left -= 1
-        if self.left:
+    def after_step(self):
+        """Counts a step; raises `StopRun` if no more are requested."""
+        self.steps_left -= 1
+        if self.steps_left:
             return
-        self._say(self.facts if self.facts else time.perf_counter() - self.start)
-        self.facts = None
-        line = self.asked.readline()
+        _send(self.metadata if self.metadata else time.perf_counter() - self.start, self.replies)
+        self.metadata = None
+        line = self.requests.readline()
         if not line:
-            raise Finished
-        self.left = int(line)
+            raise StopRun
+        self.steps_left = int(line)
         self.start = time.perf_counter()
 
-    def _say(self, what):
-        print(json.dumps(what), file=self.answers, flush=True)
 
+def serve(program, requests, replies):
+    """Runs a `Program` for as many steps as are requested, then writes its peak memory.
 
-def peak_bytes():
-    """Returns the most memory that this process has had, in bytes, by Linux's account."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("/proc/self/status names no VmHWM.")
-
-
-def cores():
-    """Returns the number of cores that this process may use: the threads of every contender."""
-    return len(os.sched_getaffinity(0))
-
-
-def versions():
-    """Returns the versions of `PACKAGES` that are installed, by name."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def take_part(program, asked, answers):
-    """Runs a `Program` for as many steps as are asked for, and says at the end what memory it took."""
-    facts = {
+    Args:
+        program: a `Program`.
+        requests: as for `StepController`.
+        replies: as for `StepController`.
+    """
+    metadata = {
         "parameters": program.parameters,
         "loss": program.loss,
-        "threads": int(os.environ.get("OMP_NUM_THREADS", cores())),
+        "threads": int(os.environ.get("OMP_NUM_THREADS", count_cores())),
     }
-    turns = Turns(facts, asked, answers)
+    controller = StepController(metadata, requests, replies)
     try:
-        program.run(turns.step_made)
-    except Finished:
-        peak = (program.peak_bytes or peak_bytes)()
-        print(json.dumps(peak - program.data_bytes), file=answers, flush=True)
+        program.run(controller.after_step)
+    except StopRun:
+        peak = (program.peak_bytes or peak_memory)()
+        _send(peak - program.data_bytes, replies)
+
+
+def _send(value, replies):
+    print(json.dumps(value), file=replies, flush=True)
 
 
 def main():
-    from benchmarks.works import WORKS
-
-    work, name, folder = sys.argv[1:]
-    # Whatever a library prints is no answer.
-    answers = os.fdopen(os.dup(1), "w")
+    workload, name, folder = sys.argv[1:]
+    # Standard output is for replies only; what libraries print goes to standard error.
+    replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    contender = WORKS[work].contenders[name]
-    take_part(contender.make(Path(folder), contender.precision), sys.stdin, answers)
-    answers.close()
-    os._exit(0)  # Threads that wait for data would hold the process.
+    contender = WORKLOADS[workload].contenders[name]
+    serve(contender.make(Path(folder), contender.precision), sys.stdin, replies)
+    replies.close()
+    os._exit(0)  # Threads that wait for data would keep the process alive.
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
-"""How much one generator pass for both players saves against two, and what bfloat16 adds.
+"""Speed of a DCGAN step with one pass of the generator relative to two, in float32 and in bfloat16.
 
 $ python -m benchmarks.gan_step
 
-Trains the tutorial's 28x28 and 64x64 networks on random images for a few steps in each form, in turn, and prints the
-median over the rounds of the ratio of their rates, with the smallest and the largest.
+Trains the tutorial's 28x28 and 64x64 networks on random images for some steps with each trainer, in turn. Prints the
+median rates, and the median, minimum and maximum over the rounds of their ratios.
 """
 
 import statistics
 import time
 
-from karpa_tf.system import console as quiet
+from karpa_tf.system import console
 
 ROUNDS = 7
 STEPS = 30
@@ -17,7 +17,7 @@ BATCH_SIZE = 64
 
 
 def main():
-    quiet.hide_tensorflow_messages()
+    console.hide_tensorflow_messages()
     import keras
     import numpy as np
 
@@ -27,30 +27,28 @@ def main():
     from karpa_tf.models.dcgan import make_discriminator, make_generator
     from karpa_tf.training.trainers.gan import GAN
 
-    def trainer(step, config, precision):
+    def make_trainer(trainer_class, config, precision):
         keras.config.set_dtype_policy(precision)
-        made = step(make_generator(config), make_discriminator(config))
-        made.compile(keras.optimizers.Adam(2e-4, 0.5), keras.optimizers.Adam(2e-4, 0.5))
-        return made
+        trainer = trainer_class(make_generator(config), make_discriminator(config))
+        trainer.compile(keras.optimizers.Adam(2e-4, 0.5), keras.optimizers.Adam(2e-4, 0.5))
+        return trainer
 
-    print(
-        f"{strategy.describe_devices(strategy.make_strategy('none'))}, batch {BATCH_SIZE}, {ROUNDS} rounds of {STEPS} steps, images/s"
-    )
+    devices = strategy.describe_devices(strategy.make_strategy("none"))
+    print(f"{devices}, batch {BATCH_SIZE}, {ROUNDS} rounds of {STEPS} steps, images/s")
     for config in (TUTORIAL_28, TUTORIAL_64):
-        images = np.random.default_rng(0).integers(
-            0, 256, (512, config.image_size, config.image_size, config.channels), np.uint8
-        )
+        shape = (512, config.image_size, config.image_size, config.channels)
+        images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         batches = make_noise_batches(images, BATCH_SIZE, config.latent_dim, seed=0)
-        forms = {
-            "two passes": trainer(two_pass(GAN), config, "float32"),
-            "one pass": trainer(GAN, config, "float32"),
-            "one pass, bfloat16": trainer(GAN, config, "mixed_bfloat16"),
+        trainers = {
+            "two passes": make_trainer(make_two_pass_class(GAN), config, "float32"),
+            "one pass": make_trainer(GAN, config, "float32"),
+            "one pass, bfloat16": make_trainer(GAN, config, "mixed_bfloat16"),
         }
-        rates = {name: [] for name in forms}
-        for _ in range(ROUNDS + 1):  # the first round compiles
-            for name, form in forms.items():
+        rates = {name: [] for name in trainers}
+        for _ in range(ROUNDS + 1):  # The first round compiles.
+            for name, trainer in trainers.items():
                 start = time.perf_counter()
-                form.fit(batches, steps_per_epoch=STEPS, shuffle=False, verbose=0)
+                trainer.fit(batches, steps_per_epoch=STEPS, shuffle=False, verbose=0)
                 rates[name].append(STEPS * BATCH_SIZE / (time.perf_counter() - start))
         for name, measured in rates.items():
             ratios = sorted(rate / base for rate, base in zip(measured[1:], rates["two passes"][1:], strict=True))
@@ -60,16 +58,16 @@ def main():
             )
 
 
-def two_pass(gan):
-    """Returns a subclass of `GAN` that draws anew for the generator's turn, as the well-known Keras example does."""
+def make_two_pass_class(gan_class):
+    """Returns a subclass of `GAN` that runs the generator again for its own update, as the Keras example does."""
     import tensorflow as tf
 
     from karpa_tf import losses
     from karpa_tf.distribution import reductions
     from karpa_tf.training.trainers.updates import update_moving_average
 
-    class TwoPassGAN(gan):
-        """Trains D on real and fake images first, then G against the new D."""
+    class TwoPassGAN(gan_class):
+        """Updates the discriminator first, then the generator through the updated discriminator."""
 
         def train_step(self, data):
             images, noise = data

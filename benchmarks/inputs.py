@@ -1,20 +1,21 @@
-"""Input pipelines alone: karpa_tf's, and the usual ones of tf.data that treat one example after the other."""
+"""Input pipelines without a model: karpa_tf's, and the usual tf.data pipelines that map a function over examples."""
 
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import made_up
-from benchmarks.contender import Program
+from benchmarks import synthetic
+from benchmarks.program import Program
 from karpa_tf.configs.classifier_presets import CIFAR_AUGMENTATION
 from karpa_tf.data.images.augmentation import make_augmentation
 from karpa_tf.data.images.batches import make_labeled_batches, make_noise_batches
-from karpa_tf.data.text.batches import masked_batches
+from karpa_tf.data.text.batches import make_masked_batches
 
-SIDE, CLASSES, LATENT_DIM, LENGTH, WORDS, PADDING, PREDICTIONS = 32, 10, 100, 128, 8000, 4, 20
+IMAGE_SIZE, NUM_CLASSES, LATENT_DIM, PADDING = 32, 10, 100, 4
+LENGTH, VOCABULARY_SIZE, NUM_PREDICTIONS = 128, 8000, 20
 
 
-def _consumed(dataset, data_bytes):
-    """Returns the `Program` that takes one batch after the other."""
+def _make_program(dataset, data_bytes):
+    """Returns the `Program` that reads the batches of an endless dataset."""
 
     def run(after_step):
         for _ in dataset:
@@ -24,72 +25,77 @@ def _consumed(dataset, data_bytes):
 
 
 def _labeled(batch_size):
-    image_set = made_up.image_set(SIDE, CLASSES)
-    augment = make_augmentation(CIFAR_AUGMENTATION, (SIDE, SIDE, 3))
-    return _consumed(make_labeled_batches(image_set, batch_size, 0, augment), image_set.images.nbytes)
+    image_set = synthetic.make_image_set(IMAGE_SIZE, NUM_CLASSES)
+    augment = make_augmentation(CIFAR_AUGMENTATION, (IMAGE_SIZE, IMAGE_SIZE, 3))
+    return _make_program(make_labeled_batches(image_set, batch_size, 0, augment), image_set.images.nbytes)
 
 
 def _noise(batch_size):
-    images = made_up.images(64, 3)
-    return _consumed(make_noise_batches(images, batch_size, LATENT_DIM, seed=0), images.nbytes)
+    images = synthetic.make_images(64, 3)
+    return _make_program(make_noise_batches(images, batch_size, LATENT_DIM, seed=0), images.nbytes)
 
 
-def _masked(tokens_in_batch):
-    tokens, masking = made_up.tokens(LENGTH, WORDS), made_up.masking(LENGTH, WORDS)
-    return _consumed(masked_batches(tokens, LENGTH, masking, tokens_in_batch // LENGTH, seed=0), tokens.ids.nbytes)
+def _masked(tokens_per_batch):
+    tokens = synthetic.make_tokens(LENGTH, VOCABULARY_SIZE)
+    masking = synthetic.make_masking(LENGTH, VOCABULARY_SIZE)
+    return _make_program(
+        make_masked_batches(tokens, LENGTH, masking, tokens_per_batch // LENGTH, seed=0), tokens.ids.nbytes
+    )
 
 
 def _labeled_per_example(batch_size):
-    image_set = made_up.image_set(SIDE, CLASSES)
+    image_set = synthetic.make_image_set(IMAGE_SIZE, NUM_CLASSES)
 
-    def change(image, label):
-        image = tf.image.resize_with_crop_or_pad(image, SIDE + 2 * PADDING, SIDE + 2 * PADDING)
-        image = tf.image.random_flip_left_right(tf.image.random_crop(image, (SIDE, SIDE, 3)))
-        return tf.cast(image, tf.float32) / 127.5 - 1, tf.one_hot(label, CLASSES)
+    def augment(image, label):
+        image = tf.image.resize_with_crop_or_pad(image, IMAGE_SIZE + 2 * PADDING, IMAGE_SIZE + 2 * PADDING)
+        image = tf.image.random_flip_left_right(tf.image.random_crop(image, (IMAGE_SIZE, IMAGE_SIZE, 3)))
+        return tf.cast(image, tf.float32) / 127.5 - 1, tf.one_hot(label, NUM_CLASSES)
 
-    return _per_example((image_set.images, image_set.labels), change, batch_size, image_set.images.nbytes)
+    return _map_examples((image_set.images, image_set.labels), augment, batch_size, image_set.images.nbytes)
 
 
 def _noise_per_example(batch_size):
-    images = made_up.images(64, 3)
+    images = synthetic.make_images(64, 3)
 
-    def change(image):
+    def add_noise(image):
         return tf.cast(image, tf.float32) / 127.5 - 1, tf.random.normal((LATENT_DIM,))
 
-    return _per_example(images, change, batch_size, images.nbytes)
+    return _map_examples(images, add_noise, batch_size, images.nbytes)
 
 
-def _masked_per_example(tokens_in_batch):
-    tokens, masking = made_up.tokens(LENGTH, WORDS), made_up.masking(LENGTH, WORDS)
+def _masked_per_example(tokens_per_batch):
+    tokens = synthetic.make_tokens(LENGTH, VOCABULARY_SIZE)
+    masking = synthetic.make_masking(LENGTH, VOCABULARY_SIZE)
     rows = tokens.ids.reshape(-1, LENGTH - 2).astype(np.int32)
 
-    def hide(row):
-        places = tf.random.shuffle(tf.range(LENGTH - 2))[:PREDICTIONS]
-        hidden = tf.gather(row, places)
-        kind = tf.random.uniform((PREDICTIONS,))
-        anything = tf.random.uniform((PREDICTIONS,), 5, WORDS, tf.int32)
-        shown = tf.where(kind < 0.8, masking.mask_id, tf.where(kind < 0.9, anything, hidden))
-        row = tf.tensor_scatter_nd_update(row, places[:, None], shown)
+    def mask(row):
+        positions = tf.random.shuffle(tf.range(LENGTH - 2))[:NUM_PREDICTIONS]
+        targets = tf.gather(row, positions)
+        uniform = tf.random.uniform((NUM_PREDICTIONS,))
+        random_ids = tf.random.uniform((NUM_PREDICTIONS,), 5, VOCABULARY_SIZE, tf.int32)
+        # 80 % [MASK], 10 % a random token, 10 % unchanged.
+        replacements = tf.where(uniform < 0.8, masking.mask_id, tf.where(uniform < 0.9, random_ids, targets))
+        row = tf.tensor_scatter_nd_update(row, positions[:, None], replacements)
         return {
             "token_ids": tf.concat([[2], row, [3]], axis=0),
             "padding_mask": tf.ones(LENGTH, tf.bool),
             "segment_ids": tf.zeros(LENGTH, tf.int32),
-            "mask_positions": places + 1,
-            "mask_ids": hidden,
-            "mask_weights": tf.ones(PREDICTIONS),
+            "mask_positions": positions + 1,
+            "mask_ids": targets,
+            "mask_weights": tf.ones(NUM_PREDICTIONS),
         }
 
-    return _per_example(rows, hide, tokens_in_batch // LENGTH, rows.nbytes)
+    return _map_examples(rows, mask, tokens_per_batch // LENGTH, rows.nbytes)
 
 
-def _per_example(arrays, change, batch_size, data_bytes):
-    dataset = tf.data.Dataset.from_tensor_slices(arrays).shuffle(made_up.COUNT).repeat()
-    dataset = dataset.map(change, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
-    return _consumed(dataset.prefetch(tf.data.AUTOTUNE), data_bytes)
+def _map_examples(arrays, function, batch_size, data_bytes):
+    dataset = tf.data.Dataset.from_tensor_slices(arrays).shuffle(synthetic.COUNT).repeat()
+    dataset = dataset.map(function, tf.data.AUTOTUNE).batch(batch_size, drop_remainder=True)
+    return _make_program(dataset.prefetch(tf.data.AUTOTUNE), data_bytes)
 
 
 OURS = {"labeled": _labeled, "noise": _noise, "masked": _masked}
-"""karpa_tf's pipelines; each takes the number of images or tokens in a batch."""
+"""karpa_tf's pipelines: functions of the number of images or tokens per batch that return a `Program`."""
 
 PER_EXAMPLE = {"labeled": _labeled_per_example, "noise": _noise_per_example, "masked": _masked_per_example}
-"""The usual ones."""
+"""The same as tf.data pipelines that map a function over examples."""

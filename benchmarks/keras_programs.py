@@ -1,45 +1,51 @@
-"""What all contenders on Keras share, karpa_tf's own and others."""
+"""What all contenders on Keras share, karpa_tf's included."""
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.contender import Program
+from benchmarks.program import Program
 
 STEPS = 10**9
-"""Of an epoch that does not end."""
+"""Steps per epoch; the epoch never ends."""
 
 
-def set_up(precision):
-    """Seeds everything and sets the dtype policy; to be called before anything is made."""
+def configure_keras(precision):
+    """Seeds all generators and sets the dtype policy for "float32" or "bfloat16"; call it before making layers."""
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
 
 
 def cross_entropy(model, inputs, labels):
-    """Returns the mean cross-entropy of a model's logits in inference mode, a number."""
-    return _number(
+    """Returns the mean cross-entropy of a model's logits in inference mode, a float."""
+    return _compute_mean(
         lambda inputs: tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(inputs, training=False)), inputs
     )
 
 
 def gan_loss(generator, discriminator, batch):
-    """Returns the three losses of both players together, in inference mode, on a batch of `images` and `noise`."""
+    """Returns the sum of the generator's and both discriminator losses in inference mode, a float.
+
+    Args:
+        generator: functional model, noise to images.
+        discriminator: functional model, images to logits.
+        batch: dict with `images` and `noise`.
+    """
 
     def loss(images, noise):
         real = discriminator(images, training=False)
         fake = discriminator(generator(noise, training=False), training=False)
         return tf.nn.softplus(-real) + tf.nn.softplus(fake) + tf.nn.softplus(-fake)
 
-    return _number(loss, batch["images"], batch["noise"])
+    return _compute_mean(loss, batch["images"], batch["noise"])
 
 
-def _number(function, *arguments):
-    # Outside of a graph Keras would hold every layer's output until the end, and the peak of memory would be that.
+def _compute_mean(function, *arguments):
+    # In eager mode Keras would keep the outputs of all layers until the end, which would be the peak memory.
     return float(tf.function(lambda *tensors: tf.reduce_mean(function(*tensors)))(*arguments))
 
 
-class _Turns(keras.callbacks.Callback):
+class _AfterStep(keras.callbacks.Callback):
     def __init__(self, after_step):
         super().__init__()
         self.after_step = after_step
@@ -48,28 +54,28 @@ class _Turns(keras.callbacks.Callback):
         self.after_step()
 
 
-def fitted(trainer, batches, loss, variables, data_bytes=0):
-    """Returns the `Program` of `trainer.fit` on an endless dataset.
+def make_fit_program(trainer, batches, loss, variables, data_bytes=0):
+    """Returns the `Program` of `trainer.fit`.
 
     Args:
         trainer: compiled `keras.Model`.
-        batches: `tf.data.Dataset` without end.
-        loss: number, of the batch and weights of `same_work`.
-        variables: the trainable ones.
+        batches: endless `tf.data.Dataset`.
+        loss: as for `Program`.
+        variables: list of trainable variables.
         data_bytes: as for `Program`.
     """
 
     def run(after_step):
-        trainer.fit(batches, steps_per_epoch=STEPS, shuffle=False, verbose=0, callbacks=[_Turns(after_step)])
+        trainer.fit(batches, steps_per_epoch=STEPS, shuffle=False, verbose=0, callbacks=[_AfterStep(after_step)])
 
     parameters = sum(int(np.prod(variable.shape)) for variable in variables)
     return Program(run, parameters, loss, data_bytes)
 
 
 def repeat_batch(arrays):
-    """Returns an endless dataset of one batch that is ready, and its size in bytes.
+    """Returns an endless dataset that repeats one batch, nested arrays, and the size of the batch in bytes.
 
-    tf.data's autotuning is off: it stalls by up to seconds.
+    Autotuning of tf.data is off because it can stall for seconds.
     """
     options = tf.data.Options()
     options.autotune.enabled = False

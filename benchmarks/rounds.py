@@ -1,7 +1,8 @@
-"""Runs the contenders of a work in turn, each in its own warm process, and returns what was measured.
+"""Runs the contenders of a workload in turn, each in its own warm process, and returns what was measured.
 
-In every round each contender runs for about the same time while the others sleep, and each begins a round once. Rates
-drift from minute to minute on any machine; the ratio of two rates of one round hardly does.
+In every round each contender runs for about the same time while the others sleep, and the contender that comes first
+changes from round to round. Rates drift from minute to minute on any machine; the ratio of two rates within a round
+hardly does.
 """
 
 import contextlib
@@ -14,140 +15,146 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.contender import cores, versions
+from benchmarks.machine import count_cores, package_versions
+from benchmarks.results import format_rate
 from karpa_tf.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 
 THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-"""Variables by which PyTorch and TensorFlow are given as many threads as there are cores."""
+"""Environment variables that set the number of threads of PyTorch and TensorFlow to the number of cores."""
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}
-"""Relative difference up to which two losses are the same."""
+"""Maximum relative difference between the losses of two contenders, by precision."""
 
 
-def compare(name, work, rounds, seconds_factor=1.0, quick=False, say=print):
-    """Returns the record of one work, a dict that can be written as JSON.
+def compare(name, workload, rounds, seconds_factor=1.0, quick=False, say=print):
+    """Returns the record of one workload, a dict that can be written as JSON.
 
     Args:
-        name: of the work.
-        work: a `works.Work`.
-        rounds: how many.
-        seconds_factor: how much of the work's time each contender runs in a round.
-        quick: leave out those that are not for a quick run.
-        say: function that is told how it goes, a line at a time.
+        name: name of the workload.
+        workload: a `workloads.Workload`.
+        rounds: number of rounds.
+        seconds_factor: factor of the time for which each contender runs in a round.
+        quick: leave out the contenders that are not for quick runs.
+        say: function of a line of text, for progress.
 
     Raises:
-        UserError: a contender stopped, or does other work than the first.
+        UserError: a contender stopped, or its network or loss differs from the first one's.
     """
-    chosen = choose(work, quick, say)
-    seconds = work.seconds * seconds_factor
+    names = select_contenders(workload, quick, say)
+    seconds = workload.seconds * seconds_factor
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        running = {}
-        # All others read what the first one writes.
-        for names in [chosen[:1], *_in_groups(chosen[1:], cores())]:
-            for contender in names:
-                running[contender] = stack.enter_context(_Running(name, contender, Path(folder)))
-            for contender in names:
-                running[contender].wait_for_facts()
-            require_same_work(name, work, {each: running[each].facts for each in running if running[each].facts})
-        for contender in running.values():
-            contender.warm_up(seconds / 2)
+        processes = _start(name, workload, names, Path(folder), stack)
+        for process in processes.values():
+            process.warm_up(seconds / 2)
         for number in range(rounds):
-            start = number % len(chosen)
-            for contender in (*chosen[start:], *chosen[:start]):
-                running[contender].measure(seconds, work.per_step)
-            rates = "; ".join(f"{each} {show(running[each].rates[-1], work.unit)}" for each in chosen)
+            first = number % len(names)
+            for contender in (*names[first:], *names[:first]):
+                processes[contender].measure(seconds, workload.units_per_step)
+            rates = "; ".join(f"{each} {format_rate(processes[each].rates[-1], workload.unit)}" for each in names)
             say(f"{name}, round {number + 1} of {rounds}: {rates}")
         return {
-            "title": work.title,
-            "unit": work.unit,
+            "title": workload.title,
+            "unit": workload.unit,
             "date": datetime.date.today().isoformat(),
             "quick": quick,
             "rounds": rounds,
-            "versions": versions(),
-            "contenders": {
-                each: {
-                    "kind": work.contenders[each].kind,
-                    "precision": work.contenders[each].precision,
-                    "rates": [float(f"{rate:.6g}") for rate in running[each].rates],
-                    "peak_gb": round(running[each].end() / 1e9, 3),
-                    **running[each].facts,
-                }
-                for each in chosen
-            },
+            "versions": package_versions(),
+            "contenders": {each: _make_record(workload.contenders[each], processes[each]) for each in names},
         }
 
 
-def require_same_work(name, work, facts):
-    """Raises `UserError` where a contender trains other weights than the first, or has another loss.
-
-    Args:
-        name: of the work.
-        work: the `Work`.
-        facts: dict of the contenders' facts by name, the first one's first.
-    """
-    first = next(iter(facts))
-    for other, found in facts.items():
-        if found["parameters"] != facts[first]["parameters"]:
-            raise UserError(
-                f"{name}: {other} trains {found['parameters']} weights and {first} {facts[first]['parameters']}; "
-                "expected the same network."
-            )
-        expected, precision = facts[first]["loss"], work.contenders[other].precision
-        if expected is None:
-            continue
-        # Turned round, for a loss that is no number differs by nothing.
-        if not abs(found["loss"] - expected) <= TOLERANCE[precision] * abs(expected):
-            raise UserError(
-                f"{name}: the loss of {other} is {found['loss']:.6f} and that of {first} {expected:.6f}, with the same "
-                f"weights on the same batch; expected the same to {TOLERANCE[precision]:g} ({precision})."
-            )
-
-
-def show(rate, unit):
-    """Returns a rate per second for people: of batches and starts, the time that one takes."""
-    if unit == "batches":
-        return f"{1000 / rate:.2f} ms"
-    if unit == "starts":
-        return f"{1 / rate:.2f} s"
-    return f"{rate:,.0f} {unit}/s"
-
-
-def choose(work, quick, say):
-    """Returns the names of the contenders that can take part here, and are for a quick run if this is one."""
-    chosen = []
-    for name, contender in work.contenders.items():
+def select_contenders(workload, quick, say):
+    """Returns the names of the contenders whose packages are installed; in a quick run, of those for quick runs."""
+    names = []
+    for name, contender in workload.contenders.items():
         missing = [module for module in contender.needs if importlib.util.find_spec(module) is None]
         if missing:
             say(f"{name} is left out: {', '.join(missing)} is not installed (pip install -e '.[bench]')")
         elif contender.quick or not quick:
-            chosen.append(name)
-    return chosen
+            names.append(name)
+    return names
 
 
-def _in_groups(names, size):
+def _start(name, workload, names, folder, stack):
+    """Returns the contenders' processes by name, each after its first step."""
+    processes = {}
+    # The first contender writes the weights that all others read.
+    for group in [names[:1], *_split(names[1:], count_cores())]:
+        for contender in group:
+            processes[contender] = stack.enter_context(_ContenderProcess(name, contender, folder))
+        for contender in group:
+            processes[contender].wait_for_metadata()
+        require_same_work(name, workload, {each: process.metadata for each, process in processes.items()})
+    return processes
+
+
+def _split(names, size):
     return [names[start : start + size] for start in range(0, len(names), size)]
 
 
-def command(work, name, folder):
-    """Returns the words that start a contender's process."""
-    return [sys.executable, "-m", "benchmarks.contender", work, name, str(folder)]
+def require_same_work(name, workload, metadata):
+    """Raises `UserError` if a contender's number of weights or its loss differs from the first one's.
+
+    Args:
+        name: name of the workload.
+        workload: a `workloads.Workload`.
+        metadata: dict from the contenders' names to dicts with `parameters` and `loss`.
+    """
+    first = next(iter(metadata))
+    for other, values in metadata.items():
+        if values["parameters"] != metadata[first]["parameters"]:
+            raise UserError(
+                f"{name}: {other} trains {values['parameters']} weights and {first} {metadata[first]['parameters']}; "
+                "expected the same network."
+            )
+        expected, tolerance = metadata[first]["loss"], TOLERANCE[workload.contenders[other].precision]
+        if expected is None:
+            continue
+        # Written with `not` so that a NaN is refused.
+        if not abs(values["loss"] - expected) <= tolerance * abs(expected):
+            raise UserError(
+                f"{name}: the loss of {other} is {values['loss']:.6f} and that of {first} {expected:.6f}, with the "
+                "same weights on the same batch; expected a relative difference of at most "
+                f"{tolerance:g} ({workload.contenders[other].precision})."
+            )
 
 
-class _Running:
-    """A contender's process, in which it sleeps until it is told to go on; a context that ends it."""
+def _make_record(contender, process):
+    return {
+        "kind": contender.kind,
+        "precision": contender.precision,
+        "rates": [float(f"{rate:.6g}") for rate in process.rates],
+        "peak_gb": round(process.end() / 1e9, 3),
+        **process.metadata,
+    }
 
-    def __init__(self, work, name, folder):
-        self.work, self.name, self.facts, self.rates = work, name, None, []
+
+def make_command(workload, name, folder):
+    """Returns the command that starts a contender's process."""
+    return [sys.executable, "-m", "benchmarks.contender", workload, name, str(folder)]
+
+
+class _ContenderProcess:
+    """A contender's process, which sleeps while no steps are requested; a context manager that ends it.
+
+    Args:
+        workload: name of the workload.
+        name: name of the contender.
+        folder: path of the shared weights.
+    """
+
+    def __init__(self, workload, name, folder):
+        self.workload, self.name, self.metadata, self.rates = workload, name, None, []
         self.errors = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen(
-            command(work, name, folder),
+            make_command(workload, name, folder),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
             text=True,
-            env=os.environ | {name: str(cores()) for name in THREADS} | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {name: str(count_cores()) for name in THREADS} | {"PYTHONPATH": str(ROOT)},
         )
 
     def __enter__(self):
@@ -161,38 +168,38 @@ class _Running:
         self.process.stdout.close()
         self.errors.close()
 
-    def wait_for_facts(self):
-        self.facts = self._answer()
+    def wait_for_metadata(self):
+        self.metadata = self._reply()
 
     def warm_up(self, seconds):
-        """Makes a step, and as many more as fit into the time, and remembers how long one takes."""
+        """Runs one step, then as many as fit into the time, and measures the time per step."""
         self.step_seconds = self.run(1)
         steps = round(seconds / self.step_seconds)
         if steps:
             self.step_seconds = self.run(steps) / steps
 
-    def measure(self, seconds, per_step):
-        """Runs for about so long, and adds the rate."""
+    def measure(self, seconds, units_per_step):
+        """Runs for about this time, and appends the rate in units per second to `rates`."""
         steps = max(1, round(seconds / self.step_seconds))
         self.step_seconds = self.run(steps) / steps
-        self.rates.append(per_step / self.step_seconds)
+        self.rates.append(units_per_step / self.step_seconds)
 
     def run(self, steps):
-        """Returns the seconds that so many steps take."""
-        with contextlib.suppress(BrokenPipeError):  # of one that has stopped, whose answer then says so
+        """Returns the seconds that a number of steps takes."""
+        with contextlib.suppress(BrokenPipeError):  # If the process has ended, `_reply` says so.
             print(steps, file=self.process.stdin, flush=True)
-        return self._answer()
+        return self._reply()
 
     def end(self):
-        """Returns the most memory that it took, in bytes, its data left out."""
+        """Returns the peak memory without the data set, in bytes."""
         self.process.stdin.close()
-        return self._answer()
+        return self._reply()
 
-    def _answer(self):
+    def _reply(self):
         line = self.process.stdout.readline()
         if line:
             return json.loads(line)
         code = self.process.wait()
         self.errors.seek(0)
-        said = "".join(self.errors.readlines()[-15:])
-        raise UserError(f"{self.work}: {self.name} stopped with code {code}; its last words:\n{said}")
+        output = "".join(self.errors.readlines()[-15:])
+        raise UserError(f"{self.workload}: {self.name} stopped with code {code}; its last output:\n{output}")

@@ -1,104 +1,104 @@
-"""What was measured, for people: in the terminal, and as the table of the README.
+"""Formats results: a report for the terminal, and the table in the README.
 
-$ python -m benchmarks.table            writes it into README.md, from the results of this machine
-$ python -m benchmarks.table FILE       ... from the results of another
+$ python -m benchmarks.table            updates README.md with the results of this machine
+$ python -m benchmarks.table FILE       ... with the results in a file
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import results
-from benchmarks.results import fastest, median_rate, ratio
-from benchmarks.rounds import show
-from benchmarks.works import WORKS
+from benchmarks.machine import describe_machine
+from benchmarks.results import find_fastest, format_rate, load_results, median_rate, rate_ratios, results_path
+from benchmarks.workloads import WORKLOADS
 from karpa_tf.errors import UserError
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
 
-def report(record):
-    """Returns lines on one work: every contender's rate and memory, and how much faster karpa_tf is, round by round."""
-    best = fastest(record, "ours")
+def format_report(record):
+    """Returns lines of text: rate and memory of every contender, and the ratio of karpa_tf's fastest rate to it."""
+    best = find_fastest(record, "ours")
     width = max(map(len, record["contenders"]))
-    lines = [f"{record['title']}; {best} against the others, median of {record['rounds']} rounds"]
+    lines = [f"{record['title']}; {best} relative to the others, median of {record['rounds']} rounds"]
     for name, contender in record["contenders"].items():
-        rate, memory = show(median_rate(record, name), record["unit"]), f"{contender['peak_gb']:.2f} GB"
-        median, low, high = ratio(record["contenders"][best]["rates"], contender["rates"])
+        rate, memory = format_rate(median_rate(record, name), record["unit"]), f"{contender['peak_gb']:.2f} GB"
+        median, low, high = rate_ratios(record["contenders"][best]["rates"], contender["rates"])
         lines.append(f"  {name:<{width}}  {rate:>17}  {median:6.2f} times ({low:.2f} to {high:.2f})  {memory}")
     return lines
 
 
-def markdown(found):
-    """Returns the README's table of results, as `results.read` returns them.
+def format_markdown(results):
+    """Returns results, a dict as from `load_results`, as the tables of the README, in Markdown.
 
     Raises:
-        UserError: nothing has been measured yet.
+        UserError: there are no results.
     """
-    if not found["works"]:
-        raise UserError("There are no results of this machine; `make bench` makes them, or name a file of results.")
-    # In the order of the works, whenever each was measured.
-    names = sorted(found["works"], key=[*WORKS, *found["works"]].index)
-    works, machine = [found["works"][name] for name in names], found["machine"]
-    training = [record for record in works if _trains(record)]
-    others = [record for record in works if not _trains(record)]
-    dates = sorted({record["date"] for record in works})
-    versions = {name: version for record in works for name, version in record["versions"].items()}
+    if not results["workloads"]:
+        raise UserError("There are no results of this machine; run `make bench`, or name a file of results.")
+    # In the order of WORKLOADS, in whatever order they were measured.
+    names = sorted(results["workloads"], key=[*WORKLOADS, *results["workloads"]].index)
+    records, machine = [results["workloads"][name] for name in names], results["machine"]
+    training = [record for record in records if _is_training(record)]
+    others = [record for record in records if not _is_training(record)]
+    dates = sorted({record["date"] for record in records})
+    versions = {name: version for record in records for name, version in record["versions"].items()}
     lines = [
         f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gb']} GB; Python {machine['python']}, "
         f"{', '.join(f'{name} {version}' for name, version in versions.items())}; {dates[0]}"
         f"{f' to {dates[-1]}' if dates[1:] else ''}. "
-        "Ratios are medians of those of single rounds, with the smallest and the largest; above 1 karpa_tf is faster.",
+        "Ratios are medians over the rounds, with minimum and maximum; above 1 karpa_tf is faster.",
     ]
     if training:
         lines += [
             "",
-            "| work | karpa_tf: float32, bfloat16 | the published program, float32 | its best precision | the fastest "
-            "other | plain Keras | peak memory: karpa_tf, published |",
+            "| workload | karpa_tf: float32, bfloat16 | published program, float32 | its fastest precision | fastest "
+            "alternative | plain Keras | peak memory: karpa_tf, published program |",
             "| --- | --- | --- | --- | --- | --- | --- |",
             *map(_training_row, training),
         ]
     if others:
-        lines += ["", "| what | medians |", "| --- | --- |", *map(_other_row, others)]
+        lines += ["", "| workload | medians |", "| --- | --- |", *map(_other_row, others)]
     return "\n".join(lines)
 
 
-def _trains(record):
-    return record["unit"] in ("images", "tokens") and all(c["parameters"] for c in record["contenders"].values())
+def _is_training(record):
+    has_weights = all(contender["parameters"] for contender in record["contenders"].values())
+    return record["unit"] in ("images", "tokens") and has_weights
 
 
 def _training_row(record):
     ours = [name for name, contender in record["contenders"].items() if contender["kind"] == "ours"]
-    best = fastest(record, "ours")
+    best = find_fastest(record, "ours")
     rates = ", ".join(f"{median_rate(record, name):,.0f}" for name in ours)
-    published = fastest(record, "published")
+    published = find_fastest(record, "published")
     cells = [
         record["title"],
         f"{rates} {record['unit']}/s",
-        _ratio(record, best, published),
-        _ratio(record, best, fastest(record, "published", "precision")),
-        _ratio(record, best, fastest(record, "published", "precision", "altered")),
-        _ratio(record, best, fastest(record, "keras")),
+        _format_ratio(record, best, published),
+        _format_ratio(record, best, find_fastest(record, "published", "precision")),
+        _format_ratio(record, best, find_fastest(record, "published", "precision", "altered")),
+        _format_ratio(record, best, find_fastest(record, "keras")),
         ", ".join(f"{record['contenders'][name]['peak_gb']:.2f}" for name in (best, published) if name) + " GB",
     ]
     return "| " + " | ".join(cells) + " |"
 
 
-def _ratio(record, one, other):
+def _format_ratio(record, name, other):
     if other is None:
         return ""
-    median, low, high = ratio(record["contenders"][one]["rates"], record["contenders"][other]["rates"])
+    median, low, high = rate_ratios(record["contenders"][name]["rates"], record["contenders"][other]["rates"])
     return f"{median:.2f} ({low:.2f} to {high:.2f}): {other}"
 
 
 def _other_row(record):
-    shown = [f"{name} {show(median_rate(record, name), record['unit'])}" for name in record["contenders"]]
-    return f"| {record['title']} | {'; '.join(shown)} |"
+    rates = [f"{name} {format_rate(median_rate(record, name), record['unit'])}" for name in record["contenders"]]
+    return f"| {record['title']} | {'; '.join(rates)} |"
 
 
-def write(path, text):
-    """Puts a text between the two markers of a file; raises `UserError` where they are not there once each."""
+def update_readme(path, text):
+    """Replaces the text between the two markers of a file; raises `UserError` unless each marker occurs once."""
     old = path.read_text(encoding="utf-8")
     if old.count(BEGIN) != 1 or old.count(END) != 1 or old.index(BEGIN) > old.index(END):
         raise UserError(f"{path} needs one line {BEGIN} and after it one line {END}.")
@@ -108,9 +108,9 @@ def write(path, text):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", nargs="?", type=Path, default=results.path_of(results.machine()))
+    parser.add_argument("file", nargs="?", type=Path, default=results_path(describe_machine()))
     try:
-        write(README, markdown(results.read(parser.parse_args().file)))
+        update_readme(README, format_markdown(load_results(parser.parse_args().file)))
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

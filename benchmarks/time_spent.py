@@ -1,9 +1,9 @@
-"""Where the time of a step of a benchmark's work goes in karpa_tf, as --profile says it of a run.
+"""Where the time of a step of karpa_tf goes in a workload, as in the summary of --profile.
 
 $ python -m benchmarks.time_spent resnet20
 $ python -m benchmarks.time_spent bert_small_30k --precision float32
 
-Nothing else should run on the machine. Without the extra `bench`, too.
+Run nothing else on the machine meanwhile. The extra `bench` is not needed.
 """
 
 import argparse
@@ -12,70 +12,86 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.__main__ import chosen
-from benchmarks.contender import Finished
-from benchmarks.works import WORKS
+from benchmarks.program import StopRun
+from benchmarks.workloads import WORKLOADS, select_workloads
 from karpa_tf.errors import UserError
 
-WARM_UP, TIMED, TRACED = 5, 10, 10
-"""Steps that are left out, then those whose time is taken without the profiler, then those with it."""
+WARMUP_STEPS, TIMED_STEPS, TRACED_STEPS = 5, 10, 10
+"""Steps in this order: ignored, timed without the profiler, traced."""
 
 OPTIMIZERS = ("adam", "sgd")
-"""What they are called in the graph, numbers left out."""
+"""Names of the optimizers in the graph, without numeric suffixes."""
 
-TRAINED = [name for name, work in WORKS.items() if "karpa_tf bfloat16" in work.contenders]
+TRAINING = [name for name, workload in WORKLOADS.items() if "karpa_tf bfloat16" in workload.contenders]
+"""Names of the workloads that train a model."""
+
+
+class StepTracer:
+    """Times and traces the steps of a program, then raises `StopRun`.
+
+    Args:
+        folder: path of the profiler's output.
+        step_name: name of a step in the trace.
+    """
+
+    def __init__(self, folder, step_name):
+        self.folder, self.step_name = folder, step_name
+        self.times, self.trace = [], None
+
+    @property
+    def seconds_per_step(self):
+        """Seconds per step without the profiler."""
+        return (self.times[WARMUP_STEPS + TIMED_STEPS - 1] - self.times[WARMUP_STEPS - 1]) / TIMED_STEPS
+
+    def after_step(self):
+        """Call this after every step."""
+        import tensorflow as tf
+
+        self.times.append(time.perf_counter())
+        steps_done = len(self.times)
+        if self.trace:
+            self.trace.__exit__(None, None, None)
+        if steps_done == WARMUP_STEPS + TIMED_STEPS + TRACED_STEPS:
+            tf.profiler.experimental.stop()
+            raise StopRun
+        if steps_done == WARMUP_STEPS + TIMED_STEPS:
+            tf.profiler.experimental.start(self.folder)
+        if steps_done >= WARMUP_STEPS + TIMED_STEPS:
+            self.trace = tf.profiler.experimental.Trace(self.step_name, step_num=steps_done)
+            self.trace.__enter__()
+
+
+def profile(workload, precision):
+    """Returns the summary of karpa_tf's steps in a `program.Workload`, in Markdown."""
+    from karpa_tf.training import traces
+    from karpa_tf.training.callbacks.profile import STEP, summarize
+
+    with tempfile.TemporaryDirectory() as folder:
+        program = workload.contenders[f"karpa_tf {precision}"].make(Path(folder), precision)
+        tracer = StepTracer(folder, STEP)
+        try:
+            program.run(tracer.after_step)
+        except StopRun:
+            (path,) = Path(folder).rglob("*.xplane.pb")
+            breakdown = traces.compute_breakdown(traces.load_trace(path), STEP, OPTIMIZERS)
+    return summarize(breakdown, f"{workload.title}, karpa_tf in {precision}.", tracer.seconds_per_step)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("works", nargs="+", metavar="WORK", help=", ".join(TRAINED))
+    parser.add_argument("workloads", nargs="+", metavar="WORKLOAD", help=", ".join(TRAINING))
     parser.add_argument("--precision", default="bfloat16", choices=("float32", "bfloat16"))
     arguments = parser.parse_args()
     try:
-        names = chosen(arguments.works)
+        names = select_workloads(arguments.workloads)
         for name in names:
-            if name not in TRAINED:
-                raise UserError(f"{name} trains nothing; expected one of {', '.join(TRAINED)}.")
+            if name not in TRAINING:
+                raise UserError(f"{name} does not train a model; expected one of {', '.join(TRAINING)}.")
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     for name in names:
-        print(profiled(WORKS[name], arguments.precision))
-
-
-def profiled(work, precision):
-    """Returns the page of a `works.Work` in one precision."""
-    import tensorflow as tf
-
-    from karpa_tf.training import traces
-    from karpa_tf.training.callbacks.profile import STEP, summary
-
-    with tempfile.TemporaryDirectory() as folder:
-        program = work.contenders[f"karpa_tf {precision}"].make(Path(folder), precision)
-        made, times, trace = 0, [], None
-
-        def after_step():
-            nonlocal made, trace
-            made += 1
-            times.append(time.perf_counter())
-            if trace:
-                trace.__exit__(None, None, None)
-            if made == WARM_UP + TIMED + TRACED:
-                tf.profiler.experimental.stop()
-                raise Finished
-            if made == WARM_UP + TIMED:
-                tf.profiler.experimental.start(folder)
-            if made >= WARM_UP + TIMED:
-                trace = tf.profiler.experimental.Trace(STEP, step_num=made)
-                trace.__enter__()
-
-        try:
-            program.run(after_step)
-        except Finished:
-            (path,) = Path(folder).rglob("*.xplane.pb")
-            found = traces.breakdown(traces.read(path), STEP, OPTIMIZERS)
-    before = (times[WARM_UP + TIMED - 1] - times[WARM_UP - 1]) / TIMED
-    return summary(found, f"{work.title}, karpa_tf in {precision}.", before)
+        print(profile(WORKLOADS[name], arguments.precision))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What a second worker brings: images a second of one process on one core, and of two workers with a core each.
+"""Speedup by a second worker: images per second of one process on one core, and of two workers with one core each.
 
 $ python -m benchmarks.workers
 
-Trains two networks on random images at the same global batch: the tutorial's 28x28 DCGAN (train_gan mnist's) and
-ResNet-20 on 32x32 images, in turn with one and two workers, and prints the medians and the spread of the ratios.
+Trains two networks on random images with the same global batch, alternately with one and two workers: the 28x28 DCGAN
+of `train_gan mnist`, and ResNet-20 on 32x32 images. Prints the medians, and the minimum and maximum ratio.
 """
 
 import os
@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from karpa_tf.system import console as quiet
+from karpa_tf.system import console
 
 ROUNDS = 3
 STEPS = {"dcgan": 60, "resnet20": 60}
@@ -25,8 +25,8 @@ def main():
     for name in STEPS:
         rates = {workers: [] for workers in (1, 2)}
         for _ in range(ROUNDS):
-            for workers, measured in rates.items():
-                measured.append(_rate(name, workers))
+            for workers in rates:
+                rates[workers].append(_measure_rate(name, workers))
         ratios = sorted(two / one for one, two in zip(*rates.values(), strict=True))
         print(
             f"{name}: {statistics.median(rates[1]):.0f} and {statistics.median(rates[2]):.0f} images/s, "
@@ -34,17 +34,18 @@ def main():
         )
 
 
-def _rate(name, workers):
+def _measure_rate(name, workers):
+    """Returns the images per second of a network, trained by a number of workers in processes of their own."""
     command = [sys.executable, "-m", "karpa_tf.distribution.launch", "--workers", str(workers), "--threads", "1", "--"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     program = [*command, sys.executable, "-m", "benchmarks.workers", name]
-    said = subprocess.run(program, check=True, capture_output=True, text=True, env=environment).stdout
-    return float(said.rpartition("rate ")[2])
+    output = subprocess.run(program, check=True, capture_output=True, text=True, env=environment).stdout
+    return float(output.rpartition("rate ")[2])
 
 
-def work(name):
-    """Trains one network as a worker; the chief prints the rate."""
-    quiet.hide_tensorflow_messages()
+def train(name):
+    """Trains a network as one worker; the chief prints the rate."""
+    console.hide_tensorflow_messages()
     import keras
     import numpy as np
 
@@ -53,8 +54,7 @@ def work(name):
     from karpa_tf.configs.resnet import ResNetConfig
     from karpa_tf.data.images.batches import make_labeled_batches, make_noise_batches
     from karpa_tf.data.images.image_set import ImageSet
-    from karpa_tf.distribution import cluster, strategy
-    from karpa_tf.distribution import collectives as workers
+    from karpa_tf.distribution import cluster, collectives, strategy
     from karpa_tf.models.classifiers import make_classifier
     from karpa_tf.models.dcgan import make_discriminator, make_generator
     from karpa_tf.training import optimizers
@@ -72,20 +72,20 @@ def work(name):
         else:
             model = make_classifier(ResNetConfig(), (32, 32, 3), 10)
             trainer = Classifier(model)
-            part = optimizers.ParameterGroup(model.trainable_variables)
-            trainer.compile(optimizers.make_optimizer_groups(OptimizerConfig(), 0.1, [part], 1000, 100))
+            groups = [optimizers.ParameterGroup(model.trainable_variables)]
+            trainer.compile(optimizers.make_optimizer_groups(OptimizerConfig(), 0.1, groups, 1000, 100))
             images = rng.integers(0, 256, (512, 32, 32, 3), np.uint8)
             labels = rng.integers(0, 10, 512).astype(np.int32)
             image_set = ImageSet("random", images, "0", labels=labels, classes=tuple("0123456789"))
             batches = make_labeled_batches(image_set, BATCH_SIZE, seed=0)
     trainer.fit(batches, steps_per_epoch=5, shuffle=False, verbose=0)
-    workers.barrier()
+    collectives.barrier()
     start = time.perf_counter()
     trainer.fit(batches, steps_per_epoch=STEPS[name], shuffle=False, verbose=0)
-    workers.barrier()
+    collectives.barrier()
     if cluster.is_chief():
         print(f"rate {STEPS[name] * BATCH_SIZE / (time.perf_counter() - start):.2f}")
 
 
 if __name__ == "__main__":
-    work(sys.argv[1]) if sys.argv[1:] else main()
+    train(sys.argv[1]) if sys.argv[1:] else main()

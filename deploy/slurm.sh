@@ -1,55 +1,55 @@
 #!/usr/bin/env bash
-# Trains on several nodes of a Slurm cluster, and goes on by itself after a time limit or a preemption.
+# Trains on several nodes of a Slurm cluster and resumes automatically after a time limit or a preemption.
 #
-#   sbatch deploy/slurm.sh                      from the repository's root, which every node must see
-#   sbatch --nodes=4 deploy/slurm.sh --seed 1   options of sbatch before the script, flags of the program after it
+#   sbatch deploy/slurm.sh                      from the root of the repository, on a shared file system
+#   sbatch --nodes=4 deploy/slurm.sh --seed 1   sbatch options before the script, program flags after it
 #
-# As it stands it trains the digits, which needs no data and not long: a test of the cluster. Then change the program
-# below, and here: nodes, time, CPUs, GPUs, and the partition or account that your cluster asks for.
+# The preset digits needs no data and finishes quickly: a test of the cluster. Change the program below, and here:
+# nodes, time, CPUs, GPUs, and the partition or account that your cluster requires.
 
 #SBATCH --job-name=karpa-train
 #SBATCH --nodes=2
-# One process per node; it takes all GPUs that it sees.
+# One process per node, which uses all visible GPUs.
 #SBATCH --ntasks-per-node=1
 #SBATCH --cpus-per-task=8
 #SBATCH --time=04:00:00
-# With GPUs, take one # away:
+# For GPUs, remove one #:
 ##SBATCH --gpus-per-node=1
-# Two minutes before the time limit (Slurm may be a minute early) the programs are told to save. Without "B:" the signal
-# goes to the job steps, that is to every worker, and not to this shell.
+# Two minutes before the time limit (Slurm may be a minute early) the programs are signaled to save. Without "B:" the
+# signal goes to the job steps, i.e. to every worker, and not to this shell.
 #SBATCH --signal=USR1@120
-# After a preemption or the loss of a node Slurm may start the job anew, with the same number.
+# After a preemption or the loss of a node Slurm may restart the job, with the same number.
 #SBATCH --requeue
-# One log for all starts of the job, added to instead of begun anew.
+# Restarts append to the same log.
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%j.out
-# Two jobs of this name would write to one run folder: the second waits for the first.
+# Two jobs of this name would write to the same run folder: the second one waits.
 #SBATCH --dependency=singleton
 
 set -euo pipefail
 
-# sbatch copies this script elsewhere, so that paths start from the folder in which it was submitted.
+# sbatch copies this script to another folder; paths are relative to the folder in which it was submitted.
 cd "${SLURM_SUBMIT_DIR:-.}"
 
-# On a disk that all nodes share, and the same at every start: the programs go on with a run that they find there.
+# On a shared file system, and the same at every start: the programs resume a run that exists there.
 RUN="${RUN:-runs/train_classifier/$SLURM_JOB_NAME}"
 PYTHON="${PYTHON:-.venv/bin/python}"
 
-# scancel, and a time limit or preemption whose grace is over, send this shell SIGTERM. The workers answer it with 75
-# too; a job that was ended on purpose must not come back.
+# scancel, and the end of a time limit or of a preemption's grace period, send SIGTERM to this shell. The workers then
+# exit with 75 too, but a canceled job must not be requeued.
 ended_by_slurm=
 trap 'ended_by_slurm=yes' TERM
 
-# Every worker reads its place from Slurm's own variables.
-#   --cpus-per-task     srun does not take it from sbatch since Slurm 22.05.
-#   --kill-on-bad-exit  0: whoever has saved and left must not take along a worker that is still writing.
-#   --wait              Half an hour for the first worker to evaluate and export after the others have ended, and no
-#                       longer, for a worker that waits for one that has crashed.
+# Every worker reads its index and the cluster from Slurm's environment variables.
+#   --cpus-per-task     since Slurm 22.05 srun does not inherit it from sbatch.
+#   --kill-on-bad-exit  0: a worker that has saved and exited must not kill one that is still writing.
+#   --wait              time limit in seconds for the first worker to evaluate and export after the others have ended,
+#                       and for a worker that waits for a crashed one.
 code=0
 srun --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}" --kill-on-bad-exit=0 --wait=1800 \
     "$PYTHON" -m apps.train_classifier digits --strategy auto --run "$RUN" "$@" || code=$?
 
-# 75: saved and not finished. srun reports the highest code of all workers. The same command goes on, from the queue.
+# 75: saved, not finished. srun returns the highest code of all workers. The requeued job resumes the run.
 if [[ $code -eq 75 && -z $ended_by_slurm ]]; then
     scontrol requeue "$SLURM_JOB_ID"
 fi

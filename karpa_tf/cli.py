@@ -63,10 +63,10 @@ def handle_errors():
         with signals.raise_on_signals():
             yield
     except UserError as error:
-        print(f"{cluster.mark()}error: {error}", file=sys.stderr)
+        print(f"{cluster.prefix()}error: {error}", file=sys.stderr)
         sys.exit(2)
     except Stopped as stopped:
-        print(f"{cluster.mark()}{stopped}", file=sys.stderr)
+        print(f"{cluster.prefix()}{stopped}", file=sys.stderr)
         sys.exit(STOPPED)
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)

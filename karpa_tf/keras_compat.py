@@ -2,6 +2,7 @@
 
 import keras
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 
 def variable_index(optimizer, variable):
@@ -74,3 +75,22 @@ class SeededRandAugment(keras.layers.RandAugment):
     def get_random_transformation(self, data, training=True, seed=None):
         self._get_seed_generator = lambda backend=None: seed
         return super().get_random_transformation(data, training)
+
+
+def freeze_variables(function):
+    """Returns a `ConcreteFunction` that computes the same as another one, with constants in place of its variables.
+
+    TensorFlow 2.21 has no public function for this.
+    """
+    return convert_variables_to_constants_v2(function)
+
+
+def parse_trace(content):
+    """Returns the message `XSpace` of an .xplane.pb file, which TensorFlow's profiler writes.
+
+    Args:
+        content: bytes of the file. TensorFlow 2.21 has no public name for its format.
+    """
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    return xplane_pb2.XSpace.FromString(content)

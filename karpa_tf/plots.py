@@ -1,4 +1,4 @@
-"""Images for people: sheets of samples, films of them, curves. The only file that imports matplotlib."""
+"""Image files for people: grids, animations and charts. The only file that imports matplotlib."""
 
 import math
 import warnings
@@ -6,8 +6,8 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps
 
-SMALLEST_TILE = 48
-"""Tiles of fewer pixels are enlarged by a whole factor, so that a digit can be seen."""
+MIN_TILE_SIZE = 48
+"""Smaller images are enlarged by an integer factor."""
 
 OTHER_SCRIPTS = (
     "Noto Sans CJK JP",
@@ -17,87 +17,86 @@ OTHER_SCRIPTS = (
     "Arial Unicode MS",
     "WenQuanYi Zen Hei",
 )
-"""Fonts that letters are looked up in which Matplotlib's own lacks, where they are installed."""
+"""Fonts for scripts that Matplotlib's own font lacks; used if they are installed."""
 
-LARGEST_FRAME = 320
-"""Films are made no larger, in pixels, so that a GIF stays fit for a page."""
+MAX_FRAME_SIZE = 320
+"""Height and width of animations, in pixels."""
 
 
 def make_grid(images, columns=None):
-    """Returns uint8 (height, width, channels): the images in rows from the top left, on a grid as square as can be.
+    """Returns the images in rows, from the top left, as one image, uint8 (grid height, grid width, channels).
 
     Args:
-        images: uint8 (n, side, side, channels).
-        columns: images in a row; None takes the square root of n, rounded up.
+        images: uint8 (n, size, size, channels).
+        columns: images per row; None is the square root of n, rounded up.
     """
-    n, side, _, channels = images.shape
+    n, size, _, channels = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
-    images = np.concatenate([images, np.zeros((rows * columns - n, side, side, channels), np.uint8)])
-    grid = images.reshape(rows, columns, side, side, channels).transpose(0, 2, 1, 3, 4)
-    return grid.reshape(rows * side, columns * side, channels)
+    images = np.concatenate([images, np.zeros((rows * columns - n, size, size, channels), np.uint8)])
+    grid = images.reshape(rows, columns, size, size, channels).transpose(0, 2, 1, 3, 4)
+    return grid.reshape(rows * size, columns * size, channels)
 
 
 def save_grid(path, images, columns=None):
-    """Writes `make_grid(images, columns)` as a PNG: same images, same bytes.
+    """Writes `make_grid(images, columns)` as a PNG; the bytes depend on the images only.
 
     Args:
         path: the file; its folder exists.
-        images: uint8 (n, side, side, channels).
+        images: uint8 (n, size, size, channels).
         columns: as for `make_grid`.
     """
-    _image(make_grid(images, columns), images.shape[1]).save(path, format="PNG")
+    _make_tile(make_grid(images, columns), images.shape[1]).save(path, format="PNG")
 
 
 def save_images(path, images):
-    """Writes images as a sheet, or one after the other as a film where `path` ends in .gif: same images, same bytes.
+    """Writes images as a grid, or as an animation if `path` ends in .gif; the bytes depend on the images only.
 
     Args:
         path: the file; its folder exists.
-        images: uint8 (n, side, side, channels).
+        images: uint8 (n, size, size, channels).
     """
     if str(path).lower().endswith(".gif"):
-        _save_animation(path, [_image(image, image.shape[0]) for image in images])
+        _save_animation(path, [_make_tile(image, image.shape[0]) for image in images])
     else:
         save_grid(path, images)
 
 
-def save_animation(path, images):
-    """Writes image files of one size as an animated GIF.
+def save_animation(path, files):
+    """Writes image files of the same size as an animated GIF.
 
     Args:
         path: the file; its folder exists.
-        images: list of image files; of more than 60 as many are taken, evenly, the last among them.
+        files: list of image files; of more than 60, 60 are used, evenly spaced, including the last.
     """
-    chosen = [images[round(i)] for i in np.linspace(0, len(images) - 1, min(len(images), 60))]
     frames = []
-    for file in chosen:
-        with Image.open(file) as image:
-            frames.append(ImageOps.contain(image, (LARGEST_FRAME, LARGEST_FRAME)))
+    for index in np.linspace(0, len(files) - 1, min(len(files), 60)):
+        with Image.open(files[round(index)]) as image:
+            frames.append(ImageOps.contain(image, (MAX_FRAME_SIZE, MAX_FRAME_SIZE)))
     _save_animation(path, frames)
 
 
 def save_curves(path, rows, panels, x="step"):
-    """Writes line charts over steps, one below the other: what was measured in faint lines, smoothed in bold.
+    """Writes line charts over steps, one panel below the other: raw values thin, smoothed values thick.
 
     Args:
         path: PNG file.
-        rows: list of dicts, as `Run.read_metrics` returns them, with a number for `x`.
-        panels: dict from the title of a panel to the names of its lines; one that no row has is not drawn, nor a panel
-            without lines; one that few rows have is drawn with its points.
-        x: what the lines are drawn over.
+        rows: list of dicts, such as the result of `Run.read_metrics`, each with a number for `x`.
+        panels: dict from panel titles to names of lines. Lines without values, and panels without lines, are left out;
+            lines with a value in some rows only are drawn with markers.
+        x: name of the values on the x-axis.
     """
-    known = {name for row in rows for name in row}
-    panels = {title: names for title, names in panels.items() if known.intersection(names)}
+    available = {name for row in rows for name in row}
+    panels = {title: names for title, names in panels.items() if available.intersection(names)}
     figure, axes = _figure((9, 3.2 * len(panels)), len(panels))
     axes = np.ravel(axes)
     for axis, (title, names) in zip(axes, panels.items(), strict=True):
         for name in names:
-            having = [row for row in rows if name in row]
-            if not having:
+            points = [row for row in rows if name in row]
+            if not points:
                 continue
-            steps, values = (np.array([row[key] for row in having]) for key in (x, name))
-            if len(having) < len(rows):
+            steps, values = (np.array([row[key] for row in points]) for key in (x, name))
+            if len(points) < len(rows):
                 axis.plot(steps, values, marker=".", label=name)
                 continue
             (line,) = axis.plot(steps, values, linewidth=0.6, alpha=0.35)
@@ -114,18 +113,18 @@ def save_curves(path, rows, panels, x="step"):
 
 
 def save_confusion(path, confusion, classes):
-    """Writes a confusion matrix: shares of each true class in color, and counts where there is room for them.
+    """Writes a confusion matrix: fractions of each true class as colors, and counts if there are at most 30 classes.
 
     Args:
         path: PNG file.
         confusion: int (classes, classes), rows are the true classes.
         classes: their names.
     """
-    side = max(4.5, min(0.55 * len(classes) + 2, 18))
-    figure, axis = _figure((side + 1, side))
-    shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
-    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    figure.colorbar(image, ax=axis, fraction=0.046, label="share of the true class")
+    size = max(4.5, min(0.55 * len(classes) + 2, 18))
+    figure, axis = _figure((size + 1, size))
+    fractions = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    image = axis.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axis, fraction=0.046, label="fraction of the true class")
     shown = range(0, len(classes), math.ceil(len(classes) / 60))
     axis.set_xticks(shown, [_short(classes[i]) for i in shown], rotation=90)
     axis.set_yticks(shown, [_short(classes[i]) for i in shown])
@@ -134,18 +133,18 @@ def save_confusion(path, confusion, classes):
     if len(classes) <= 30:
         for (row, column), count in np.ndenumerate(confusion):
             if count:
-                color = "white" if shares[row, column] > 0.5 else "black"
+                color = "white" if fractions[row, column] > 0.5 else "black"
                 axis.text(column, row, f"{count}", ha="center", va="center", color=color, fontsize=8)
     _save_figure(figure, path)
 
 
 def save_reliability(path, reliability, examples="images"):
-    """Writes how often the classifier is right where it is so sure, and how often it is so sure.
+    """Writes a reliability diagram: accuracy by confidence, and the number of examples in each bin.
 
     Args:
         path: PNG file.
-        reliability: what `metrics.calibration` returned.
-        examples: what was classified.
+        reliability: result of `metrics.classification.calibration`.
+        examples: "images" or "texts".
     """
     figure, (upper, lower) = _figure((5.5, 6), 2, height_ratios=[3, 1])
     bins = len(reliability["count"])
@@ -154,7 +153,7 @@ def save_reliability(path, reliability, examples="images"):
     upper.bar(centers, np.nan_to_num(reliability["accuracy"]), 1 / bins, edgecolor="white", label="accuracy")
     upper.plot(reliability["confidence"], reliability["accuracy"], "o", color="black", markersize=3, label="mean")
     upper.set_title(f"Expected calibration error {reliability['ece']:.3f}", loc="left")
-    upper.set_ylabel("share that is right")
+    upper.set_ylabel("accuracy")
     upper.set_ylim(0, 1)
     lower.bar(centers, reliability["count"], 1 / bins, edgecolor="white")
     lower.set_yscale("symlog")
@@ -166,13 +165,13 @@ def save_reliability(path, reliability, examples="images"):
 
 
 def save_captioned(path, images, captions, columns=6):
-    """Writes images in rows, each under its caption; none gives an empty page.
+    """Writes images in rows, each under its caption; without images, an empty page.
 
     Args:
         path: PNG file.
-        images: uint8 (n, side, side, channels).
+        images: uint8 (n, size, size, channels).
         captions: n strings.
-        columns: images in a row.
+        columns: images per row.
     """
     rows = max(math.ceil(len(images) / columns), 1)
     figure, axes = _figure((1.9 * columns, 2.3 * rows), rows, columns)
@@ -198,7 +197,7 @@ def _figure(size, rows=1, columns=1, **grid):
 
 def _save_figure(figure, path, dpi=110):
     with warnings.catch_warnings():
-        # Where no font has a letter, a box stands for it; the tables beside the images have all names in full.
+        # Letters that no font has are drawn as boxes; the CSV files have all names.
         warnings.filterwarnings("ignore", "Glyph .* missing")
         figure.savefig(path, dpi=dpi, bbox_inches="tight", pad_inches=0.1)
 
@@ -217,15 +216,15 @@ def _smooth(values):
 
 
 def _save_animation(path, frames):
-    """Runs for about eight seconds and rests on the last frame; browsers show none for less than 0.04 s."""
-    each = int(max(40, min(500, 8000 / len(frames))))
-    durations = [each] * (len(frames) - 1) + [2000]
-    # 32 colors without dithering: a tenth of the bytes, and hardly seen in motion.
+    """Writes a GIF of about eight seconds that pauses on the last frame; browsers show a frame for at least 0.04 s."""
+    duration = int(max(40, min(500, 8000 / len(frames))))
+    durations = [duration] * (len(frames) - 1) + [2000]
+    # 32 colors without dithering take a tenth of the bytes.
     frames = [frame.quantize(32, dither=Image.Dither.NONE) for frame in frames]
     frames[0].save(path, format="GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 
-def _image(pixels, side):
+def _make_tile(pixels, size):
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    factor = math.ceil(SMALLEST_TILE / side)
+    factor = math.ceil(MIN_TILE_SIZE / size)
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)

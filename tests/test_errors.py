@@ -14,5 +14,5 @@ from karpa_tf.errors import first_line
         (OSError(" \n"), "OSError"),
     ],
 )
-def test_an_error_is_told_in_one_line_whatever_it_says(error, line):
+def test_an_error_is_summarized_in_one_line(error, line):
     assert first_line(error) == line

@@ -7,7 +7,7 @@ from counting_trainers import Counter, Repaired, RepairedLetters
 from karpa_tf import keras_compat
 
 
-def test_a_variable_and_each_replicas_copy_of_it_are_found(two_replicas):
+def test_the_index_of_a_variable_is_that_of_each_replicas_copy(two_replicas):
     with two_replicas.scope():
         variables = [keras.Variable([float(i)]) for i in range(3)]
         optimizer = keras.optimizers.SGD()
@@ -26,11 +26,11 @@ def counted(kind, strategy):
     return trainer.fit(truths, shuffle=False, verbose=0).history["found"]
 
 
-def test_batches_of_truths_that_the_replicas_do_not_divide_are_trained_on(two_replicas):
+def test_boolean_batches_that_the_replicas_do_not_divide_are_trained_on(two_replicas):
     assert counted(Repaired, two_replicas) == [2.0]
 
 
-def test_texts_in_a_dict_in_batches_that_the_replicas_do_not_divide_are_trained_on(two_replicas):
+def test_dicts_of_strings_that_the_replicas_do_not_divide_are_trained_on(two_replicas):
     with two_replicas.scope():
         trainer = RepairedLetters()
         trainer.compile(optimizer=None)
@@ -81,3 +81,25 @@ def test_keras_rand_augment_still_ignores_the_seed():
     layer, images = make_rand_augment(keras.layers.RandAugment)
     first, repeated = (rand_augment(layer, images, (1, 2)) for _ in range(2))
     assert np.abs(first - repeated).mean() > 1
+
+
+def test_a_frozen_function_keeps_the_values_of_its_variables():
+    variable = tf.Variable([1.0, 2.0])
+    function = tf.function(lambda x: {"y": x * variable}, input_signature=[tf.TensorSpec((2,), name="x")])
+    frozen = keras_compat.freeze_variables(function.get_concrete_function())
+    variable.assign([0.0, 0.0])
+    assert frozen.variables == () and [tensor.name for tensor in frozen.inputs] == ["x:0"]
+    (output,) = frozen(tf.constant([3.0, 4.0]))
+    assert output.numpy().tolist() == [3.0, 8.0]
+
+
+def test_a_trace_of_the_profiler_is_parsed(tmp_path):
+    with tf.profiler.experimental.Profile(str(tmp_path)), tf.profiler.experimental.Trace("step", step_num=0):
+        tf.constant(1.0) + 1.0
+    (file,) = tmp_path.rglob("*.xplane.pb")
+    planes = {plane.name: plane for plane in keras_compat.parse_trace(file.read_bytes()).planes}
+    assert "step" in [event.name for event in planes["/host:CPU"].event_metadata.values()]
+
+
+def test_no_bytes_are_an_empty_trace():
+    assert len(keras_compat.parse_trace(b"").planes) == 0

@@ -20,7 +20,7 @@ def test_losses_are_the_logarithms_of_the_paper():
 
 
 @pytest.mark.parametrize("logit", [-1e4, 1e4])
-def test_losses_stay_finite_where_the_logarithm_would_not(logit):
+def test_losses_are_finite_for_large_logits(logit):
     logits = np.array([[logit]], np.float32)
     for loss in (losses.real_loss, losses.fake_loss, losses.non_saturating_loss):
         assert np.isfinite(loss(logits)).all()
@@ -35,3 +35,10 @@ def test_cross_entropy_is_that_of_keras_one_value_per_example(smoothing):
     found = losses.cross_entropy(targets, logits, smoothing)
     assert found.shape == (6,)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_the_non_saturating_losses_are_those_of_the_paper():
+    logits = np.array([[2.0]], np.float32)
+    expected = [np.log1p(np.exp(-2)), np.log1p(np.exp(-2)), np.log1p(np.exp(2))]
+    values = [loss(logits)[0] for loss in losses.NON_SATURATING]
+    np.testing.assert_allclose(values, expected, rtol=1e-6)

@@ -1,33 +1,34 @@
-"""karpa_tf's GAN, from uint8 images on."""
+"""karpa_tf's DCGAN, trained on uint8 images."""
 
 import keras
 import numpy as np
 
-from benchmarks import made_up, same_work
-from benchmarks.keras_programs import fitted, gan_loss, seed_everything
+from benchmarks import shared_weights, synthetic
+from benchmarks.keras_programs import configure_keras, gan_loss, make_fit_program
 from karpa_tf.data.images.batches import make_noise_batches
 from karpa_tf.data.images.decoding import normalize
 from karpa_tf.models.dcgan import make_discriminator, make_generator
 from karpa_tf.training.trainers.gan import GAN
 
 
-def program(folder, precision, config, batch_size):
-    """Returns the `Program` of the step of one generator pass, with Adam, on `make_noise_batches`.
+def make_program(folder, precision, config, batch_size):
+    """Returns the `Program` of steps with one pass of the generator and Adam, on `make_noise_batches`.
 
     Args:
-        folder: that of `same_work`.
+        folder: path, as for `shared_weights`.
         precision: "float32" or "bfloat16".
         config: a `DCGANConfig`.
-        batch_size: images in a step.
+        batch_size: images per step.
     """
-    seed_everything(precision)
+    configure_keras(precision)
     trainer = GAN(make_generator(config), make_discriminator(config), ema=0)
     trainer.compile(keras.optimizers.Adam(2e-4, 0.5), keras.optimizers.Adam(2e-4, 0.5), jit_compile=False)
-    images = made_up.images(config.image_size, config.channels)
+    images = synthetic.make_images(config.image_size, config.channels)
     noise = np.random.default_rng(1).normal(size=(batch_size, config.latent_dim)).astype(np.float32)
     batch = {"images": np.asarray(normalize(images[:batch_size])), "noise": noise}
-    batch = same_work.start(folder, same_work.named_weights(trainer.generator, trainer.discriminator), batch)
-    return fitted(
+    variables = shared_weights.name_variables(trainer.generator, trainer.discriminator)
+    batch = shared_weights.assign_weights(folder, variables, batch)
+    return make_fit_program(
         trainer,
         make_noise_batches(images, batch_size, config.latent_dim, seed=0),
         gan_loss(trainer.generator, trainer.discriminator, batch),

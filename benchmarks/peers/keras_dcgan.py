@@ -1,34 +1,36 @@
-"""The step of Keras' own DCGAN example (keras.io, generative/dcgan_overriding_train_step), in our own words.
+"""The training step of Keras' DCGAN example (keras.io, generative/dcgan_overriding_train_step), written anew.
 
-The discriminator learns from one batch of real and fake images together; then the generator draws anew and learns. It
-differs from the example in that the networks are karpa_tf's, of plain Keras layers; labels get no noise.
+The discriminator is trained on one batch of real and generated images together; then the generator generates another
+batch and is trained. Differences from the example: the networks are karpa_tf's, built of plain Keras layers, and no
+noise is added to the labels.
 """
 
 import keras
 import tensorflow as tf
 from keras import layers
 
-from benchmarks import same_work
-from benchmarks.keras_programs import fitted, gan_loss, repeat_batch, seed_everything
+from benchmarks import shared_weights
+from benchmarks.keras_programs import configure_keras, gan_loss, make_fit_program, repeat_batch
 
 
-def program(folder, precision, config, batch_size):
-    """Returns the `Program` of the example's step, with Adam, on images that are ready.
+def make_program(folder, precision, config, batch_size):
+    """Returns the `Program` of the example's step with Adam, on one repeated batch.
 
     Args:
-        folder: that of `same_work`.
+        folder: path, as for `shared_weights`.
         precision: "float32" or "bfloat16".
         config: a `DCGANConfig`.
-        batch_size: images in a step, those of `same_work`.
+        batch_size: images per step, as many as in the shared batch.
     """
-    seed_everything(precision)
+    configure_keras(precision)
     trainer = DCGAN(make_generator(config), make_discriminator(config), config.latent_dim)
     trainer.compile(keras.optimizers.Adam(2e-4, 0.5), keras.optimizers.Adam(2e-4, 0.5), jit_compile=False)
-    batch = same_work.start(folder, same_work.named_weights(trainer.generator, trainer.discriminator))
+    variables = shared_weights.name_variables(trainer.generator, trainer.discriminator)
+    batch = shared_weights.assign_weights(folder, variables)
     loss = gan_loss(trainer.generator, trainer.discriminator, batch)
     weights = trainer.generator.trainable_variables + trainer.discriminator.trainable_variables
     batches, size = repeat_batch(batch["images"])
-    return fitted(trainer, batches, loss, weights, size)
+    return make_fit_program(trainer, batches, loss, weights, size)
 
 
 class DCGAN(keras.Model):
@@ -70,26 +72,26 @@ class DCGAN(keras.Model):
 
 
 def make_generator(config):
-    """Returns the network of `karpa_tf.models.dcgan.make_generator`, of plain Keras layers."""
+    """Returns the network of `karpa_tf.models.dcgan.make_generator`, built of plain Keras layers."""
     activation = {"negative_slope": config.generator_negative_slope}
     x = noise = keras.Input((config.latent_dim,))
-    x = layers.Dense(config.base * config.base * config.filters[0], use_bias=False)(x)
-    x = layers.Reshape((config.base, config.base, config.filters[0]))(x)
+    x = layers.Dense(config.base_size * config.base_size * config.filters[0], use_bias=False)(x)
+    x = layers.Reshape((config.base_size, config.base_size, config.filters[0]))(x)
     x = layers.LeakyReLU(**activation)(layers.BatchNormalization()(x))
-    for width in config.filters[1:]:
-        x = layers.Conv2DTranspose(width, config.kernel_size, 2, "same", use_bias=False)(x)
+    for filters in config.filters[1:]:
+        x = layers.Conv2DTranspose(filters, config.kernel_size, 2, "same", use_bias=False)(x)
         x = layers.LeakyReLU(**activation)(layers.BatchNormalization()(x))
     x = layers.Conv2DTranspose(config.channels, config.kernel_size, 2, "same")(x)
     return keras.Model(noise, layers.Activation("tanh", dtype="float32")(x))
 
 
 def make_discriminator(config):
-    """Returns the network of `karpa_tf.models.dcgan.make_discriminator`, of plain Keras layers."""
+    """Returns the network of `karpa_tf.models.dcgan.make_discriminator`, built of plain Keras layers."""
     x = images = keras.Input((config.image_size, config.image_size, config.channels))
-    for stage, width in enumerate(config.discriminator_filters):
-        normalized = config.discriminator_batch_norm and stage > 0
-        x = layers.Conv2D(width, config.kernel_size, 2, "same", use_bias=not normalized)(x)
-        if normalized:
+    for stage, filters in enumerate(config.discriminator_filters):
+        has_norm = config.discriminator_batch_norm and stage > 0
+        x = layers.Conv2D(filters, config.kernel_size, 2, "same", use_bias=not has_norm)(x)
+        if has_norm:
             x = layers.BatchNormalization()(x)
         x = layers.LeakyReLU(negative_slope=config.discriminator_negative_slope)(x)
         if config.dropout:

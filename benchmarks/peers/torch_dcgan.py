@@ -1,8 +1,8 @@
-"""The step of PyTorch's DCGAN example (pytorch/examples, dcgan/main.py), in our own words.
+"""The training step of PyTorch's DCGAN example (pytorch/examples, dcgan/main.py), written anew.
 
-Two backward passes for the discriminator, then the generator's against the discriminator as it is then, whose gradients
-are computed too and thrown away. It differs from the example in that the networks are karpa_tf's, which have biases in
-two places where the example has none, and in that the loss takes logits, as bfloat16 asks for.
+Two backward passes for the discriminator are followed by one for the generator through the updated discriminator, whose
+own gradients are computed too and discarded. Differences from the example: the networks are karpa_tf's, which have
+biases in two layers where the example has none, and the loss takes logits, which bfloat16 requires.
 """
 
 import itertools
@@ -11,28 +11,28 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks import same_work
-from benchmarks.peers.torch_programs import Weights, autocast, mirrored, trained
+from benchmarks import shared_weights
+from benchmarks.peers.torch_programs import SharedWeights, autocast, flip_images, make_step_program
 
 EPSILON, MOMENTUM = 1e-3, 0.01
-"""Of batch normalization, as in Keras."""
+"""Keras' defaults for batch normalization, in PyTorch's convention."""
 
 
-def program(folder, precision, config, batch_size, channels_last=False):
-    """Returns the `Program` of the example's step, with Adam, on images that are ready.
+def make_program(folder, precision, config, batch_size, channels_last=False):
+    """Returns the `Program` of the example's step with Adam, on one repeated batch.
 
     Args:
-        folder: that of `same_work`.
-        precision: "float32" or "bfloat16" (by autocast).
+        folder: path, as for `shared_weights`.
+        precision: "float32" or "bfloat16" (autocast).
         config: a `DCGANConfig`.
-        batch_size: images in a step.
-        channels_last: lay images and kernels out so.
+        batch_size: images per step, as many as in the shared batch.
+        channels_last: use the memory format `channels_last` for images and kernels.
     """
-    arrays, batch = same_work.read(folder)
+    arrays, batch = shared_weights.load(folder)
     generator, discriminator = Generator(config), Discriminator(config)
-    generator.take(Weights(arrays, "0/"))
-    discriminator.take(Weights(arrays, "1/"))
-    images = mirrored(batch["images"])
+    generator.load_weights(SharedWeights(arrays, "0/"))
+    discriminator.load_weights(SharedWeights(arrays, "1/"))
+    images = flip_images(batch["images"])
     loss = _loss(generator, discriminator, images, torch.from_numpy(batch["noise"]), precision)
     if channels_last:
         for network in (generator, discriminator):
@@ -60,7 +60,7 @@ def program(folder, precision, config, batch_size, channels_last=False):
         adam_g.step()
         return d_real.item() + d_fake.item(), g_loss.item()
 
-    return trained(step, (generator, discriminator), loss)
+    return make_step_program(step, (generator, discriminator), loss)
 
 
 @torch.no_grad()
@@ -74,25 +74,25 @@ def _loss(generator, discriminator, images, noise, precision):
 
 
 class Generator(nn.Module):
-    """As `karpa_tf.models.dcgan.make_generator`'s, noise (batch, latent_dim) to images (batch, channels, h, w)."""
+    """The network of `dcgan.make_generator`: noise (batch, latent_dim) to images (batch, channels, h, w)."""
 
     def __init__(self, config):
         super().__init__()
-        self.first = nn.ConvTranspose2d(config.latent_dim, config.filters[0], config.base, bias=False)
-        filters = [*config.filters, config.channels]
+        self.first = nn.ConvTranspose2d(config.latent_dim, config.filters[0], config.base_size, bias=False)
+        channels = [*config.filters, config.channels]
         self.upsamples = nn.ModuleList(
             nn.ConvTranspose2d(
-                width,
-                after,
+                in_channels,
+                out_channels,
                 config.kernel_size,
                 stride=2,
                 padding=(config.kernel_size - 1) // 2,
                 output_padding=config.kernel_size % 2,
-                bias=place == len(config.filters) - 1,
+                bias=index == len(config.filters) - 1,
             )
-            for place, (width, after) in enumerate(itertools.pairwise(filters))
+            for index, (in_channels, out_channels) in enumerate(itertools.pairwise(channels))
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width, EPSILON, MOMENTUM) for width in config.filters)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(filters, EPSILON, MOMENTUM) for filters in config.filters)
         self.activation = _activation(config.generator_negative_slope)
 
     def forward(self, noise):
@@ -101,36 +101,36 @@ class Generator(nn.Module):
             x = upsample(self.activation(norm(x)))
         return torch.tanh(x)
 
-    def take(self, weights):
-        """Takes all of a `Weights`."""
-        base, width = self.first.kernel_size[0], self.first.out_channels
-        kernel = weights.arrays.pop("Dense/0/kernel").reshape(-1, base, base, width)
+    def load_weights(self, weights):
+        """Assigns all of a `SharedWeights`."""
+        base_size, filters = self.first.kernel_size[0], self.first.out_channels
+        kernel = weights.arrays.pop("Dense/0/kernel").reshape(-1, base_size, base_size, filters)
         kernel = torch.from_numpy(kernel[:, ::-1, ::-1].transpose(0, 3, 1, 2).copy())
         self.first.load_state_dict({"weight": kernel})
         for layers in (self.upsamples, self.norms):
-            for place, layer in enumerate(layers):
-                weights.put(layer, place)
+            for index, layer in enumerate(layers):
+                weights.assign(layer, index)
         weights.require_empty()
 
 
 class Discriminator(nn.Module):
-    """As `karpa_tf.models.dcgan.make_discriminator`'s, images (batch, channels, h, w) to logits (batch, 1)."""
+    """The network of `dcgan.make_discriminator`: images (batch, channels, h, w) to logits (batch, 1)."""
 
     def __init__(self, config):
         super().__init__()
-        filters = [config.channels, *config.discriminator_filters]
-        normalized = [config.discriminator_batch_norm and stage > 0 for stage in range(len(filters) - 1)]
+        channels = [config.channels, *config.discriminator_filters]
+        has_norm = [config.discriminator_batch_norm and stage > 0 for stage in range(len(channels) - 1)]
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(before, width, config.kernel_size, 2, (config.kernel_size - 1) // 2, bias=not norm)
-            for before, width, norm in zip(filters[:-1], filters[1:], normalized, strict=True)
+            nn.Conv2d(before, after, config.kernel_size, 2, (config.kernel_size - 1) // 2, bias=not norm)
+            for before, after, norm in zip(channels[:-1], channels[1:], has_norm, strict=True)
         )
         self.norms = nn.ModuleList(
-            nn.BatchNorm2d(width, EPSILON, MOMENTUM) if norm else nn.Identity()
-            for width, norm in zip(filters[1:], normalized, strict=True)
+            nn.BatchNorm2d(filters, EPSILON, MOMENTUM) if norm else nn.Identity()
+            for filters, norm in zip(channels[1:], has_norm, strict=True)
         )
         self.activation = _activation(config.discriminator_negative_slope)
         self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
-        self.last = nn.Conv2d(filters[-1], 1, config.image_size >> len(filters) - 1)
+        self.last = nn.Conv2d(channels[-1], 1, config.image_size >> len(channels) - 1)
 
     def forward(self, images):
         x = images
@@ -138,14 +138,14 @@ class Discriminator(nn.Module):
             x = self.dropout(self.activation(norm(convolution(x))))
         return self.last(x).flatten(1)
 
-    def take(self, weights):
-        """Takes all of a `Weights`."""
-        for place, layer in enumerate(self.convolutions):
-            weights.put(layer, place)
-        for place, layer in enumerate(norm for norm in self.norms if isinstance(norm, nn.BatchNorm2d)):
-            weights.put(layer, place)
-        side = self.last.kernel_size[0]
-        kernel = weights.arrays.pop("Dense/0/kernel").reshape(side, side, -1)
+    def load_weights(self, weights):
+        """Assigns all of a `SharedWeights`."""
+        for index, layer in enumerate(self.convolutions):
+            weights.assign(layer, index)
+        for index, layer in enumerate(norm for norm in self.norms if isinstance(norm, nn.BatchNorm2d)):
+            weights.assign(layer, index)
+        size = self.last.kernel_size[0]
+        kernel = weights.arrays.pop("Dense/0/kernel").reshape(size, size, -1)
         kernel = torch.from_numpy(kernel[::-1, ::-1].transpose(2, 0, 1)[None].copy())
         bias = torch.from_numpy(weights.arrays.pop("Dense/0/bias"))
         self.last.load_state_dict({"weight": kernel, "bias": bias})

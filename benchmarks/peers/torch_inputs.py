@@ -1,83 +1,87 @@
-"""Input pipelines of PyTorch as they are usual: a `Dataset` of examples and a `DataLoader` with a process per core."""
+"""The usual input pipelines of PyTorch: a `Dataset` of examples and a `DataLoader` with one process per core."""
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from benchmarks.contender import Program, cores
+from benchmarks.machine import count_cores
+from benchmarks.program import Program
 
-EXAMPLES, SIDE, CLASSES, LATENT_DIM, LENGTH, WORDS, PADDING, PREDICTIONS = 2048, 32, 10, 100, 128, 8000, 4, 20
-MASK = 4
-"""Id of [MASK]."""
+COUNT, IMAGE_SIZE, NUM_CLASSES, LATENT_DIM, PADDING = 2048, 32, 10, 100, 4
+LENGTH, VOCABULARY_SIZE, MASK_ID = 128, 8000, 4
 
 
 class Labeled(torch.utils.data.Dataset):
-    """Random images, padded, cut out and flipped by chance."""
+    """Random images, padded, randomly cropped and flipped."""
 
     def __init__(self):
         rng = np.random.default_rng(0)
-        self.images = torch.from_numpy(rng.integers(0, 256, (EXAMPLES, 3, SIDE, SIDE), np.uint8))
-        self.labels = torch.from_numpy(rng.integers(0, CLASSES, EXAMPLES))
+        self.images = torch.from_numpy(rng.integers(0, 256, (COUNT, 3, IMAGE_SIZE, IMAGE_SIZE), np.uint8))
+        self.labels = torch.from_numpy(rng.integers(0, NUM_CLASSES, COUNT))
 
     def __len__(self):
-        return EXAMPLES
+        return COUNT
 
-    def __getitem__(self, place):
-        image = functional.pad(self.images[place], (PADDING,) * 4)
-        top, left, flip = (int(torch.randint(count, ())) for count in (2 * PADDING + 1, 2 * PADDING + 1, 2))
-        image = image[:, top : top + SIDE, left : left + SIDE]
+    def __getitem__(self, index):
+        image = functional.pad(self.images[index], (PADDING,) * 4)
+        top, left, flip = (int(torch.randint(limit, ())) for limit in (2 * PADDING + 1, 2 * PADDING + 1, 2))
+        image = image[:, top : top + IMAGE_SIZE, left : left + IMAGE_SIZE]
         image = image.flip(-1) if flip else image
-        return image.float() / 127.5 - 1, self.labels[place]
+        return image.float() / 127.5 - 1, self.labels[index]
 
 
 class Noise(torch.utils.data.Dataset):
     """Random images and noise."""
 
     def __init__(self):
-        images = np.random.default_rng(0).integers(0, 256, (EXAMPLES, 3, 64, 64), np.uint8)
+        images = np.random.default_rng(0).integers(0, 256, (COUNT, 3, 64, 64), np.uint8)
         self.images = torch.from_numpy(images)
 
     def __len__(self):
-        return EXAMPLES
+        return COUNT
 
-    def __getitem__(self, place):
-        return self.images[place].float() / 127.5 - 1, torch.randn(LATENT_DIM)
+    def __getitem__(self, index):
+        return self.images[index].float() / 127.5 - 1, torch.randn(LATENT_DIM)
 
 
-class Rows(torch.utils.data.Dataset):
+class TokenRows(torch.utils.data.Dataset):
     """Random rows of tokens."""
 
     def __init__(self):
-        rows = np.random.default_rng(0).integers(5, WORDS, (EXAMPLES, LENGTH))
+        rows = np.random.default_rng(0).integers(5, VOCABULARY_SIZE, (COUNT, LENGTH))
         rows[:, 0], rows[:, -1] = 2, 3
         self.rows = torch.from_numpy(rows)
 
     def __len__(self):
-        return EXAMPLES
+        return COUNT
 
-    def __getitem__(self, place):
-        return self.rows[place]
+    def __getitem__(self, index):
+        return self.rows[index]
 
 
-def hide(rows):
-    """Returns what Transformers' collator makes of a list of rows: ids, mask, segments and labels, -100 elsewhere."""
+def mask(rows):
+    """Returns a masked batch of a list of rows, as Transformers' collator makes it.
+
+    Returns:
+        Token ids, padding mask, segment ids and labels, each int64 (batch, length); a label of -100 is ignored.
+    """
     ids = torch.stack(rows)
     labels = ids.clone()
-    chosen = torch.bernoulli((ids >= 5) * 0.15).bool()
-    labels[~chosen] = -100
-    masked = chosen & torch.bernoulli(torch.full(ids.shape, 0.8)).bool()
-    ids[masked] = MASK
-    other = chosen & ~masked & torch.bernoulli(torch.full(ids.shape, 0.5)).bool()
-    ids[other] = torch.randint(5, WORDS, ids.shape)[other]
+    selected = torch.bernoulli((ids >= 5) * 0.15).bool()
+    labels[~selected] = -100
+    masked = selected & torch.bernoulli(torch.full(ids.shape, 0.8)).bool()
+    ids[masked] = MASK_ID
+    replaced = selected & ~masked & torch.bernoulli(torch.full(ids.shape, 0.5)).bool()
+    ids[replaced] = torch.randint(5, VOCABULARY_SIZE, ids.shape)[replaced]
     return ids, torch.ones_like(ids), torch.zeros_like(ids), labels
 
 
-def _consumed(dataset, batch_size, collate=None):
+def _make_program(dataset, batch_size, collate=None):
     loader = torch.utils.data.DataLoader(
         dataset,
         batch_size,
         shuffle=True,
-        num_workers=cores(),
+        num_workers=count_cores(),
         collate_fn=collate,
         drop_last=True,
         persistent_workers=True,
@@ -92,8 +96,9 @@ def _consumed(dataset, batch_size, collate=None):
 
 
 LOADERS = {
-    "labeled": lambda batch_size: _consumed(Labeled(), batch_size),
-    "noise": lambda batch_size: _consumed(Noise(), batch_size),
-    "masked": lambda tokens_in_batch: _consumed(Rows(), tokens_in_batch // LENGTH, hide),
+    "labeled": lambda batch_size: _make_program(Labeled(), batch_size),
+    "noise": lambda batch_size: _make_program(Noise(), batch_size),
+    "masked": lambda tokens_per_batch: _make_program(TokenRows(), tokens_per_batch // LENGTH, mask),
 }
-"""By name; each takes the number of images or tokens in a batch. Peak memory is that of the main process alone."""
+"""Functions of the number of images or tokens per batch that return a `Program`; its peak memory does not include the
+processes of the `DataLoader`."""

@@ -1,1 +1,1 @@
-"""Strategies, clusters, and what workers exchange."""
+"""Strategies, clusters of workers, collectives between workers and reductions over replicas."""

@@ -1,4 +1,4 @@
-"""The processes that train one model together, as TF_CONFIG or Slurm names them. Standard library only."""
+"""The processes that train one model together, as described by TF_CONFIG or Slurm. Standard library only."""
 
 import dataclasses
 import json
@@ -8,10 +8,10 @@ import re
 from karpa_tf.errors import UserError
 
 FIRST_PORT, PORTS = 12000, 19200
-"""Where workers listen whom Slurm starts: below the ports that Linux gives to whoever asks for any."""
+"""Range of ports for workers started by Slurm, below Linux's ephemeral ports."""
 
 STARTED = "KARPA_STARTED"
-"""Environment variable that gives a cluster that is started again the time of its first start: it names run folders."""
+"""Environment variable with the time of a cluster's first start, which names run folders, for restarts."""
 
 EXAMPLE = '{"cluster": {"worker": ["host-a:2222", "host-b:2222"]}, "task": {"type": "worker", "index": 0}}'
 
@@ -24,17 +24,17 @@ class Cluster:
     """host:port of every worker; the first is the chief."""
 
     index: int
-    """Which of them this process is."""
+    """Index of this process."""
 
     source: str
-    """Who says so: TF_CONFIG or Slurm."""
+    """TF_CONFIG or Slurm."""
 
 
 def current():
-    """Returns the `Cluster` of this process, or None if it works alone: TF_CONFIG's, or else that of Slurm's step.
+    """Returns the `Cluster` of this process from TF_CONFIG or, without it, Slurm's step; None if there is one process.
 
     Raises:
-        UserError: the environment describes no cluster that can be.
+        UserError: the environment describes an invalid cluster.
     """
     cluster = _from_tf_config(os.environ["TF_CONFIG"]) if os.environ.get("TF_CONFIG") else _from_slurm(os.environ)
     return cluster if cluster and len(cluster.addresses) > 1 else None
@@ -47,18 +47,18 @@ def worker_count():
 
 
 def worker_index():
-    """Returns which of them this process is; 0 without a cluster."""
+    """Returns the index of this process; 0 without a cluster."""
     cluster = current()
     return cluster.index if cluster else 0
 
 
 def is_chief():
-    """Returns whether this process writes what is written once: it is worker 0, or alone."""
+    """Returns whether this process writes files and messages: it is worker 0, or alone."""
     return worker_index() == 0
 
 
-def mark():
-    """Returns "worker 1: ", for the start of a line, or nothing without a cluster."""
+def prefix():
+    """Returns a prefix for messages, such as "worker 1: ", or "" without a cluster."""
     try:
         workers = current()
     except UserError:
@@ -78,22 +78,21 @@ def _from_tf_config(text):
     if not jobs:
         return None
     if kind not in addresses:
-        raise UserError(f"TF_CONFIG may make of a process a chief or a worker, the two that train; received {kind}.")
+        raise UserError(f"TF_CONFIG's task must be a chief or a worker, the two that train; received {kind}.")
     if not 0 <= index < len(addresses[kind]):
         raise UserError(f"TF_CONFIG says that this is {kind} {index}, but names {len(addresses[kind])} of that kind.")
-    everyone = (*addresses["chief"], *addresses["worker"])
-    odd = [address for address in everyone if not re.fullmatch(r".+:\d+", address)]
-    if odd or len(set(everyone)) < len(everyone):
-        what = f"{odd[0]!r}" if odd else f"one address twice in {', '.join(everyone)}"
-        raise UserError(f"TF_CONFIG must name every worker as host:port, each its own; received {what}.")
-    return Cluster(everyone, index + (len(addresses["chief"]) if kind == "worker" else 0), "TF_CONFIG")
+    all_addresses = (*addresses["chief"], *addresses["worker"])
+    invalid = [address for address in all_addresses if not re.fullmatch(r".+:\d+", address)]
+    if invalid or len(set(all_addresses)) < len(all_addresses):
+        received = f"{invalid[0]!r}" if invalid else f"one address twice in {', '.join(all_addresses)}"
+        raise UserError(f"TF_CONFIG must name every worker as a different host:port; received {received}.")
+    return Cluster(all_addresses, index + (len(addresses["chief"]) if kind == "worker" else 0), "TF_CONFIG")
 
 
 def _from_slurm(variables):
-    """Returns the `Cluster` of a step that `srun` has started, from what it tells each task; None outside of a step.
+    """Returns the `Cluster` of a job step started by `srun`, from its environment variables; None outside of a step.
 
-    TensorFlow's SlurmClusterResolver sorts the hosts by letter (n10 before n9; Slurm does not) and cannot do without
-    GPUs.
+    TensorFlow's SlurmClusterResolver sorts hosts alphabetically (n10 before n9; Slurm does not) and needs GPUs.
     """
     names = ("SLURM_STEP_NUM_TASKS", "SLURM_STEP_NODELIST", "SLURM_STEP_TASKS_PER_NODE", "SLURM_PROCID")
     if any(name not in variables for name in names):
@@ -101,28 +100,30 @@ def _from_slurm(variables):
     try:
         count, index = int(variables[names[0]]), int(variables[names[3]])
         tasks = [
-            (host, place)
-            for host, number in zip(expanded_hosts(variables[names[1]]), _task_counts(variables[names[2]]), strict=True)
-            for place in range(number)
+            (host, local_index)
+            for host, count_on_host in zip(
+                expand_hosts(variables[names[1]]), _task_counts(variables[names[2]]), strict=True
+            )
+            for local_index in range(count_on_host)
         ]
         job = int(variables.get("SLURM_JOB_ID", 0))
     except ValueError as error:
         values = ", ".join(f"{name}={variables[name]}" for name in names)
-        raise UserError(f"Slurm's variables cannot be understood ({values}); set TF_CONFIG instead.") from error
+        raise UserError(f"Slurm's variables are not understood ({values}); set TF_CONFIG instead.") from error
     if len(tasks) != count or not 0 <= index < count:
         raise UserError(f"Slurm started {count} tasks and names {len(tasks)} on its nodes; set TF_CONFIG instead.")
     own = variables.get("SLURMD_NODENAME", tasks[index][0])
     if count > 1 and own != tasks[index][0]:
         raise UserError(f"Task {index} should run on {tasks[index][0]} and runs on {own}; start with srun -m block.")
     first = FIRST_PORT + job * 64 % PORTS
-    return Cluster(tuple(f"{host}:{first + place}" for host, place in tasks), index, "Slurm")
+    return Cluster(tuple(f"{host}:{first + local_index}" for host, local_index in tasks), index, "Slurm")
 
 
-def expanded_hosts(hosts):
-    """Returns the names in Slurm's list of hosts, in its order: "n[08-10],m" is n08, n09, n10 and m.
+def expand_hosts(hosts):
+    """Returns the names in a Slurm host list, in its order: "n[08-10],m" is n08, n09, n10 and m.
 
     Raises:
-        ValueError: it is no such list.
+        ValueError: the list is invalid.
     """
     names = []
     for part in re.findall(r"(?:\[[^\]]*\]|[^,\[])+", hosts):
@@ -141,7 +142,7 @@ def expanded_hosts(hosts):
 
 
 def _task_counts(text):
-    """Returns the numbers in Slurm's list of tasks per node: "2(x3),1" is 2, 2, 2 and 1."""
+    """Returns the numbers in a Slurm list of tasks per node: "2(x3),1" is 2, 2, 2 and 1."""
     counts = []
     for part in text.split(","):
         match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part)

@@ -2,9 +2,9 @@
 
 $ python -m karpa_tf.distribution.launch --workers 2 -- python -m apps.train_gan digits
 
-Each worker is told of the others by TF_CONFIG, on free ports of 127.0.0.1, and its lines are marked. When one fails the
-others are ended; the exit code is that of the first that failed, or 75 where they stopped at a signal after saving.
-TensorFlow asks nobody who connects to a worker for a password, and listens on every network of the machine.
+Each worker gets a TF_CONFIG with free ports of 127.0.0.1, and its output lines get a prefix. If one fails, the others
+are ended; the exit code is that of the first that failed, or 75 if they stopped after saving, on a signal. TensorFlow
+listens on all network interfaces and does not authenticate the connections of workers.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import time
 from karpa_tf.distribution.cluster import STARTED
 from karpa_tf.errors import STOPPED, UserError
 
-PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 def launch(command, workers, restarts=0, grace=30.0, threads=None):
@@ -31,33 +31,33 @@ def launch(command, workers, restarts=0, grace=30.0, threads=None):
     Args:
         command: list of words.
         workers: number of processes.
-        restarts: how often all are started again after one has failed.
-        grace: seconds from SIGTERM to SIGKILL for those that are left when one has failed.
-        threads: cores for each worker, or None to let all share all.
+        restarts: how often all workers are restarted after one has failed.
+        grace: seconds from SIGTERM to SIGKILL for the others after one has failed.
+        threads: cores per worker, or None to let all workers use all cores.
     """
-    arrived, time_of_start = queue.SimpleQueue(), time.strftime("%Y-%m-%d-%H%M%S")
-    with _arriving_in(arrived):
+    signals, start_time = queue.SimpleQueue(), time.strftime("%Y-%m-%d-%H%M%S")
+    with _collect_signals(signals):
         for attempt in range(restarts + 1):
-            started = _Workers(command, workers, threads, time_of_start)
+            group = _Workers(command, workers, threads, start_time)
             try:
-                code = started.wait(grace, arrived)
+                code = group.wait(grace, signals)
             finally:
-                started.send(signal.SIGKILL)
-            if code in (0, STOPPED) or started.asked_to_end or attempt == restarts:
+                group.send(signal.SIGKILL)
+            if code in (0, STOPPED) or group.stop_requested or attempt == restarts:
                 return code
-            _say(f"starting all {workers} again ({attempt + 1} of {restarts})")
+            _say(f"restarting all {workers} workers ({attempt + 1} of {restarts})")
 
 
 class _Workers:
-    def __init__(self, command, count, threads, time_of_start):
-        addresses = _free_addresses(count)
-        self.ended, self.readers, self.processes, self.asked_to_end = queue.SimpleQueue(), [], [], False
+    def __init__(self, command, count, threads, start_time):
+        addresses = find_free_addresses(count)
+        self.ended, self.readers, self.processes, self.stop_requested = queue.SimpleQueue(), [], [], False
         for index in range(count):
             task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-            told = {"TF_CONFIG": json.dumps(task), "PYTHONUNBUFFERED": "1", STARTED: time_of_start}
-            self._start(index, command, os.environ | told)
+            variables = {"TF_CONFIG": json.dumps(task), "PYTHONUNBUFFERED": "1", STARTED: start_time}
+            self._start(index, command, os.environ | variables)
             if threads:
-                _keep_to_cores(self.processes[index].pid, index, threads)
+                _pin_to_cores(self.processes[index].pid, index, threads)
 
     def _start(self, index, command, environment):
         try:
@@ -67,7 +67,7 @@ class _Workers:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                start_new_session=True,  # Ctrl-C reaches the workers once: from here.
+                start_new_session=True,  # So that Ctrl-C reaches the workers only through this process.
             )
         except OSError as error:
             raise UserError(f"{command[0]} cannot be started: {error.strerror}.") from error
@@ -78,49 +78,49 @@ class _Workers:
             self.readers.append(reader)
         threading.Thread(target=lambda: self.ended.put((index, process.wait())), daemon=True).start()
 
-    def wait(self, grace, arrived):
-        """Returns the exit code when all have ended; the first that fails ends the others.
+    def wait(self, grace, signals):
+        """Waits for all workers and returns the exit code; when one fails, the others are ended.
 
         Args:
-            grace: seconds from then until they are killed.
-            arrived: queue of signals to pass on.
+            grace: seconds until they are killed.
+            signals: queue of signals to forward.
         """
         first, deadline = 0, None
-        left = set(range(len(self.processes)))
-        while left:
-            index, code = self._next_end(deadline, arrived)
+        running = set(range(len(self.processes)))
+        while running:
+            index, code = self._wait_for_one(deadline, signals)
             if index is None:
-                _say(f"worker {min(left)} did not end in {grace:g} s and is killed")
+                _say(f"worker {min(running)} did not end in {grace:g} s and is killed")
                 self.send(signal.SIGKILL)
                 deadline = None
                 continue
-            left.remove(index)
+            running.remove(index)
             if not code or first not in (0, STOPPED):
                 continue
             first = 128 - code if code < 0 else code
-            if code == STOPPED:  # So will the others, each in its own time.
+            if code == STOPPED:  # The others stop by themselves.
                 continue
             how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            _say(f"worker {index} {how}" + ("; ending the others" if left else ""))
+            _say(f"worker {index} {how}" + ("; ending the others" if running else ""))
             self.send(signal.SIGTERM)
             deadline = time.monotonic() + grace
         for reader in self.readers:
             reader.join(5)
         return first
 
-    def _next_end(self, deadline, arrived):
-        """Returns which worker has ended and how, or None twice after the deadline."""
+    def _wait_for_one(self, deadline, signals):
+        """Returns the index and exit code of a worker that has ended, or (None, None) after the deadline."""
         while not deadline or time.monotonic() < deadline:
-            while not arrived.empty():
-                number = arrived.get()
-                self.asked_to_end |= number != signal.SIGUSR1
+            while not signals.empty():
+                number = signals.get()
+                self.stop_requested |= number != signal.SIGUSR1
                 self.send(number)
             with contextlib.suppress(queue.Empty):
                 return self.ended.get(timeout=0.1)
         return None, None
 
     def send(self, number):
-        """Sends a signal to all that run."""
+        """Sends a signal to all running workers."""
         for process in self.processes:
             with contextlib.suppress(ProcessLookupError):
                 if process.poll() is None:
@@ -128,8 +128,8 @@ class _Workers:
 
 
 @contextlib.contextmanager
-def _arriving_in(arrived):
-    before = {number: signal.signal(number, lambda number, _: arrived.put(number)) for number in PASSED_ON}
+def _collect_signals(signals):
+    before = {number: signal.signal(number, lambda number, _: signals.put(number)) for number in FORWARDED}
     try:
         yield
     finally:
@@ -137,24 +137,25 @@ def _arriving_in(arrived):
             signal.signal(number, handler)
 
 
-def _copy_lines(source, sink, mark):
+def _copy_lines(source, sink, prefix):
     for line in source:
-        sink.write(mark + line.decode(errors="replace").rstrip("\n") + "\n")
+        sink.write(prefix + line.decode(errors="replace").rstrip("\n") + "\n")
         sink.flush()
 
 
-def _free_addresses(count):
+def find_free_addresses(count):
+    """Returns `count` different addresses of this machine, 127.0.0.1:port, on which nothing listens."""
     with contextlib.ExitStack() as open_sockets:
         sockets = [open_sockets.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+        for free_socket in sockets:
+            free_socket.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{free_socket.getsockname()[1]}" for free_socket in sockets]
 
 
-def _keep_to_cores(process, index, count):
-    """Gives a process `count` of this process's cores, its own as far as they go; TensorFlow makes as many threads."""
+def _pin_to_cores(process, index, count):
+    """Pins a process, and so its threads, to `count` of this process's cores, different ones if there are enough."""
     cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(process, {cores[(index * count + place) % len(cores)] for place in range(count)})
+    os.sched_setaffinity(process, {cores[(index * count + offset) % len(cores)] for offset in range(count)})
 
 
 def _say(text):
@@ -166,19 +167,19 @@ class _Parser(argparse.ArgumentParser):
         raise UserError(f"{message}; see python -m karpa_tf.distribution.launch --help.")
 
 
-def _number_from(least, kind=int):
-    def parsed(text):
-        value = kind(text)
-        if not least <= value < 1e9:
-            raise argparse.ArgumentTypeError(f"must be a number from {least}; received {text}")
+def _number_from(minimum, number_type=int):
+    def parse(text):
+        value = number_type(text)
+        if not minimum <= value < 1e9:
+            raise argparse.ArgumentTypeError(f"must be a number from {minimum}; received {text}")
         return value
 
-    parsed.__name__ = "number"
-    return parsed
+    parse.__name__ = "number"
+    return parse
 
 
 def parse(words):
-    """Returns the flags and the command, a list of words, behind `--`."""
+    """Returns the flags, and the command after `--`, a list of words."""
     parser = _Parser(
         prog="python -m karpa_tf.distribution.launch",
         usage="python -m karpa_tf.distribution.launch --workers N [flags] -- COMMAND ...",
@@ -186,26 +187,26 @@ def parse(words):
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--workers", type=_number_from(1), default=2, help="processes that train together (2)")
+    parser.add_argument("--workers", type=_number_from(1), default=2, help="number of processes (2)")
     parser.add_argument(
-        "--restarts", type=_number_from(0), default=0, help="how often all are started again after one failed (0)"
+        "--restarts", type=_number_from(0), default=0, help="how often all are restarted after one has failed (0)"
     )
     parser.add_argument(
         "--grace",
         type=_number_from(0, float),
         default=30.0,
-        help="seconds that the others have to end, after SIGTERM, when one has failed (30)",
+        help="seconds from SIGTERM to SIGKILL for the others when one has failed (30)",
     )
     parser.add_argument(
-        "--threads", type=_number_from(1), help="cores for each worker, its own as far as they go; else all share all"
+        "--threads", type=_number_from(1), help="cores per worker, different ones if there are enough; default: all"
     )
     flags, command = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
-    known = parser.parse_args(flags)
+    arguments = parser.parse_args(flags)
     if not command:
         raise UserError(
-            "the command to run is to follow `--`: python -m karpa_tf.distribution.launch --workers 2 -- python -m ..."
+            "the command to run must follow `--`: python -m karpa_tf.distribution.launch --workers 2 -- python -m ..."
         )
-    return known, command
+    return arguments, command
 
 
 def main():

@@ -1,61 +1,62 @@
-"""Reductions that are exact on any number of replicas."""
+"""Reductions over replicas, to be called in a step; exact for any number of replicas."""
 
 import tensorflow as tf
 
 
 def mean_over_replicas(values):
-    """Returns this replica's share of the mean of `values` (batch,) over the global batch, a scalar for the tape.
+    """Returns this replica's contribution to the mean of `values`, float (batch,), over the global batch, a scalar.
 
-    Optimizers sum gradients over the replicas, so the shares must sum to the mean: each divides by the number of
-    examples of all replicas. Exact also where the replicas hold different numbers of examples.
+    Optimizers sum gradients over the replicas, so the contributions must sum to the mean: each is divided by the number
+    of examples of all replicas. Exact too if the replicas hold different numbers of examples.
     """
     return tf.reduce_sum(values) / tf.cast(sum_over_replicas(tf.shape(values)[0]), values.dtype)
 
 
-def sum_over_replicas(count):
-    """Returns the sum of `count`, a scalar, over the replicas, as float32."""
-    return _over_replicas("SUM", [tf.cast(count, tf.float32)])[0]
+def sum_over_replicas(value):
+    """Returns the sum of a scalar over the replicas, as float32."""
+    return _reduce("SUM", [tf.cast(value, tf.float32)])[0]
 
 
 def clip_by_global_norm(gradients, norm):
-    """Returns the replicas' gradients scaled so that their sum over the replicas is no longer than `norm`.
+    """Returns the replicas' gradients scaled so that the norm of their sum over the replicas is at most `norm`.
 
-    Keras' optimizers clip each replica's share before they sum, which is another step than one replica's.
+    Keras' optimizers clip the gradients of each replica before they are summed, which gives another step than a single
+    replica's.
 
     Args:
-        gradients: list of tensors, a share each.
-        norm: the longest that the sum may be, over all tensors together (Pascanu et al. 2012, algorithm 1).
+        gradients: list of tensors, the contributions of this replica.
+        norm: maximum norm of the sum, over all tensors together (Pascanu et al. 2012, algorithm 1).
     """
-    factor = norm / tf.maximum(tf.linalg.global_norm(_over_replicas("SUM", gradients)), norm)
+    factor = norm / tf.maximum(tf.linalg.global_norm(_reduce("SUM", gradients)), norm)
     return [gradient * tf.cast(factor, gradient.dtype) for gradient in gradients]
 
 
 def average_over_replicas(variables):
     """Sets every floating-point variable of a list to its mean over the replicas, on every replica.
 
-    Keras 3.15's BatchNormalization keeps moving statistics per replica; what is saved would be those of the first,
-    which has seen a share of the data only.
+    BatchNormalization of Keras 3.15 keeps moving statistics per replica; only those of the first, which sees a part of
+    the data, would be saved.
     """
     variables = [variable for variable in variables if tf.as_dtype(variable.dtype).is_floating]
     if tf.distribute.get_replica_context().num_replicas_in_sync == 1 or not variables:
         return
-    means = _over_replicas("MEAN", [variable.value for variable in variables])
+    means = _reduce("MEAN", [variable.value for variable in variables])
     for variable, mean in zip(variables, means, strict=True):
         variable.assign(mean)
 
 
-def _over_replicas(operation, tensors):
-    """Returns the sums or means of a list of tensors over the replicas, on each."""
+def _reduce(operation, tensors):
+    """Returns the sums or means of a list of tensors over the replicas, on each replica."""
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
         return tensors
-    # Where each of several workers has one device, TensorFlow 2.21 asks every tensor for its device, which one that is
-    # read of a variable does not know, and a copy does.
+    # With several workers of one device each, TensorFlow 2.21 needs the device of every tensor, which the value of a
+    # variable does not have, but a copy does.
     return context.all_reduce(operation, [tf.identity(tensor) for tensor in tensors])
 
 
 def update_moving_averages(averages, variables, decay):
-    """Moves each of `averages` to `decay` times itself plus (1 - `decay`) times its variable, on every replica.
+    """Sets each of `averages` to `decay` times itself plus (1 - `decay`) times its variable, on every replica.
 
     Args:
         averages: list of Keras variables, the moving averages.

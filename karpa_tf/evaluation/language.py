@@ -1,4 +1,4 @@
-"""A masked language model on held-out text: its figures, those of guessing by frequency, and examples."""
+"""The report on a masked language model and held-out text: metrics, the unigram baseline, and examples."""
 
 import json
 import math
@@ -7,51 +7,32 @@ import numpy as np
 
 from karpa_tf.metrics import language
 
-EXAMPLES = 20
-"""Rows that are shown."""
+MAX_EXAMPLES = 20
+"""Number of sequences in `examples.txt`."""
 
 
 def save_report(folder, trainer, batches, counts, vocabulary):
     """Writes `report.json` and `examples.txt`, and returns the content of the first.
 
-    `loss` (nats), `accuracy` and `perplexity` are over the hidden tokens; `unigram_perplexity` and `unigram_accuracy`
-    are what guessing by the training text's frequencies gives for the same tokens. In the examples a right guess stands
-    as [word], a wrong one as [guess, not word].
+    `loss` (nats), `accuracy` and `perplexity` are over the masked tokens; `unigram_perplexity` and `unigram_accuracy`
+    are those of predicting the same tokens by their frequency in the training text. In the examples a correct
+    prediction is written as [word], a wrong one as [prediction, not word].
 
     Args:
-        folder: where to; exists.
-        trainer: compiled `MaskedLM` of the model to measure.
-        batches: dataset of `held_out_batches`.
-        counts: int (vocabulary,), how often each token comes in the training text.
+        folder: an existing folder.
+        trainer: compiled `MaskedLM` of the model to evaluate.
+        batches: dataset of `make_held_out_batches`.
+        counts: int (vocabulary,), how often each token occurs in the training text.
         vocabulary: a `Vocabulary`.
     """
     report = {name: float(value) for name, value in trainer.evaluate(batches, verbose=0, return_dict=True).items()}
-    hidden = np.concatenate([batch["mask_ids"][batch["mask_weights"] > 0] for batch in batches.as_numpy_iterator()])
-    report |= {"perplexity": language.perplexity(report["loss"]), "count": len(hidden)}
-    report["unigram_perplexity"], report["unigram_accuracy"] = language.unigram(hidden, counts)
+    masked = np.concatenate([batch["mask_ids"][batch["mask_weights"] > 0] for batch in batches.as_numpy_iterator()])
+    report |= {"perplexity": language.perplexity(report["loss"]), "count": len(masked)}
+    report["unigram_perplexity"], report["unigram_accuracy"] = language.unigram_baseline(masked, counts)
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    lines = _examples(trainer, next(batches.as_numpy_iterator()), vocabulary)
+    lines = _format_examples(trainer, next(batches.as_numpy_iterator()), vocabulary)
     (folder / "examples.txt").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
     return report
-
-
-def _examples(trainer, batch, vocabulary):
-    outputs = trainer.exported({tensor.name: batch[tensor.name] for tensor in trainer.exported.inputs}, training=False)
-    guesses = np.argmax(outputs["logits"] if isinstance(outputs, dict) else outputs, axis=-1)
-    lines = []
-    for row in range(min(EXAMPLES, len(guesses))):
-        words = [vocabulary.tokens[place] for place in batch["token_ids"][row][batch["padding_mask"][row]]]
-        for place, truth, guess, weight in zip(
-            *(batch[name][row] for name in ("mask_positions", "mask_ids")),
-            guesses[row],
-            batch["mask_weights"][row],
-            strict=True,
-        ):
-            if weight:
-                truth, guess = vocabulary.tokens[truth], vocabulary.tokens[guess]
-                words[place] = f"[{truth}]" if guess == truth else f"[{guess}, not {truth}]"
-        lines.append(" ".join(words[1:-1]).replace(" ##", ""))
-    return [line for line in lines if line]
 
 
 def summarize(report):
@@ -59,7 +40,7 @@ def summarize(report):
     return (
         f"Held out    {report['count']:,} masked tokens\n"
         f"            perplexity {report['perplexity']:.2f}, accuracy {report['accuracy']:.2%}\n"
-        f"            {report['unigram_perplexity']:.2f} and {report['unigram_accuracy']:.2%} for the unigram baseline"
+        f"            {report['unigram_perplexity']:.2f} and {report['unigram_accuracy']:.2%} by token frequency alone"
     )
 
 
@@ -70,3 +51,18 @@ def add_unigram_baseline(rows, report):
         "unigram_accuracy": report["unigram_accuracy"],
     }
     return [row | baseline for row in rows]
+
+
+def _format_examples(trainer, batch, vocabulary):
+    outputs = trainer.exported({tensor.name: batch[tensor.name] for tensor in trainer.exported.inputs}, training=False)
+    predictions = np.argmax(outputs["logits"] if isinstance(outputs, dict) else outputs, axis=-1)
+    lines = []
+    for row in range(min(MAX_EXAMPLES, len(predictions))):
+        words = [vocabulary.tokens[token] for token in batch["token_ids"][row][batch["padding_mask"][row]]]
+        columns = (batch[name][row] for name in ("mask_positions", "mask_ids", "mask_weights"))
+        for position, target, weight, prediction in zip(*columns, predictions[row], strict=True):
+            if weight:
+                word, predicted = vocabulary.tokens[target], vocabulary.tokens[prediction]
+                words[position] = f"[{word}]" if predicted == word else f"[{predicted}, not {word}]"
+        lines.append(" ".join(words[1:-1]).replace(" ##", ""))
+    return [line for line in lines if line]

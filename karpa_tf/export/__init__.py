@@ -1,1 +1,1 @@
-"""Signatures per task, and the writing of versions that TF Serving can pick up."""
+"""Signatures per task, and writing versions that TensorFlow Serving can load."""

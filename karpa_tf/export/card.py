@@ -1,4 +1,4 @@
-"""What a version says of itself: `card.json` for programs, `MODEL_CARD.md` for people."""
+"""Model cards of exported versions: `card.json` for programs and `MODEL_CARD.md` for people."""
 
 import datetime
 import json
@@ -10,123 +10,147 @@ from karpa_tf.system.files import write_text
 FILE = "card.json"
 PAGE = "MODEL_CARD.md"
 
-NAMED = 20
-"""Entries of a list or of a dict that the page names in one line."""
+MAX_LISTED = 20
+"""Maximum number of entries of a list or dict in one line of the page."""
 
-NOT_KNOWN = "Not known: the model was exported without a run folder."
+UNKNOWN = "Unknown: the model was exported without a run folder."
 
 
-def make(name, export, facts):
+def make(name, export, metadata):
     """Returns the card of a version, a dict fit for JSON.
 
     Args:
-        name: of the model.
+        name: name of the model.
         export: its `Export`.
-        facts: what is known besides; it wins over what is empty here.
+        metadata: dict of further entries, which replace the default ones of the same key.
     """
-    empty = {"config": {}, "metrics": {}, "data": {}, "seed": None, "signatures": {}, "formats": []}
-    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    here = environment.environment()
-    versions = {"python": here["python"], **here["versions"]}
-    known = {"name": name, "version": 0, "task": export.task, "created": created, "versions": versions}
-    return known | empty | {"details": export.details, "real_examples": export.real_examples} | facts
+    versions = environment.read_environment()
+    return {
+        "name": name,
+        "version": 0,
+        "task": export.task,
+        "form": export.form,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": {"python": versions["python"], **versions["versions"]},
+        "config": {},
+        "metrics": {},
+        "data": {},
+        "seed": None,
+        "signatures": {},
+        "formats": [],
+        "details": export.details,
+        "real_examples": export.real_examples,
+    } | metadata
 
 
 def save(folder, card, export):
-    """Writes a card to `card.json` and, for people, to `MODEL_CARD.md`."""
-    write_text(folder / FILE, json.dumps(_finite(card), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    write_text(folder / PAGE, page(card, export))
+    """Writes a card to `card.json` and `MODEL_CARD.md` in a folder."""
+    content = json.dumps(_convert_non_finite(card), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(folder / FILE, content + "\n")
+    write_text(folder / PAGE, format_page(card, export))
 
 
-def _finite(value):
-    """Returns a value in which numbers that JSON does not know (inf, nan) are words."""
+def _convert_non_finite(value):
+    """Returns a value in which floats that JSON does not have (inf, nan) are strings."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: _convert_non_finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [_convert_non_finite(item) for item in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def page(card, export):
+def format_page(card, export):
     """Returns a card as Markdown."""
     name, version = card["name"], card["version"]
-    parts = [
+    sections = [
         f"# {name}, version {version}\n\n{export.about} It has {card['weight_count']:,} weights and was exported on "
         f"{card['created'][:10]}.",
-        "## Data\n\n" + (_list(card["data"]) or NOT_KNOWN),
-        "## Metrics\n\n" + _metrics(card),
-        "## Training\n\n" + _training(card),
-        f"## Signatures\n\nThe folder is a SavedModel, for TensorFlow Serving and for any program with TensorFlow:\n\n"
+        "## Data\n\n" + (_format_list(card["data"]) or UNKNOWN),
+        "## Metrics\n\n" + _format_metrics(card),
+        "## Training\n\n" + _format_training(card),
+        f"## Signatures\n\nThe folder is a SavedModel for TensorFlow Serving and for any TensorFlow program:\n\n"
         f'```python\nimport tensorflow as tf\n\nmodel = tf.saved_model.load("saved_models/{name}/{version}")\n```',
-        *[_signature(name, signature, card["signatures"][signature], call) for signature, call in export.calls.items()],
+        *[
+            _format_signature(name, signature, card["signatures"][signature], call)
+            for signature, call in export.calls.items()
+        ],
     ]
     if card["formats"]:
-        parts.append("## Other formats\n\n" + "\n".join(map(_format, card["formats"])))
+        sections.append("## Other formats\n\n" + "\n".join(map(_format_file, card["formats"])))
     if card.get("custom_ops"):
-        parts.append(f"## Custom ops\n\nPrograms need more than TensorFlow for it: {', '.join(card['custom_ops'])}.")
+        sections.append(
+            "## Custom ops\n\nPrograms that load the model need these ops in addition to TensorFlow's: "
+            f"{', '.join(card['custom_ops'])}."
+        )
     if export.limits:
-        parts.append("## Use and limits\n\n" + "\n".join(f"- {sentence}" for sentence in export.limits))
+        sections.append("## Use and limits\n\n" + "\n".join(f"- {sentence}" for sentence in export.limits))
     versions = ", ".join(f"{package} {number}" for package, number in card["versions"].items())
-    return "\n\n".join([*parts, f"Made with {versions[0].upper()}{versions[1:]}."]) + "\n"
+    return "\n\n".join([*sections, f"Exported with {versions}."]) + "\n"
 
 
-def _metrics(card):
+def _format_metrics(card):
     if not card["metrics"]:
-        return "Nothing was measured with these weights."
-    return "\n\n".join(filter(None, [card.get("measured"), _list(card["metrics"])]))
+        return "These weights were not evaluated."
+    return "\n\n".join(filter(None, [card.get("measured"), _format_list(card["metrics"])]))
 
 
-def _format(entry):
-    return f"- `{entry['file']}`: {_inline({key: value for key, value in entry.items() if key != 'file'})}"
+def _format_file(entry):
+    """Returns the line about a file in another format."""
+    return f"- `{entry['file']}`: {_format_value({key: value for key, value in entry.items() if key != 'file'})}"
 
 
-def _training(card):
+def _format_training(card):
     if not card["config"]:
-        return NOT_KNOWN
-    said = {"program": card["app"], "run": card["run"]["name"], "device": card.get("device", "not recorded")}
-    said["weights"] = f"those of {card['weights']['description']}"
-    kept = {key: value for key, value in card["config"].items() if value is not None}
-    return f"{_list(said)}\n\nThe whole config:\n\n```json\n{json.dumps(kept, indent=2, ensure_ascii=False)}\n```"
+        return UNKNOWN
+    run = {
+        "program": card["app"],
+        "run": card["run"]["name"],
+        "device": card.get("device", "not recorded"),
+        "weights": card["weights"]["description"],
+    }
+    config = {key: value for key, value in card["config"].items() if value is not None}
+    return f"{_format_list(run)}\n\nConfig:\n\n```json\n{json.dumps(config, indent=2, ensure_ascii=False)}\n```"
 
 
-def _signature(name, signature, tensors, call):
-    """Returns the paragraph of a signature: what goes in and comes out, and how it is called."""
+def _format_signature(name, signature, tensors, call):
+    """Returns the section about a signature: its inputs and outputs, and how to call it."""
     lines = [f"### `{signature}`\n"]
-    lines += [f"- in: `{key}`, {_kind(tensor)}" for key, tensor in tensors["inputs"].items()]
-    lines += [f"- out: `{key}`, {_kind(tensor)}" for key, tensor in tensors["outputs"].items()]
+    lines += [f"- input: `{key}`, {_format_tensor(tensor)}" for key, tensor in tensors["inputs"].items()]
+    lines += [f"- output: `{key}`, {_format_tensor(tensor)}" for key, tensor in tensors["outputs"].items()]
     lines.append(f"\n{call.note}")
-    lines.append(f'\n```python\nanswer = model.signatures["{signature}"]({call.python})\n```')
-    if call.rest:
-        body = f'{{"signature_name": "{signature}", {call.rest}}}'
-        lines.append(f"\n```sh\ncurl -d '{body}' http://localhost:8501/v1/models/{name}:{call.verb}\n```")
+    lines.append(f'\n```python\noutputs = model.signatures["{signature}"]({call.python})\n```')
+    if call.rest_body:
+        body = f'{{"signature_name": "{signature}", {call.rest_body}}}'
+        lines.append(f"\n```sh\ncurl -d '{body}' http://localhost:8501/v1/models/{name}:{call.rest_method}\n```")
     return "\n".join(lines)
 
 
-def _kind(tensor):
+def _format_tensor(tensor):
     if tensor["shape"] is None:
         return f"{tensor['dtype']} of any shape"
     return f"{tensor['dtype']} ({', '.join('any' if size is None else str(size) for size in tensor['shape'])})"
 
 
-def _list(values, indent=""):
-    """Returns a dict as a list of its entries; what is within a list within the list stands in one line."""
+def _format_list(values, indent=""):
+    """Returns a dict as a Markdown list with one level of nested lists; deeper values are formatted in one line."""
     lines = []
     for key, value in values.items():
         if isinstance(value, dict) and not indent:
-            lines += [f"- {_plain(key)}:", _list(value, "  ")]
+            lines += [f"- {_format_key(key)}:", _format_list(value, "  ")]
         else:
-            lines.append(f"{indent}- {_plain(key)}: {_inline(value)}")
+            lines.append(f"{indent}- {_format_key(key)}: {_format_value(value)}")
     return "\n".join(lines)
 
 
-def _inline(value):
+def _format_value(value):
+    """Returns a value in one line."""
     if isinstance(value, dict):
-        value = [f"{_plain(key)} = {_inline(item)}" for key, item in value.items()]
+        value = [f"{_format_key(key)} = {_format_value(item)}" for key, item in value.items()]
     if isinstance(value, list):
-        rest = f" and {len(value) - NAMED} more" if len(value) > NAMED else ""
-        return ", ".join(map(_inline, value[:NAMED])) + rest
+        rest = f" and {len(value) - MAX_LISTED} more" if len(value) > MAX_LISTED else ""
+        return ", ".join(map(_format_value, value[:MAX_LISTED])) + rest
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _plain(key):
+def _format_key(key):
     return str(key).replace("_", " ")

@@ -1,4 +1,4 @@
-"""A few examples of a run's data, kept in its folder, so that it can be exported later without the data."""
+"""A few examples of a run's data, kept in the run folder, so that the run can be exported later without the data."""
 
 import json
 
@@ -7,49 +7,55 @@ import tensorflow as tf
 
 from karpa_tf.system.files import publish_folder
 
-COUNT = 8
-"""Examples that are kept."""
+MAX_EXAMPLES = 8
 
-LONGEST = 2000
-"""Characters of a text; what is longer is cut."""
+MAX_CHARACTERS = 2000
+"""Maximum length of a text; longer ones are truncated."""
 
 TEXTS = "texts.json"
 
 
-def spread(count):
-    """Returns the places of up to `COUNT` examples among `count`, at equal distances."""
-    return np.unique(np.linspace(0, count - 1, min(COUNT, count)).round().astype(int)) if count else np.zeros(0, int)
+def select_indices(count):
+    """Returns up to `MAX_EXAMPLES` indices below `count` at equal intervals, in ascending order."""
+    if count == 0:
+        return np.zeros(0, int)
+    return np.unique(np.linspace(0, count - 1, min(MAX_EXAMPLES, count)).round().astype(int))
 
 
 def save_images(run, images):
-    """Keeps images as PNG files, unless the folder of the run has examples already.
+    """Saves some images as PNG files in the run folder, unless it has examples already.
 
     Args:
-        run: a `Run`; of several workers the chief alone writes.
-        images: uint8 (n, height, width, channels), an array or a memory map, of which a few are taken.
+        run: a `Run`; only the chief writes.
+        images: uint8 (n, height, width, channels), an array or a memory map.
     """
     if run.writes and not run.examples.exists():
         with publish_folder(run.examples) as folder:
-            for number, place in enumerate(spread(len(images))):
-                (folder / f"{number:03}.png").write_bytes(tf.io.encode_png(images[place]).numpy())
+            for number, index in enumerate(select_indices(len(images))):
+                (folder / f"{number:03}.png").write_bytes(tf.io.encode_png(images[index]).numpy())
 
 
 def save_texts(run, texts):
-    """Keeps texts, a list of strings, as `save_images` does images."""
+    """Saves some texts of a list in the run folder, unless it has examples already; only the chief writes."""
     if run.writes and not run.examples.exists():
-        kept = [texts[place][:LONGEST] for place in spread(len(texts))]
+        selected = [texts[index][:MAX_CHARACTERS] for index in select_indices(len(texts))]
         with publish_folder(run.examples) as folder:
-            (folder / TEXTS).write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            (folder / TEXTS).write_text(json.dumps(selected, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def load_images(run, shape):
-    """Returns the images of a run, uint8 (n, height, width, channels), or None where it has none of this shape."""
+    """Returns the images of a run, uint8 (n, height, width, channels), or None if it has none of this shape.
+
+    Args:
+        run: a `Run`.
+        shape: (height, width, channels).
+    """
     files = sorted(run.examples.glob("*.png"))
     images = [tf.io.decode_png(file.read_bytes(), channels=shape[-1]).numpy() for file in files]
     return np.stack(images) if images and all(image.shape == tuple(shape) for image in images) else None
 
 
 def load_texts(run):
-    """Returns the texts of a run, a list, or None where it has none."""
+    """Returns the texts of a run, a list of strings, or None if it has none."""
     file = run.examples / TEXTS
     return (json.loads(file.read_text(encoding="utf-8")) or None) if file.exists() else None

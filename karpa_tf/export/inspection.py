@@ -1,4 +1,4 @@
-"""A SavedModel described, without loading its weights."""
+"""Description of a SavedModel, without loading its weights."""
 
 import json
 from pathlib import Path
@@ -13,18 +13,21 @@ from karpa_tf.export.meta_graph import (
     SAVED_MODEL,
     VARIABLES,
     count_weights,
+    describe_signatures,
     list_versions,
     read_meta_graph,
-    signatures_of,
 )
-from karpa_tf.export.operations import count_ops, custom_ops, is_core
+from karpa_tf.export.operations import count_ops, find_custom_ops, is_core
 
 
 def find_version(path):
-    """Returns the folder of a SavedModel: a version's, or the newest of those below the folder of a model.
+    """Returns the folder of a SavedModel.
+
+    Args:
+        path: folder of a version, or of a model, whose newest version is returned.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no SavedModel.
     """
     path = Path(path)
     if not path.exists():
@@ -34,19 +37,19 @@ def find_version(path):
     versions = list_versions(path)
     folder = path if (path / SAVED_MODEL).exists() or not versions else path / str(versions[-1])
     if not (folder / SAVED_MODEL).exists():
-        models = sorted(inner.name for inner in path.iterdir() if list_versions(inner))
+        models = sorted(entry.name for entry in path.iterdir() if list_versions(entry))
         others = f"; it holds models, {', '.join(models)}: name one of them" if models else ""
         raise UserError(f"{folder} holds no SavedModel, there is no {SAVED_MODEL} in it{others}.")
     return folder
 
 
 def describe(folder):
-    """Returns what the files of a SavedModel say, a dict fit for JSON.
+    """Returns a description of a SavedModel, a dict fit for JSON.
 
     Returns:
-        `path`, `tensorflow` (the version that wrote it), `tags`, `signatures`, `weights` (how many), `sizes` (bytes on
-        disk), `ops` (each with its `count` and whether it is `core`), `custom_ops` (with the reason),
-        `warm_up_requests` (how many) and `card` (None where it has none).
+        `path`, `tensorflow` (the version that wrote it), `tags`, `signatures`, `weights` (their number), `sizes` (bytes
+        on disk), `ops` (each with its `count` and whether it is `core`), `custom_ops` (with reasons),
+        `warm_up_requests` (their number) and `card` (None if it has none).
 
     Raises:
         UserError: a file is missing or damaged.
@@ -57,22 +60,23 @@ def describe(folder):
         "path": str(folder),
         "tensorflow": meta_graph.meta_info_def.tensorflow_version,
         "tags": sorted(meta_graph.meta_info_def.tags),
-        "signatures": signatures_of(meta_graph),
+        "signatures": describe_signatures(meta_graph),
         "weights": count_weights(folder),
-        "sizes": _sizes(folder),
+        "sizes": _measure_sizes(folder),
         "ops": {op: {"count": ops[op], "core": is_core(op)} for op in sorted(ops)},
-        "custom_ops": custom_ops(meta_graph),
+        "custom_ops": find_custom_ops(meta_graph),
         "warm_up_requests": _count_requests(folder / EXTRA / warm_up.FILE),
-        "card": _card(folder / EXTRA / card.FILE),
+        "card": _read_card(folder / EXTRA / card.FILE),
     }
 
 
-def _sizes(folder):
-    parts = {name: _size(folder / name) for name in (SAVED_MODEL, VARIABLES, ASSETS, EXTRA)}
-    return parts | {"total": _size(folder)}
+def _measure_sizes(folder):
+    sizes = {name: _measure_size(folder / name) for name in (SAVED_MODEL, VARIABLES, ASSETS, EXTRA)}
+    return sizes | {"total": _measure_size(folder)}
 
 
-def _size(path):
+def _measure_size(path):
+    """Returns the size of a file, or of all files in a folder, in bytes."""
     if path.is_file():
         return path.stat().st_size
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
@@ -87,7 +91,7 @@ def _count_requests(file):
         raise UserError(f"{file} is damaged: {error.message}.") from error
 
 
-def _card(file):
+def _read_card(file):
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

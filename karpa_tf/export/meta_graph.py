@@ -1,4 +1,4 @@
-"""What the files of a SavedModel say of it, read without loading its weights."""
+"""Reads the files of a SavedModel without loading its weights."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ ASSETS = "assets"
 EXTRA = "assets.extra"
 
 INIT_OP = "__saved_model_init_op"
-"""What TensorFlow notes among the signatures, though it is none."""
+"""An entry that TensorFlow adds to the signatures although it is none."""
 
 
 def list_versions(base):
@@ -24,46 +24,47 @@ def list_versions(base):
 
 
 def read_meta_graph(folder):
-    """Returns the `MetaGraphDef` that servers load, that of the tag `serve`, or the first where no other has it.
+    """Returns the `MetaGraphDef` that servers load: that with the tag `serve`, or the first if none has it.
 
     Raises:
-        UserError: the folder holds no SavedModel, or a damaged one.
+        UserError: the folder has no SavedModel, or it is damaged.
     """
     file = Path(folder) / SAVED_MODEL
-    saved = saved_model_pb2.SavedModel()
+    saved_model = saved_model_pb2.SavedModel()
     try:
-        saved.ParseFromString(file.read_bytes())
+        saved_model.ParseFromString(file.read_bytes())
     except OSError as error:
         raise UserError(f"{folder} holds no SavedModel: {file.name} cannot be read ({error.strerror}).") from error
-    except Exception as error:  # protobuf's DecodeError is of another module in each of its implementations.
+    except Exception as error:  # Each implementation of protobuf has its own class of DecodeError.
         raise UserError(f"{file} is damaged: {first_line(error)}.") from error
-    if not saved.meta_graphs:
-        raise UserError(f"{file} is damaged: there is no graph in it.")
-    return next((graph for graph in saved.meta_graphs if "serve" in graph.meta_info_def.tags), saved.meta_graphs[0])
+    graphs = saved_model.meta_graphs
+    if not graphs:
+        raise UserError(f"{file} is damaged: it contains no graph.")
+    return next((graph for graph in graphs if "serve" in graph.meta_info_def.tags), graphs[0])
 
 
-def signatures_of(meta_graph):
+def describe_signatures(meta_graph):
     """Returns the signatures by name: dicts of `inputs` and `outputs`, whose tensors have a `dtype` and a `shape`.
 
-    A shape is a list in which None stands for any size, or None where not even the number of dimensions is known.
+    A shape is a list in which None stands for any size, or None if the number of dimensions is unknown.
     """
     return {
         name: {
-            part: {key: _tensor(info) for key, info in sorted(getattr(signature, part).items())}
-            for part in ("inputs", "outputs")
+            kind: {key: _describe_tensor(info) for key, info in sorted(getattr(signature, kind).items())}
+            for kind in ("inputs", "outputs")
         }
         for name, signature in sorted(meta_graph.signature_def.items())
         if name != INIT_OP
     }
 
 
-def _tensor(info):
+def _describe_tensor(info):
     shape = tf.TensorShape(info.tensor_shape)
     return {"dtype": tf.dtypes.as_dtype(info.dtype).name, "shape": None if shape.rank is None else shape.as_list()}
 
 
 def count_weights(folder):
-    """Returns how many numbers the variables of a SavedModel hold; raises `UserError` if their index is damaged."""
+    """Returns the number of weights of a SavedModel; raises `UserError` if the index of its variables is damaged."""
     prefix = Path(folder) / VARIABLES / VARIABLES
     if not prefix.with_name(f"{VARIABLES}.index").exists():
         return 0
@@ -71,10 +72,10 @@ def count_weights(folder):
         reader = tf.train.load_checkpoint(str(prefix))
     except tf.errors.OpError as error:
         raise UserError(f"{prefix}.index is damaged: {first_line(error)}") from error
-    kinds = reader.get_variable_to_dtype_map()
+    dtypes = reader.get_variable_to_dtype_map()
     shapes = reader.get_variable_to_shape_map()
     return sum(
         tf.TensorShape(shape).num_elements()
         for name, shape in shapes.items()
-        if kinds[name] != tf.string and not name.startswith("save_counter")
+        if dtypes[name] != tf.string and not name.startswith("save_counter")
     )

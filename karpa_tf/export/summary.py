@@ -1,6 +1,6 @@
-"""Descriptions of SavedModels as text."""
+"""Descriptions of SavedModels, formatted as text."""
 
-from karpa_tf.export.meta_graph import EXTRA, read_meta_graph, signatures_of
+from karpa_tf.export.meta_graph import EXTRA, describe_signatures, read_meta_graph
 
 
 def format_description(description):
@@ -25,10 +25,10 @@ def format_description(description):
 
 
 def summarize_version(folder):
-    """Returns the signatures and the other formats of an exported version as text, one per line."""
+    """Returns the signatures and other formats of an exported version as text, one per line."""
     signatures = [
         f"{name}: {', '.join(tensors['inputs'])} -> {', '.join(tensors['outputs'])}"
-        for name, tensors in signatures_of(read_meta_graph(folder)).items()
+        for name, tensors in describe_signatures(read_meta_graph(folder)).items()
     ]
     files = sorted(folder.glob(f"{EXTRA}/*.tflite")) + sorted(folder.glob(f"{EXTRA}/*.onnx"))
     formats = [f"{file.name}, {file.stat().st_size:,} bytes" for file in files]
@@ -54,12 +54,12 @@ def _format_card(card):
     if card.get("model"):
         lines.append(f"  model    {card['model']}")
     if card.get("weights"):
-        lines.append(f"  weights  those of {card['weights'].get('description')}")
+        lines.append(f"  weights  {card['weights'].get('description')}")
     for section in ("data", "metrics"):
-        values = card.get(section) or {}
-        plain = [f"{key} {_format_value(value)}" for key, value in values.items() if not isinstance(value, dict | list)]
-        if plain:
-            lines.append(f"  {section:8} {', '.join(plain)}")
+        values = {key: value for key, value in (card.get(section) or {}).items() if not isinstance(value, dict | list)}
+        if values:
+            entries = [f"{key} {_format_value(value)}" for key, value in values.items()]
+            lines.append(f"  {section:8} {', '.join(entries)}")
     return lines + [f"  format   {entry.get('file')}" for entry in card.get("formats") or []]
 
 

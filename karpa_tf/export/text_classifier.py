@@ -1,4 +1,4 @@
-"""A text classifier as a SavedModel: from text."""
+"""SavedModels of text classifiers, with a signature for text."""
 
 import json
 
@@ -9,91 +9,95 @@ from karpa_tf.data.text.tokenizer import WordPiece
 from karpa_tf.data.text.vocabulary import PAD
 from karpa_tf.export.versions import Call, Export
 
-MADE_UP = ("A good text.", "", "bad [MASK] " * 50)
-"""Texts on which an export is compared with its model, whatever it has learned from."""
+SYNTHETIC_TEXTS = ("A good text.", "", "bad [MASK] " * 50)
+"""Texts on which every exported model is compared with the original."""
 
-SHOWN = 100
-"""Characters of an example that people are shown."""
+MAX_CHARACTERS = 100
+"""Maximum length of the example in the model card."""
 
 
-def make_text_classifier_export(model, vocabulary, length, classes, texts=None):
+def make_text_classifier_export(model, vocabulary, sequence_length, classes, texts=None, *, task):
     """Returns the `Export` of a text classifier.
 
-    Its signature, serving_default, takes `text`, string (batch,), cut to the first `length` - 2 tokens, and gives
-    `classes`, string (batch, classes), the same in every row, and `scores`, float32 (batch, classes), probabilities in
-    that order.
+    Its only signature, serving_default, takes `text`, string (batch,), truncated to `sequence_length` - 2 tokens, and
+    returns `classes`, string (batch, classes), the same in every row, and `scores`, float32 (batch, classes),
+    probabilities in this order.
 
     Args:
-        model: what `make_text_classifier` returned.
+        model: model from `make_text_classifier`.
         vocabulary: its `Vocabulary`.
-        length: tokens in a row at most, [CLS] and [SEP] included.
-        classes: their names, in the order of the logits.
-        texts: examples from real data, or None.
+        sequence_length: maximum number of tokens, including [CLS] and [SEP].
+        classes: class names in the order of the logits.
+        texts: examples of real data, or None.
+        task: name of the task, for the model card.
     """
-    functions, from_ids, tokenizer = text_classifier_functions(model, vocabulary, length, classes)
-    real, texts = bool(texts), np.array(list(texts or MADE_UP[:1]), object)
-    ids = tokenizer.packed(tf.constant(texts), length)[0].numpy()
-    example = str(texts[0])[:SHOWN]
+    functions, from_ids, tokenizer = make_text_classifier_functions(model, vocabulary, sequence_length, classes)
+    has_examples = bool(texts)
+    texts = np.array(list(texts or SYNTHETIC_TEXTS[:1]), object)
+    token_ids, _ = tokenizer.pack(tf.constant(texts), sequence_length)
+    example = str(texts[0])[:MAX_CHARACTERS]
     text = json.dumps(example, ensure_ascii=False)
+    text_in_shell = text.replace("'", "\\u0027")
     return Export(
-        task="text_classification",
+        task=task,
+        form="text",
         functions=functions,
         tracked=(tokenizer,),
         examples={"serving_default": [{"text": texts}, {"text": texts[:1]}]},
-        real_examples=real,
-        edge_cases={"serving_default": [{"text": np.array(MADE_UP, object)}]},
+        real_examples=has_examples,
+        edge_cases={"serving_default": [{"text": np.array(SYNTHETIC_TEXTS, object)}]},
         convertible=from_ids,
-        convertible_examples=[{"token_ids": ids}, {"token_ids": ids[:1]}],
+        convertible_examples=[{"token_ids": token_ids.numpy()}, {"token_ids": token_ids[:1].numpy()}],
         files={
             "labels.txt": "".join(f"{name}\n" for name in classes),
             "vocabulary.txt": "".join(f"{token}\n" for token in vocabulary.tokens),
         },
         details={
             "classes": list(classes),
-            "length": length,
+            "length": sequence_length,
             "vocabulary_size": len(vocabulary),
             "lowercase": vocabulary.lowercase,
             "strip_accents": vocabulary.strip_accents,
             "example": example,
         },
-        about=f"It says to which of {len(classes)} classes a text belongs, with a probability for each.",
+        about=f"This model classifies texts into {len(classes)} classes and returns a probability for each.",
         limits=(
-            f"It knows {len(classes)} classes and nothing else; a text of another kind gets one of them too.",
-            f"A text is cut to its first {length - 2} tokens.",
-            "How it does on texts unlike those of its data was not measured.",
+            f"It knows its {len(classes)} classes only; a text of any other kind is assigned to one of them too.",
+            f"Texts are truncated to {sequence_length - 2} tokens.",
+            "The accuracy on texts unlike those of its data set was not measured.",
         ),
         calls={
             "serving_default": Call(
-                "`classes` names the columns of `scores`, which are probabilities.",
+                "`classes` are the names of the columns of `scores`, which are probabilities.",
                 f"text=tf.constant([{text}])",
-                f'"instances": [{{"text": {text.replace(chr(39), chr(92) + "u0027")}}}]',
+                f'"instances": [{{"text": {text_in_shell}}}]',
             )
         },
     )
 
 
-def text_classifier_functions(model, vocabulary, length, classes):
-    """Returns the functions of the signatures by name, a function of token ids alone, and the tokenizer.
+def make_text_classifier_functions(model, vocabulary, sequence_length, classes):
+    """Returns the functions of the signatures by name, a function of token ids, and the tokenizer.
 
-    The signatures are as `make_text_classifier_export` describes them. The other function takes `token_ids`, int32
-    (batch, any), 0 is padding, and gives `scores`: for formats that know no strings.
+    For the signatures see `make_text_classifier_export`. The function of token ids is for formats without strings: it
+    maps `token_ids`, int32 (batch, length), 0 is padding, to `scores`.
     """
     tokenizer = WordPiece(vocabulary)
     names = tf.constant(list(classes))
-    inputs = [tensor.name for tensor in model.inputs]
+    input_names = [tensor.name for tensor in model.inputs]
 
-    def scores_of(token_ids, padding_mask):
-        found = {"token_ids": token_ids, "padding_mask": padding_mask, "segment_ids": tf.zeros_like(token_ids)}
-        logits = model({name: found[name] for name in inputs}, training=False)
+    def compute_scores(token_ids, padding_mask):
+        inputs = {"token_ids": token_ids, "padding_mask": padding_mask, "segment_ids": tf.zeros_like(token_ids)}
+        logits = model({name: inputs[name] for name in input_names}, training=False)
         return tf.nn.softmax(tf.cast(logits, tf.float32))
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
     def from_text(text):
-        scores = scores_of(*tokenizer.packed(text, length))
+        scores = compute_scores(*tokenizer.pack(text, sequence_length))
         return {"classes": tf.tile(names[None], [tf.shape(scores)[0], 1]), "scores": scores}
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, None), tf.int32, name="token_ids")])
     def from_ids(token_ids):
-        return {"scores": scores_of(token_ids, token_ids != tokenizer.special[PAD])}
+        return {"scores": compute_scores(token_ids, token_ids != tokenizer.special[PAD])}
 
     return {"serving_default": from_text}, from_ids, tokenizer

@@ -1,4 +1,4 @@
-"""Versions of an exported model: written in full, checked, then published by rename."""
+"""Versions of an exported model: written to a hidden folder, checked, then published by renaming it."""
 
 import dataclasses
 from pathlib import Path
@@ -10,158 +10,176 @@ import tensorflow as tf
 from karpa_tf.errors import UserError, first_line
 from karpa_tf.export import card, housekeeping, operations, warm_up
 from karpa_tf.export.comparison import compare
-from karpa_tf.export.meta_graph import EXTRA, SAVED_MODEL, count_weights, list_versions, read_meta_graph, signatures_of
+from karpa_tf.export.meta_graph import (
+    EXTRA,
+    SAVED_MODEL,
+    count_weights,
+    describe_signatures,
+    list_versions,
+    read_meta_graph,
+)
 from karpa_tf.system.files import publish_folder
 
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """How people call a signature."""
+    """Example of calling a signature, for the model card."""
 
     note: str
-    """Sentences on what goes in and what comes out."""
+    """Description of the inputs and outputs."""
 
     python: str
-    """Its arguments, as Python says them where TensorFlow is `tf`."""
+    """Keyword arguments in Python, where TensorFlow is imported as `tf`."""
 
-    rest: str = ""
-    """The rest of the body of a REST request, JSON without the braces, or nothing where no one would type it."""
+    rest_body: str = ""
+    """JSON of a REST request without `signature_name` and without the outer braces; "" shows no REST request."""
 
-    verb: str = "predict"
-    """What stands behind the model's name in the address of a REST request."""
+    rest_method: str = "predict"
+    """Method of TensorFlow Serving's REST API, "predict" or "classify"."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Export:
-    """A model as it is to be exported. Requests are dicts of input arrays by name."""
+    """A model to export. Requests are dicts of input arrays by name."""
 
     task: str
-    """image_classification, image_generation, masked_lm or text_classification."""
+    """Name of the task, free text for the model card."""
 
     functions: dict[str, Any]
-    """The signatures' `tf.function`s by name, the default first; each has an input signature with named tensors."""
+    """A `tf.function` for each signature, the default one first.
+
+    It has an input signature of named tensors and returns a dict of tensors.
+    """
 
     examples: dict[str, list[dict]]
-    """Requests to every signature, from real data where there is any: for the check, and to warm a server up."""
+    """Requests to every signature, if possible with real data, to compare the outputs and to warm up servers."""
 
     form: str = ""
-    """What the page of the server asks for: image, seed, masked_text, text, or nothing."""
+    """Form of the serving page: "image", "seed", "masked_text" or "text"; "" shows the signatures only."""
 
     real_examples: bool = True
-    """Whether the examples are of the data that the model has learned from, not made up."""
+    """Whether `examples` come from the data of the run and are not synthetic."""
 
     tracked: tuple = ()
-    """What holds tables that they use. Variables are found in them, and would be saved twice if tracked as well."""
+    """Objects with the lookup tables that the functions use.
+
+    Objects with variables are not needed: the variables are found in the functions, and would be saved twice.
+    """
 
     edge_cases: dict[str, list[dict]] = dataclasses.field(default_factory=dict)
-    """More requests, for the check alone."""
+    """Further requests by signature, only to compare the outputs."""
 
     tolerances: dict[str, int] = dataclasses.field(default_factory=dict)
-    """How far whole numbers may be off, by signature; 0 where it is not named."""
+    """Maximum difference of integer outputs by signature; 0 by default."""
 
     convertible: Any = None
-    """The `tf.function` that other formats than SavedModel can hold: from numbers to a dict of numbers."""
+    """The `tf.function` to convert to other formats, from numeric tensors to a dict of numeric tensors."""
 
     convertible_examples: list[dict] = dataclasses.field(default_factory=list)
-    """Requests to it."""
+    """Requests to `convertible`."""
 
     files: dict[str, str] = dataclasses.field(default_factory=dict)
-    """Texts that go with the model, by file name."""
+    """Content of text files to save with the model, by file name."""
 
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """What the task alone knows, for the card: names of classes, sizes, whether letters are lower-cased."""
+    """Properties of the model for the card, such as class names and sizes."""
 
     about: str = ""
-    """What it does, for people."""
+    """What the model does, for the page of the card."""
 
     limits: tuple[str, ...] = ()
-    """What it does not do, a sentence each."""
+    """Sentences about its limitations, for the page of the card."""
 
     calls: dict[str, Call] = dataclasses.field(default_factory=dict)
-    """How people call each signature."""
+    """An example of calling each signature."""
 
 
-def write(base, export, facts=None, keep=0, allow_custom_ops=False, converters=()):
-    """Writes the next version of a SavedModel and returns its folder, `base/<n>`.
+def write(base, export, metadata=None, keep=0, allow_custom_ops=False, converters=()):
+    """Writes the next version of a SavedModel and returns its folder, `base/<version>`.
 
-    A polling server sees the version when it is complete: it is written to a sibling whose name is not a number, with
-    its warm-up file and its card; the ops of its graph are checked; it is loaded once, and every signature must answer
-    what the model answers; it is synced and renamed. A published version is never touched. Several processes may write
-    below one base at once; what a killed one has left is removed when nobody else writes.
+    The version is written to a hidden folder with its warm-up requests and its card. The ops of its graph are checked,
+    and it is loaded once to compare the outputs of all signatures with those of the model. Then it is synced and
+    renamed, so that servers that poll `base` see complete versions only. Published versions are never changed. Several
+    processes may write to the same `base` at a time; what killed ones leave is removed when no other process writes.
 
     Args:
-        base: folder of the model's versions; its name is the model's.
+        base: folder of the model's versions; its name is the name of the model.
         export: the `Export`.
-        facts: what its card says of where it comes from: `config`, `metrics`, `data`, `seed` and whatever else.
-        keep: newest versions to keep, this one among them; 0 keeps all.
-        allow_custom_ops: whether ops are let through that a TensorFlow program may not have.
-        converters: functions of `convertible`, `convertible_examples` and a folder that write another format into it
-            and return a list of what the card says of each file.
+        metadata: dict of entries for the card, such as `config`, `metrics`, `data` and `seed`.
+        keep: number of newest versions to keep, including this one; 0 keeps all.
+        allow_custom_ops: whether to allow ops that other TensorFlow programs may lack.
+        converters: functions that write other formats, see `formats.find_converters`. The arguments are
+            `export.convertible`, `export.convertible_examples` and the folder of the files; each returns a list of
+            dicts for the card, one for each file.
 
     Raises:
-        UserError: nothing can be written there, or the graph holds ops that other programs lack.
-        RuntimeError: the loaded version answers something else than the model.
+        UserError: the folder cannot be written, or the graph has ops that other programs lack.
+        RuntimeError: the outputs of the loaded version differ from those of the model.
     """
     base = Path(base)
     published = []
     try:
-        with housekeeping.writing(base):
-            # The number is asked for at the end, when all is written.
+        with housekeeping.hold_write_lock(base):
             with publish_folder(base / "new", lambda: next_version()) as folder:
-                known = _fill(folder, base.absolute().name, export, facts or {}, allow_custom_ops, converters)
+                content = _write_content(folder, base.absolute().name, export, allow_custom_ops, converters)
+                version_card = card.make(base.absolute().name, export, (metadata or {}) | content)
 
                 def next_version():
-                    """Names the version; asked again where another process has just taken the number."""
+                    """Returns the folder of the next version; called again if another process has just created it."""
                     number = max(list_versions(base), default=0) + 1
-                    card.save(folder / EXTRA, known | {"version": number}, export)
+                    card.save(folder / EXTRA, version_card | {"version": number}, export)
                     published[:] = [base / str(number)]
                     return published[0]
 
-            housekeeping.retire(base, keep, published[0])
+            housekeeping.remove_old_versions(base, keep, published[0])
     except OSError as error:
         raise UserError(f"No version can be written to {base} ({error.strerror or error}).") from error
     return published[0]
 
 
-def _fill(folder, name, export, facts, allow_custom_ops, converters):
-    """Writes and checks all of a version but its card, and returns what is to stand there."""
+def _write_content(folder, name, export, allow_custom_ops, converters):
+    """Writes and checks everything of a version except its card; returns a dict of entries for the card."""
     extra = folder / EXTRA
     try:
         _write_graph(export, folder)
         extra.mkdir()
         warm_up.save(extra / warm_up.FILE, name, export.examples)
-    except tf.errors.OpError as error:  # The disk is full, say.
+    except tf.errors.OpError as error:  # for example if the disk is full
         raise OSError(0, first_line(error)) from error
     for file, text in export.files.items():
         (extra / file).write_text(text, encoding="utf-8")
     meta_graph = read_meta_graph(folder)
-    custom = operations.require_core(meta_graph, allow_custom_ops)
-    with tf.device("CPU:0"):  # A GPU rounds products to fewer bits, and differently from one call to the next.
+    custom_ops = operations.require_core_ops(meta_graph, allow_custom_ops)
+    with tf.device("CPU:0"):  # GPUs compute matrix products with fewer bits, and results differ from call to call.
         compare(export, load_version(folder))
     formats = [
         entry for convert in converters for entry in convert(export.convertible, export.convertible_examples, extra)
     ]
-    made = {"signatures": signatures_of(meta_graph), "formats": formats, "custom_ops": custom}
-    return card.make(name, export, facts | {"weight_count": count_weights(folder)} | made)
+    return {
+        "weight_count": count_weights(folder),
+        "signatures": describe_signatures(meta_graph),
+        "formats": formats,
+        "custom_ops": custom_ops,
+    }
 
 
 def _write_graph(export, folder):
     archive = keras.export.ExportArchive()
-    for used in export.tracked:
-        archive.track(used)
+    for tracked in export.tracked:
+        archive.track(tracked)
     for name, function in export.functions.items():
         archive.add_endpoint(name, function)
     archive.write_out(folder, verbose=False)
 
 
 def load_version(directory):
-    """Returns the signatures of a SavedModel.
+    """Returns the signatures of a SavedModel by name.
 
     Args:
-        directory: a version's folder, or that of all versions, of which the newest is taken.
+        directory: folder of a version, or of a model, whose newest version is loaded.
 
     Raises:
-        UserError: there is none, or it cannot be loaded.
+        UserError: there is no version, or it cannot be loaded.
     """
     folder = Path(directory)
     versions = list_versions(folder)
@@ -171,13 +189,13 @@ def load_version(directory):
         raise UserError(f"--saved-model {directory} holds no SavedModel; expected saved_models/<name>[/<version>].")
     try:
         loaded = tf.saved_model.load(str(folder))
-    except Exception as error:  # TensorFlow raises errors of many kinds for a damaged folder.
+    except Exception as error:  # TensorFlow raises exceptions of many classes for a damaged folder.
         raise UserError(f"--saved-model {folder} cannot be loaded: {first_line(error)}") from error
     return _Signatures(loaded)
 
 
 class _Signatures(dict):
-    """Signatures by name; TensorFlow frees the variables as soon as nothing holds what was loaded."""
+    """Signatures by name, with a reference to the loaded object: without it TensorFlow would free the variables."""
 
     def __init__(self, loaded):
         super().__init__(loaded.signatures)

@@ -1,1 +1,1 @@
-"""Figures from arrays."""
+"""Metrics from arrays; what scikit-learn has is taken from scikit-learn."""

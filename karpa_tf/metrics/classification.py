@@ -1,57 +1,65 @@
-"""Figures of classifiers and language models; NumPy only."""
+"""Metrics of classifiers from labels and probabilities, beside those of `sklearn.metrics`."""
 
 import numpy as np
+from sklearn import metrics
 
 
-def accuracy(labels, probabilities):
-    """Returns the share of examples whose largest probability is that of their label.
+def summarize(labels, probabilities):
+    """Returns the metrics of a classifier as a dict of floats.
+
+    Keys: `accuracy`; `top_2_accuracy`, `top_3_accuracy` and `top_5_accuracy` where there are more classes; `log_loss`
+    (nats; probabilities are clipped at float64's epsilon); `ece`, as in `calibration`; `macro_precision`,
+    `macro_recall` and `macro_f1`, means over the classes that have examples.
 
     Args:
         labels: int (n,).
         probabilities: float (n, classes).
     """
-    return float(np.mean(probabilities.argmax(1) == labels))
+    indices = np.arange(probabilities.shape[1])
+    values = {"accuracy": metrics.accuracy_score(labels, probabilities.argmax(1))}
+    for k in (2, 3, 5):
+        if k < len(indices):
+            values[f"top_{k}_accuracy"] = metrics.top_k_accuracy_score(labels, probabilities, k=k, labels=indices)
+    values["log_loss"] = compute_log_loss(labels, probabilities)
+    values["ece"] = calibration(labels, probabilities)["ece"]
+    per_class = summarize_classes(labels, probabilities)
+    has_examples = per_class["count"] > 0
+    for name in ("precision", "recall", "f1"):
+        values[f"macro_{name}"] = per_class[name][has_examples].mean()
+    return {name: float(value) for name, value in values.items()}
 
 
-def top_k_accuracy(labels, probabilities, k):
-    """Returns the share of examples whose label is among the k largest probabilities; of equal ones the later classes
-    count as larger, as in scikit-learn.
+def summarize_classes(labels, probabilities):
+    """Returns `precision`, `recall`, `f1`, float64 (classes,), and `count`, int64 (classes,); 0 where undefined."""
+    columns = metrics.precision_recall_fscore_support(
+        labels, probabilities.argmax(1), labels=np.arange(probabilities.shape[1]), zero_division=0
+    )
+    return dict(zip(("precision", "recall", "f1", "count"), columns, strict=True))
+
+
+def compute_log_loss(labels, probabilities):
+    """Returns the mean of -log p(label) in nats, with probabilities clipped at float64's epsilon.
+
+    `sklearn.metrics.log_loss` is the same, but warns about probabilities in float32 that do not sum to one.
     """
-    order = np.argsort(probabilities, axis=1, kind="mergesort")[:, ::-1][:, :k]
-    return float(np.mean((order == np.asarray(labels)[:, None]).any(1)))
-
-
-def confusion_matrix(labels, predictions, classes):
-    """Returns int64 (classes, classes): how many examples of the row's class were taken for the column's."""
-    places = np.asarray(labels, np.int64) * classes + predictions
-    return np.bincount(places, minlength=classes * classes).reshape(classes, classes)
-
-
-def precision_recall_f1(confusion):
-    """Returns precision, recall and F1 of each class, each float64 (classes,); 0 where the denominator is 0.
-
-    Args:
-        confusion: int (classes, classes), rows are labels.
-    """
-    right = np.diag(confusion).astype(float)
-    predicted, actual = confusion.sum(0), confusion.sum(1)
-    return _share(right, predicted), _share(right, actual), _share(2 * right, predicted + actual)
+    selected = probabilities[np.arange(len(labels)), labels].astype(float)
+    return float(-np.log(np.maximum(selected, np.finfo(float).eps)).mean())
 
 
 def calibration(labels, probabilities, bins=15):
-    """Returns the reliability of the largest probabilities, in bins of equal width (Guo et al. 2017, section 2).
+    """Returns the calibration of the largest probabilities, in bins of equal width (Guo et al. 2017, section 2).
 
     Returns:
         dict: `ece`, the expected calibration error (eq. 3), and for each bin, (lower, upper], `confidence` and
-        `accuracy`, float64 (bins,), nan where it is empty, and `count`, int64 (bins,).
+        `accuracy`, float64 (bins,), nan if it is empty, and `count`, int64 (bins,).
     """
     confidence = probabilities.max(1).astype(float)
-    right = probabilities.argmax(1) == labels
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    count = np.bincount(place, minlength=bins)
+    is_correct = probabilities.argmax(1) == labels
+    index = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    count = np.bincount(index, minlength=bins)
     with np.errstate(invalid="ignore"):
-        mean_confidence = np.bincount(place, confidence, bins) / count
-        mean_accuracy = np.bincount(place, right, bins) / count
+        mean_confidence = np.bincount(index, confidence, bins) / count
+        mean_accuracy = np.bincount(index, is_correct, bins) / count
     gaps = np.abs(mean_accuracy - mean_confidence)[count > 0]
     return {
         "ece": float((count[count > 0] * gaps).sum() / count.sum()),
@@ -59,13 +67,3 @@ def calibration(labels, probabilities, bins=15):
         "accuracy": mean_accuracy,
         "count": count,
     }
-
-
-def log_loss(labels, probabilities):
-    """Returns the mean of -log p(label) in nats; probabilities are taken as at least float64's epsilon."""
-    chosen = probabilities[np.arange(len(labels)), labels].astype(float)
-    return float(-np.log(np.maximum(chosen, np.finfo(float).eps)).mean())
-
-
-def _share(part, whole):
-    return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)

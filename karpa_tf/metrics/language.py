@@ -4,22 +4,20 @@ import math
 
 import numpy as np
 
-LARGEST_LOSS = 700.0
-
-
-"""Nats; e to the power of more is no finite float64."""
+MAX_LOSS = 700.0
+"""Nats; the exponential of more overflows float64."""
 
 
 def perplexity(loss):
-    """Returns e to the power of a loss in nats, finite for any."""
-    return math.exp(min(loss, LARGEST_LOSS))
+    """Returns the exponential of a loss in nats, finite for any loss."""
+    return math.exp(min(loss, MAX_LOSS))
 
 
-def unigram(ids, counts):
-    """Returns perplexity and accuracy, over tokens, of always guessing by how often each came elsewhere.
+def unigram_baseline(ids, counts):
+    """Returns perplexity and accuracy, over tokens, of predicting each token by its frequency elsewhere.
 
-    The perplexity is e to the mean of -log p, with p = (count + 1) / (sum of the counts + their number); the accuracy
-    is that of the token with the largest count.
+    The perplexity is exp of the mean of -log p, with p = (count + 1) / (sum of counts + vocabulary size); the accuracy
+    is that of always predicting the most frequent token.
 
     Args:
         ids: int (n,), the tokens.

@@ -1,4 +1,4 @@
-"""The answers of models for people: printed, or saved as images or as JSON."""
+"""Answers of models: printed, or saved as images or as JSON."""
 
 import io
 import json
@@ -11,17 +11,17 @@ from PIL import Image
 from karpa_tf import plots
 from karpa_tf.errors import UserError
 
-SHOWN = 8
-"""Numbers of an output that are printed."""
+MAX_PRINTED = 8
+"""Number of values of an output that are printed."""
 
 
 def show(items, outputs, top):
-    """Prints what a model says of each of `items`: `questions.Image`s, texts or seeds.
+    """Prints the outputs for each of `items`: `questions.ImageFile`s, texts or seeds.
 
     Args:
-        items: list of them, (batch,).
-        outputs: dict of arrays by name, their first dimension batch.
-        top: how many classes or words to name.
+        items: list of length batch.
+        outputs: dict of arrays by name, (batch, ...).
+        top: number of classes or words to print.
     """
     if not all(array.ndim and len(array) == len(items) for array in outputs.values()):
         _show_arrays("", outputs)
@@ -33,27 +33,27 @@ def show(items, outputs, top):
         for item, classes, scores in zip(items, outputs["classes"], outputs["scores"], strict=True):
             best = np.argsort(-scores, kind="stable")[:top]
             print(f"{_label(item)}  " + "  ".join(f"{_text(classes[i])} {scores[i]:.1%}" for i in best))
-    elif drawn := _drawn(outputs):
-        with Image.open(io.BytesIO(drawn[0])) as image:
-            print(f"{len(drawn)} image{'s' * (len(drawn) > 1)} of {image.width}x{image.height}")
+    elif images := _generated(outputs):
+        with Image.open(io.BytesIO(images[0])) as image:
+            print(f"{len(images)} image{'s' * (len(images) > 1)} of {image.width}x{image.height}")
     else:
         for row, item in enumerate(items):
             _show_arrays(f"{_label(item)}  ", {name: array[row] for name, array in outputs.items()})
 
 
 def check_out(path):
-    """Raises `UserError` where `save` could not write."""
+    """Raises `UserError` if `save` does not support the suffix."""
     if Path(path).suffix.lower() not in (".json", ".png", ".gif", ""):
         raise UserError(f"--out must end in .json, .png or .gif, or be a folder; received {path}.")
 
 
 def save(path, items, outputs, raw):
-    """Saves answers and returns a sentence that says so.
+    """Saves answers and returns a message that names the file.
 
     Args:
-        path: .json for whole answers, .png for a sheet of drawn images, .gif for a film, anything else is a folder
-            that gets a PNG file for each.
-        items: list of what was asked about.
+        path: .json for complete answers, .png for a grid of generated images, .gif for an animation; anything else is a
+            folder for one PNG file per image.
+        items: list of images, texts or seeds.
         outputs: list of dicts of arrays by name, one for each request.
         raw: list of functions that return the answers as JSON.
 
@@ -67,7 +67,7 @@ def save(path, items, outputs, raw):
             documents = [json.loads(text()) for text in raw]
             path.write_text(json.dumps(documents[0] if len(documents) == 1 else documents, indent=1) + "\n")
             return f"The answer is in {path}."
-        files = [file for part in outputs for file in _drawn(part)]
+        files = [file for answer in outputs for file in _generated(answer)]
         if not files:
             raise UserError(f"--out {path}: the answer holds no images; a file that ends in .json takes any answer.")
         if path.suffix:
@@ -89,8 +89,8 @@ def _save_together(path, files):
     plots.save_images(path, np.stack([image if image.ndim == 3 else image[..., None] for image in images]))
 
 
-def _drawn(outputs):
-    """Returns the PNG files that an answer holds or whose pixels it holds; an empty list where it holds neither."""
+def _generated(outputs):
+    """Returns the images of an answer as PNG files, from files or pixels; an empty list if there are none."""
     for name, array in outputs.items():
         if array.dtype.kind == "O" and name.endswith("_bytes") and array.ndim == 1:
             return list(array)
@@ -106,28 +106,31 @@ def _png(pixels):
 
 
 def _show_words(text, tokens, scores, positions, top):
-    blanks = [
-        [(_text(token), float(score)) for token, score in zip(names[:top], shares[:top], strict=True)]
-        for names, shares, position in zip(tokens, scores, positions, strict=True)
+    predictions = [
+        [(_text(token), float(score)) for token, score in zip(names[:top], probabilities[:top], strict=True)]
+        for names, probabilities, position in zip(tokens, scores, positions, strict=True)
         if position >= 0
     ]
-    parts = text.split("[MASK]")
-    filled = parts[0] + "".join(words[0][0] + part for words, part in zip(blanks, parts[1:], strict=False))
-    print(filled + "[MASK]".join(["", *parts[len(blanks) + 1 :]]))
-    for number, words in enumerate(blanks, 1):
-        label = f"  {number}: " if len(parts) > 2 else "  "
+    pieces = text.split("[MASK]")
+    filled = pieces[0] + "".join(words[0][0] + piece for words, piece in zip(predictions, pieces[1:], strict=False))
+    print(filled + "[MASK]".join(["", *pieces[len(predictions) + 1 :]]))
+    for number, words in enumerate(predictions, 1):
+        label = f"  {number}: " if len(pieces) > 2 else "  "
         print(label + "  ".join(f"{word} {probability:.1%}" for word, probability in words))
-    if len(parts) == 1:
-        print("warning: there is no [MASK] in the text; write one for every word to guess.", file=sys.stderr)
-    elif len(blanks) < len(parts) - 1:
-        print(f"warning: only the first {len(blanks)} blanks are within the model's length.", file=sys.stderr)
+    if len(pieces) == 1:
+        print("warning: there is no [MASK] in the text; write one for every word to predict.", file=sys.stderr)
+    elif len(predictions) < len(pieces) - 1:
+        print(
+            f"warning: only the first {len(predictions)} masks are within the model's sequence length.",
+            file=sys.stderr,
+        )
 
 
 def _show_arrays(label, outputs):
     for name, array in outputs.items():
         array = np.asarray(array)
-        values = [_text(x) if isinstance(x, bytes) else f"{x:.4g}" for x in array.ravel()[:SHOWN].tolist()]
-        more = " ..." if array.size > SHOWN else ""
+        values = [_text(x) if isinstance(x, bytes) else f"{x:.4g}" for x in array.ravel()[:MAX_PRINTED].tolist()]
+        more = " ..." if array.size > MAX_PRINTED else ""
         kind = "string" if array.dtype.kind == "O" else array.dtype.name
         print(f"{label}{name}: {kind} {list(array.shape)}: {' '.join(values)}{more}")
 

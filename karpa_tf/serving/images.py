@@ -15,7 +15,7 @@ JPEG = re.compile(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf](..)[\x08\x0c](..
 GIF = re.compile(rb"GIF8[79]a")
 WEBP = re.compile(rb"RIFF.{4}WEBP(VP8[ XL])(.{14})", re.DOTALL)
 MOST_STEPS = 200_000
-"""Frames and pieces of data of a string's GIFs that are looked at; one that has more is taken for endless."""
+"""Frames and pieces of data of a string's GIFs that are looked at; one that has treated as endless."""
 
 ENDLESS = 2**62
 
@@ -38,27 +38,27 @@ def _big(content):
     return int.from_bytes(content, "big")
 
 
-def _gif_pixels(content, place, steps):
-    """Returns the pixels of the GIF whose header ends at `place`: of its screen, or of all frames if these are more."""
+def _gif_pixels(content, position, steps):
+    """Returns the pixels of the GIF whose header ends at `position`: the maximum of its screen and all its frames."""
     screen = frames = 0
     try:
-        width, height, flags = struct.unpack_from("<HHB", content, place)
+        width, height, flags = struct.unpack_from("<HHB", content, position)
         screen = width * height
-        place += 7 + _colors(flags)
+        position += 7 + _colors(flags)
         for _ in steps:
-            kind = content[place]
+            kind = content[position]
             if kind == 0x2C:
-                width, height, flags = struct.unpack_from("<HHB", content, place + 5)
+                width, height, flags = struct.unpack_from("<HHB", content, position + 5)
                 frames += width * height
-                place += 11 + _colors(flags)
+                position += 11 + _colors(flags)
             elif kind == 0x21:  # an extension
-                place += 2
+                position += 2
             else:
                 return max(screen, frames)
-            while content[place]:  # pieces of data, each with its length before it
-                place += content[place] + 1
+            while content[position]:  # pieces of data, each with its length before it
+                position += content[position] + 1
                 next(steps)
-            place += 1
+            position += 1
     except (struct.error, IndexError):
         return max(screen, frames)  # cut off; what has been seen counts
     except StopIteration:

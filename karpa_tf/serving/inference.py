@@ -1,4 +1,4 @@
-"""TF Serving's questions, as protos: the official request in, the official answer out; errors with its codes and texts.
+"""TF Serving's methods: request proto in, response proto out; errors with its codes and texts.
 
 The REST interface and the gRPC services both end here. As in TF Serving's default, the `method_name` of a signature is
 not looked at: what counts is its inputs and outputs. All raise `ServingError`: NOT_FOUND for an unknown model or
@@ -121,7 +121,7 @@ def get_model_status(manager, request):
 
 
 def handle_reload_config(manager, request):
-    """Takes the models of a ReloadConfigRequest in place of those that are served; returns a ReloadConfigResponse."""
+    """Replaces the served models by those of a ReloadConfigRequest; returns a ReloadConfigResponse."""
     if request.config.WhichOneof("config") != "model_config_list":
         raise invalid(
             "ServerModelConfig type not supported by HandleReloadConfigRequest."
@@ -220,12 +220,12 @@ def _check_names(signature, inputs):
 
 def _wanted(signature, output_filter):
     """Returns the names of the outputs to give, all where the filter is empty."""
-    for place, alias in enumerate(output_filter):
+    for index, alias in enumerate(output_filter):
         if alias not in signature.outputs:
             raise invalid(
                 f"output tensor alias not found in signature: {alias} Outputs expected to be in the set "
                 f"{{{_set(signature.outputs)}}}."
             )
-        if alias in output_filter[:place]:
+        if alias in output_filter[:index]:
             raise invalid(f"duplicate output tensor alias: {alias}")
     return tuple(output_filter) or tuple(sorted(signature.outputs))

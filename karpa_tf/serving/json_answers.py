@@ -94,8 +94,8 @@ def floats(values, dtype):
     with np.errstate(over="ignore"):
         differs = np.array(texts, np.float64).astype(dtype) != np.array(values, dtype)
     digits = 9 if dtype == np.float32 else 17
-    for place in np.flatnonzero(differs):
-        texts[place] = f"{values[place]:.{digits}g}"
+    for index in np.flatnonzero(differs):
+        texts[index] = f"{values[index]:.{digits}g}"
     return [_number(text) for text in texts]
 
 

@@ -105,18 +105,18 @@ def _read_rows(document, infos):
             "instances is a plain list, but expecting list of objects as multiple input tensors required as per "
             "tensorinfo_map"
         )
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         is_object = isinstance(row, dict) and not is_base64(row)
         if named and not is_object:
-            raise invalid(f"Expecting object but got list at item {place} of input list")
+            raise invalid(f"Expecting object but got list at item {index} of input list")
         if is_object and not named:
-            raise invalid(f"Expecting value/list but got object at item {place} of input list")
+            raise invalid(f"Expecting value/list but got object at item {index} of input list")
         if named and set(row) != set(infos):
             unknown = sorted(set(row) - set(infos))
             if unknown:
-                raise _row_error(place, f" key: {unknown[0]}", f"JSON object: does not have named input: {unknown[0]}")
+                raise _row_error(index, f" key: {unknown[0]}", f"JSON object: does not have named input: {unknown[0]}")
             raise invalid(
-                f"Failed to process element: {place} of 'instances' list. JSON object: {show(row)} keys must be "
+                f"Failed to process element: {index} of 'instances' list. JSON object: {show(row)} keys must be "
                 f"equal to: {','.join(sorted(infos))}"
             )
     if not named:
@@ -134,24 +134,24 @@ def _read_row_values(values, dtype, key):
         return array(values, dtype)
     except ServingError:
         first = None
-        for place, value in enumerate(values):
+        for index, value in enumerate(values):
             try:
                 row = array(value, dtype)
             except ServingError as error:
-                raise _row_error(place, key, error.message, error.code) from None
+                raise _row_error(index, key, error.message, error.code) from None
             first = row if first is None else first
             if row.size != first.size:
-                raise _row_error(place, key, f"Expecting tensor size: {first.size} but got: {row.size}") from None
+                raise _row_error(index, key, f"Expecting tensor size: {first.size} but got: {row.size}") from None
             if row.shape != first.shape:
                 raise _row_error(
-                    place, key, f"Expecting shape {_shape(first.shape)} but got: {_shape(row.shape)}"
+                    index, key, f"Expecting shape {_shape(first.shape)} but got: {_shape(row.shape)}"
                 ) from None
         raise
 
 
-def _row_error(place, key, message, code=None):
+def _row_error(index, key, message, code=None):
     status = "INVALID_ARGUMENT" if code is None else code.name
-    return invalid(f"Failed to process element: {place}{key} of 'instances' list. Error: {status}: {message}")
+    return invalid(f"Failed to process element: {index}{key} of 'instances' list. Error: {status}: {message}")
 
 
 def _shape(shape):

@@ -1,4 +1,4 @@
-"""How many requests a model answers, and how fast: the same request over and over, by several clients at a time.
+"""Throughput and latency of a model: the same request repeated by several concurrent clients.
 
 Each client of a server is a process of its own with one connection, for Python's threads would wait for each other and
 not for the server. It imports neither TensorFlow nor NumPy.
@@ -34,9 +34,9 @@ class Load(NamedTuple):
         """Answered requests per second."""
         return len(self.latencies) / self.seconds
 
-    def percentile(self, share):
-        """Returns the time in s within which `share` of the answers came (nearest rank); nan where there are none."""
-        rank = max(math.ceil(share * len(self.latencies)), 1)
+    def percentile(self, fraction):
+        """Returns the latency in s of the `fraction` quantile of the answers (nearest rank); nan if there are none."""
+        rank = max(math.ceil(fraction * len(self.latencies)), 1)
         return self.latencies[rank - 1] if self.latencies else math.nan
 
 

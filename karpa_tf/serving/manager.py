@@ -26,7 +26,7 @@ class Manager:
         models: `ModelServerConfig`, or a list of (name, folder).
         poll_seconds: how often to look at the disk; 0: at `start` only; below 0: never.
         folder: a model's folder, or one whose children with versions in them are models, looked at anew each time; used
-            in place of `models` until a config is taken by `reload`.
+            instead of `models` until `reload` is called.
         limits: `Limits` of every request.
         labels_for_unavailable: let new labels name versions that are not available.
         log: takes a line for each event; None prints to standard error.

@@ -1,7 +1,7 @@
-"""The page at `/` of the development server: its models, and a form to ask each of them.
+"""The page at `/` of the development server: its models, and a form for requests to each of them.
 
-The page is plain HTML, CSS and JavaScript modules from this package. It asks `GET /page/models` for what there is to
-see and the server's own REST interface for answers; nothing comes from another host.
+The page is plain HTML, CSS and JavaScript modules from this package. It reads `GET /page/models` for the models and
+sends requests to the server's own REST interface; nothing is loaded from another host.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ FILES = {
     "json_form.js": "text/javascript",
     "elements.js": "text/javascript",
 }
-"""What is served below `/page/`, and as what. No path of a request is ever looked up on the disk."""
+"""Files below `/page/` and their content types. A path in a request is never looked up on the disk."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
@@ -41,19 +41,19 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 
-FORMS = (
-    ("image_classification", {"image_bytes": "string"}, {"classes", "scores"}),
-    ("image_generation", {"seed": "int64"}, {"image_bytes"}),
-    ("masked_lm", {"text": "string"}, {"tokens", "scores"}),
-    ("text_classification", {"text": "string"}, {"classes", "scores"}),
-)
-"""Tasks that the page has a form for: the inputs of such a signature, each of shape (batch,), and its outputs."""
+FORMS = {
+    "image": ({"image_bytes": "string"}, {"classes", "scores"}),
+    "seed": ({"seed": "int64"}, {"image_bytes"}),
+    "masked_text": ({"text": "string"}, {"tokens", "scores"}),
+    "text": ({"text": "string"}, {"classes", "scores"}),
+}
+"""Forms of the page: inputs of a signature that such a form can call, each of shape (batch,), and its outputs."""
 
 CARD_BYTES = 1 << 20
-"""A `card.json` that is longer is not read."""
+"""Maximum size of a `card.json`."""
 
-CARD_KEYS = ("task", "created", "seed", "formats", "metrics", "data", "versions")
-"""What the page shows of a card."""
+CARD_KEYS = ("form", "task", "created", "seed", "formats", "metrics", "data", "versions")
+"""Entries of a card that the page shows."""
 
 
 def routes(manager):
@@ -64,7 +64,7 @@ def routes(manager):
     """
 
     async def models(request):
-        # Statuses wait for locks, cards for the disk: not in the loop that answers all the others.
+        # Statuses wait for locks and cards for the disk, so that they do not belong in the event loop.
         described = await asyncio.to_thread(lambda: [describe(manager, name) for name in manager.models()])
         text = json.dumps({"models": described}, allow_nan=False)
         return web.Response(text=text, content_type="application/json", headers=HEADERS)
@@ -86,48 +86,50 @@ def _file(name, kind):
 
 
 def describe(manager, name):
-    """Returns what the page shows of a model, ready for JSON.
+    """Returns what the page shows of a model, a dict ready for JSON.
 
     Returns:
-        Its `name`, `labels` (dict, label to version), `versions` (newest first) and `error` (why nothing is known of
-        them, mostly ""). A version has `version` (a string, since JavaScript rounds large integers), `state` (a name of
-        `ModelVersionStatus.State`) and `error`; where it can be used also `signatures`, `form` and `card`, as
-        `describe_signatures`, `form_of` and `read_card` return them.
+        `name`, `labels` (dict, label to version), `versions` (newest first) and `error` (why there are no versions, or
+        ""). A version has `version` (a string, since JavaScript rounds large integers), `state` (a name of
+        `ModelVersionStatus.State`) and `error`; if it is available also `signatures`, `form` and `card`, as
+        `describe_signatures`, `select_form` and `read_card` return them.
     """
     try:
         statuses, labels = manager.status(name), manager.labels(name)
-    except ServingError as error:  # it has gone since the names were read, or nothing of it was ever found
+    except ServingError as error:  # removed since the names were read, or never found
         return {"name": name, "labels": {}, "versions": [], "error": error.message}
     versions = [_version(manager, name, status) for status in statuses]
     return {"name": name, "labels": {k: str(v) for k, v in sorted(labels.items())}, "versions": versions, "error": ""}
 
 
 def _version(manager, name, status):
-    seen = {
+    described = {
         "version": str(status.version),
         "state": ModelVersionStatus.State.Name(status.state),
         "error": status.status.error_message,
     }
     if status.state != ModelVersionStatus.AVAILABLE:
-        return seen
+        return described
     try:
         with manager.use(name, status.version) as servable:
             signatures = describe_signatures(servable.signatures)
             path = servable.path
-    except ServingError:  # it has been unloaded since
-        return seen
-    return seen | {"signatures": signatures, "form": form_of(signatures), "card": read_card(path)}
+    except ServingError:  # unloaded since
+        return described
+    card = read_card(path)
+    form = select_form(signatures, card.pop("form", None))
+    return described | {"signatures": signatures, "form": form, "card": card}
 
 
 def describe_signatures(signatures):
-    """Returns the inputs and outputs of signatures, as `card.json` has them.
+    """Returns the inputs and outputs of signatures in the format of `card.json`.
 
     Args:
         signatures: dict of `SignatureDef` by name.
 
     Returns:
-        {name: {"inputs": {name: {"dtype", "shape"}}, "outputs": the same}}, with shapes as lists that have None for any
-        size, or None for any rank. Signatures for TensorFlow's own use are left out.
+        {name: {"inputs": {name: {"dtype", "shape"}}, "outputs": the same}}. A shape is a list with None for a variable
+        size, or None for an unknown rank. TensorFlow's internal signatures are left out.
     """
     return {
         name: {"inputs": _tensors(signature.inputs), "outputs": _tensors(signature.outputs)}
@@ -147,31 +149,35 @@ def _tensors(infos):
     }
 
 
-def form_of(signatures):
-    """Returns the task that signatures are for and the signature to ask, {"task", "signature"}, or None.
+def select_form(signatures, form=None):
+    """Returns the form for a model and the signature that it calls, {"kind", "signature"}, or None.
 
     Args:
         signatures: as `describe_signatures` returns them.
+        form: the form that the model's card names, a key of `FORMS`. Anything else (a model without a card, say) leaves
+            the choice to the signatures.
     """
+    kinds = [form] if isinstance(form, str) and form in FORMS else FORMS
     for name, signature in signatures.items():
-        for task, inputs, outputs in FORMS:
-            wanted = {key: {"dtype": dtype, "shape": [None]} for key, dtype in inputs.items()}
-            if signature["inputs"] == wanted and outputs <= signature["outputs"].keys():
-                return {"task": task, "signature": name}
+        for kind in kinds:
+            inputs, outputs = FORMS[kind]
+            expected = {key: {"dtype": dtype, "shape": [None]} for key, dtype in inputs.items()}
+            if signature["inputs"] == expected and outputs <= signature["outputs"].keys():
+                return {"kind": kind, "signature": name}
     return None
 
 
 def read_card(version):
-    """Returns the parts `CARD_KEYS` of a version's `assets.extra/card.json`; {} where there is no such card.
+    """Returns the entries `CARD_KEYS` of a version's `assets.extra/card.json`; {} if there is no such card.
 
-    Whoever can write into the folder of models can write anything into a card, so: no link out of the version's folder,
-    no long file, no pipe that blocks, no number that JSON does not have.
+    A card is untrusted: links out of the version's folder, large files and pipes are not read, and numbers that JSON
+    does not have become strings.
     """
     folder = Path(version).resolve()
     try:
         path = (folder / "assets.extra" / "card.json").resolve(strict=True)
-        found = path.stat()
-        if not path.is_relative_to(folder) or not stat.S_ISREG(found.st_mode) or found.st_size > CARD_BYTES:
+        status = path.stat()
+        if not path.is_relative_to(folder) or not stat.S_ISREG(status.st_mode) or status.st_size > CARD_BYTES:
             return {}
         text = path.read_text(encoding="utf-8")
         card = json.loads(text, parse_constant=str, parse_float=_finite)

@@ -12,8 +12,8 @@ from karpa_tf.errors import UserError
 def without_tensorflow():
     """Lets `tensorflow.core...` and `tensorflow_serving...` be imported while TensorFlow itself is not. Use `with`.
 
-    The messages lie in TensorFlow's package, and the import of any of its modules begins with that of the whole (4 s).
-    Meanwhile an empty module of its name stands in its place. Where TensorFlow has been imported, nothing is done.
+    The messages are modules of TensorFlow's package, whose import takes 4 s. An empty module replaces the package
+    meanwhile. If TensorFlow has been imported already, nothing is done.
 
     Raises:
         UserError: grpcio or tensorflow-serving-api is not installed.

@@ -1,4 +1,4 @@
-"""From images, texts and seeds to the inputs of a signature, by what a server tells of its signatures."""
+"""Converts images, texts and seeds to the inputs of a signature."""
 
 import io
 from pathlib import Path
@@ -11,18 +11,18 @@ from karpa_tf.errors import UserError, first_line, nearest
 from karpa_tf.serving.protos import without_tensorflow
 
 IMAGES, TEXTS, SEEDS = "images", "--text", "--seed"
-"""What can be asked about, by how it is named on the command line."""
+"""Kinds of input, as named on the command line."""
 
 DEFAULT = "serving_default"
 
-KNOWN = ("PNG", "JPEG", "GIF", "BMP")
-"""Kinds of files that TensorFlow reads everywhere; Pillow rewrites others as PNG."""
+FORMATS = ("PNG", "JPEG", "GIF", "BMP")
+"""Image formats that TensorFlow decodes; Pillow converts others to PNG."""
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
-"""Of the images that are looked for in a folder."""
+"""Suffixes of the images in a folder."""
 
 MOST_BYTES, MOST_PIXELS, MOST_ROWS = 8 * 10**6, 25 * 10**6, 64
-"""Of one request; a server's own limits are higher as a rule. An image that is larger goes alone."""
+"""Limits of one request; a server's own limits are usually higher. A larger image is sent alone."""
 
 
 class ImageFile(NamedTuple):
@@ -34,16 +34,16 @@ class ImageFile(NamedTuple):
 
 
 def choose(signatures, name, asked):
-    """Returns which signature to ask: its name, that of its input, and what that takes ("bytes", "pixels", ...).
+    """Returns the signature for a kind of input: its name, its input's name and encoding ("bytes", "pixels", ...).
 
     Args:
         signatures: dict of `client.Signature` by name.
-        name: of the signature, or None for the one that people want: a generator's `image_bytes`, else serving_default,
-            else the first that takes what is asked about.
+        name: of the signature, or None: `image_bytes` for seeds, else serving_default, else the first that takes such
+            inputs.
         asked: `IMAGES`, `TEXTS` or `SEEDS`.
 
     Raises:
-        UserError: there is none that takes it.
+        UserError: no signature takes such inputs.
     """
     if name is not None and name not in signatures:
         raise UserError(f"There is no signature {name}; there are {', '.join(signatures)}{nearest(name, signatures)}")
@@ -58,7 +58,7 @@ def choose(signatures, name, asked):
 
 
 def _takes(signature):
-    """Returns (what is asked about, input, how it is given) of a signature with one input, or None."""
+    """Returns (kind, input name, encoding) of a signature with one input, or None."""
     if len(signature.inputs) != 1:
         return None
     ((name, info),) = signature.inputs.items()
@@ -88,10 +88,10 @@ def _kind(info):
 
 
 def find_image_files(names):
-    """Returns the files that are named, and those in the folders that are named.
+    """Returns image files, given a list of files and folders.
 
     Raises:
-        UserError: a name is neither, or a folder has no images.
+        UserError: a path does not exist, or a folder has no images.
     """
     files = []
     for path in map(Path, names):
@@ -108,7 +108,7 @@ def find_image_files(names):
 
 
 def read_image(file):
-    """Returns the `ImageFile` of a file, rewritten as a PNG where TensorFlow may not know its kind.
+    """Returns the `ImageFile` of a file, converted to PNG if TensorFlow may not decode its format.
 
     Raises:
         UserError: it cannot be read as an image.
@@ -117,12 +117,12 @@ def read_image(file):
         content = Path(file).read_bytes()
         with Image.open(file) as image:
             pixels = image.width * image.height
-            if image.format not in KNOWN:
+            if image.format not in FORMATS:
                 content = _png(ImageOps.exif_transpose(image))
             else:
                 image.load()
     except UnidentifiedImageError:
-        raise UserError(f"{file} is no image, or of an unknown kind.") from None
+        raise UserError(f"{file} is no image, or of an unknown format.") from None
     except Exception as error:  # Pillow raises errors of many kinds for damaged files.
         raise UserError(f"{file} cannot be read as an image: {first_line(error)}") from None
     return ImageFile(str(file), content, pixels)
@@ -157,31 +157,31 @@ def in_rows(items):
         yield items[start : start + MOST_ROWS]
 
 
-def select_inputs(items, way, info):
+def select_inputs(items, encoding, info):
     """Returns the array for an input.
 
     Args:
         items: list of `ImageFile`, `str` or `int`.
-        way: how they are given: "bytes", "pixels", "examples", "text" or "seeds".
+        encoding: "bytes", "pixels", "examples", "text" or "seeds".
         info: `client.Info` of the input.
 
     Raises:
-        UserError: images are to be given as pixels of no fixed size.
+        UserError: the signature takes pixels of a variable size.
     """
-    if way == "seeds":
+    if encoding == "seeds":
         return np.asarray(items, info.dtype)
-    if way == "pixels":
+    if encoding == "pixels":
         return np.stack([_pixels(image, info.shape[1:]) for image in items])
     array = np.empty(len(items), object)
-    if way == "examples":
+    if encoding == "examples":
         array[:] = _examples([image.content for image in items])
     else:
-        array[:] = [item.content if way == "bytes" else item.encode() for item in items]
+        array[:] = [item.content if encoding == "bytes" else item.encode() for item in items]
     return array
 
 
 def _pixels(image, shape):
-    """Returns an image's center as uint8 `shape`; a model's own way there, from the bytes, may round otherwise."""
+    """Returns an image's center crop, resized to uint8 `shape`; the model's own preprocessing may round differently."""
     height, width, channels = shape
     if min(height, width) < 1 or channels not in (1, 3):
         raise UserError(f"The signature takes pixels of shape {list(shape)}; expected a fixed size of 1 or 3 channels.")

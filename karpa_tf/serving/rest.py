@@ -16,9 +16,9 @@ from karpa_tf.serving import inference, json_answers, json_examples, json_reques
 from karpa_tf.serving.errors import ServingError, invalid
 from karpa_tf.serving.web_guard import error_response
 
-PLACE = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
-ASK = re.compile(PLACE + ":(classify|regress|predict)", re.IGNORECASE)
-LOOK = re.compile(PLACE + "(?:/(metadata))?", re.IGNORECASE)
+MODEL_PATH = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
+ASK = re.compile(MODEL_PATH + ":(classify|regress|predict)", re.IGNORECASE)
+LOOK = re.compile(MODEL_PATH + "(?:/(metadata))?", re.IGNORECASE)
 
 
 class Rest:
@@ -101,7 +101,7 @@ class Rest:
         response = inference.get_model_metadata(self._manager, _addressed(request, name, version, label))
         signatures = get_model_metadata_pb2.SignatureDefMap()
         response.metadata[inference.METADATA].Unpack(signatures)
-        # TF Serving writes the two parts one by one, without the type of the second.
+        # TF Serving writes the two messages one by one, without the type of the second.
         spec, signatures = _to_json(response.model_spec), _to_json(signatures)
         return f'{{\n"model_spec": {spec},\n"metadata": {{"signature_def": {signatures}}}\n}}\n'
 

@@ -54,7 +54,7 @@ def start_grpc(manager, addresses, limits, on_request=None):
         options=[
             ("grpc.max_receive_message_length", limits.body_bytes),
             ("grpc.max_send_message_length", -1),
-            # Without it a second server takes half of the first one's requests, and nobody is told.
+            # Otherwise a second server could listen on the same port and would get half of the requests.
             ("grpc.so_reuseport", 0),
         ],
         maximum_concurrent_rpcs=limits.config.max_concurrent + limits.config.max_queue,

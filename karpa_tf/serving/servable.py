@@ -120,13 +120,13 @@ def _check_inputs(signature, inputs):
             f"len({{{','.join(sorted(inputs))}}}) != len({{{','.join(sorted(signature.inputs))}}}). "
             f"Sent extra: {{{','.join(sorted(extra))}}}. Missing but required: {{{','.join(sorted(missing))}}}."
         )
-    for place, name in enumerate(sorted(inputs)):
+    for index, name in enumerate(sorted(inputs)):
         info, value = signature.inputs[name], inputs[name]
         expected = tf.dtypes.as_dtype(info.dtype)
         given = tf.string if value.dtype.kind in "OSU" else tf.dtypes.as_dtype(value.dtype)
         if given != expected:
             raise invalid(
-                f"Expects arg[{place}] to be {_type_name(expected)} but {_type_name(given)} is provided (input {name})"
+                f"Expects arg[{index}] to be {_type_name(expected)} but {_type_name(given)} is provided (input {name})"
             )
         shape = [dim.size for dim in info.tensor_shape.dim]
         if not info.tensor_shape.unknown_rank and (

@@ -142,20 +142,20 @@ def _objects(values):
 
 def _split(content, count):
     """Returns the strings of a tensor_content: all lengths as varints, then all bytes."""
-    lengths, place = [], 0
+    lengths, position = [], 0
     for _ in range(count):
         length = shift = 0
         while True:
-            if place == len(content) or shift > 35:
+            if position == len(content) or shift > 35:
                 raise ValueError("tensor_content ends within the lengths of its strings")
-            byte = content[place]
-            place += 1
+            byte = content[position]
+            position += 1
             length |= (byte & 0x7F) << shift
             shift += 7
             if byte < 0x80:
                 break
         lengths.append(length)
-    if place + sum(lengths) != len(content):
-        raise ValueError(f"tensor_content has {len(content)} bytes, its strings {place + sum(lengths)}")
-    ends = np.cumsum(lengths, dtype=np.int64) + place
+    if position + sum(lengths) != len(content):
+        raise ValueError(f"tensor_content has {len(content)} bytes, its strings {position + sum(lengths)}")
+    ends = np.cumsum(lengths, dtype=np.int64) + position
     return [content[end - length : end] for end, length in zip(ends.tolist(), lengths, strict=True)]

@@ -55,6 +55,6 @@ def leading_out(folder, base):
 
 
 def _below(folder):
-    for place, folders, files in os.walk(folder):  # follows no links to folders
+    for parent, folders, files in os.walk(folder):  # follows no links to folders
         for name in (*folders, *files):
-            yield Path(place, name)
+            yield Path(parent, name)

@@ -34,20 +34,20 @@ def warm_up(servable):
     path = servable.path / FILE
     if not path.is_file():
         return 0
-    place = 0
+    number = 0
     try:
-        for place, record in enumerate(tf.data.TFRecordDataset(str(path)).as_numpy_iterator(), 1):
-            if place > MOST_REQUESTS:
+        for number, record in enumerate(tf.data.TFRecordDataset(str(path)).as_numpy_iterator(), 1):
+            if number > MOST_REQUESTS:
                 raise invalid(f"Number of warmup records exceeds the maximum ({MOST_REQUESTS}) at {path}")
             _replay(servable, record)
     except ServingError as error:
-        raise ServingError(error.code, f"Warm-up request {place} of {path}: {error.message}") from error
+        raise ServingError(error.code, f"Warm-up request {number} of {path}: {error.message}") from error
     except tf.errors.DataLossError as error:
         found = from_tensorflow(error)
         raise ServingError(
             grpc.StatusCode.DATA_LOSS, f"{found.message}. Please verify your warmup data is in TFRecord format."
         ) from error
-    return place
+    return number
 
 
 def _replay(servable, record):

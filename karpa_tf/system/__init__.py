@@ -1,1 +1,1 @@
-"""Files, signals, the console: what surrounds a program on its machine."""
+"""Files, signals, the console, seeds and the environment of a process."""

@@ -1,4 +1,4 @@
-"""The versions and the machine of a program."""
+"""Package versions and platform."""
 
 import contextlib
 import importlib.metadata
@@ -7,8 +7,8 @@ import platform
 PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-datasets", "numpy", "pillow", "scikit-learn")
 
 
-def environment():
-    """Returns the versions and the machine, for `run.json`; imports nothing."""
+def read_environment():
+    """Returns package versions and the platform, a dict for `run.json`, without importing the packages."""
     versions = {}
     for package in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

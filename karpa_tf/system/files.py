@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear complete or not at all."""
 
 import contextlib
 import hashlib
@@ -11,14 +11,14 @@ from karpa_tf.errors import UserError
 
 
 def write_text(path, text):
-    """Writes a file by rename: readers see the old text or the new."""
+    """Writes a file by rename, so that readers see the old text or the new."""
     temporary = path.with_name(f".{path.name}.writing")
     temporary.write_text(text, encoding="utf-8")
     replace(temporary, path)
 
 
 def replace(temporary, path):
-    """Gives a file that has been written its name, in place of what had it, and syncs it."""
+    """Renames a file to `path`, replacing what is there, and syncs it to disk."""
     _sync_file(temporary)
     os.replace(temporary, path)
     _sync_folder(path.parent)
@@ -31,7 +31,7 @@ def digest(path):
 
 
 def require_writable(directory, flag):
-    """Raises `UserError` naming `flag` if no folder can be made in `directory`, which need not exist yet."""
+    """Raises `UserError`, naming `flag`, if no folder can be made in `directory`, which need not exist yet."""
     existing = next(path for path in (Path(directory).absolute(), *Path(directory).absolute().parents) if path.exists())
     try:
         Path(tempfile.mkdtemp(dir=existing)).rmdir()
@@ -40,7 +40,7 @@ def require_writable(directory, flag):
 
 
 def require_room(folder, size):
-    """Raises `OSError` if no file of `size` bytes can be made in `folder`, where the system tells beforehand."""
+    """Raises `OSError` if the disk has no room for `size` bytes in `folder`; does nothing without posix_fallocate."""
     if hasattr(os, "posix_fallocate"):
         with tempfile.TemporaryFile(dir=folder) as file:
             os.posix_fallocate(file.fileno(), 0, size)
@@ -48,13 +48,13 @@ def require_room(folder, size):
 
 @contextlib.contextmanager
 def publish_folder(path, first_free=None):
-    """Gives a new folder beside `path` to fill; once filled it is synced and renamed, or removed after an error.
+    """Context manager that gives a temporary folder to fill, then syncs and renames it; it is removed after an error.
 
-    Readers see the whole folder or none. The temporary name starts with a point and is not a number.
+    Readers see the complete folder or none. The temporary name starts with a dot and is not a number.
 
     Args:
-        path: the final name; where it exists by then, the new folder is thrown away.
-        first_free: function of no arguments that returns a final name, asked again while the name is taken.
+        path: the final path; if it exists by then, the new folder is discarded.
+        first_free: function without arguments that returns a final path instead; called again if the path exists.
     """
     parent = Path(path).parent
     parent.mkdir(parents=True, exist_ok=True)

@@ -21,9 +21,11 @@ from karpa_tf.models.application import load_application
 from karpa_tf.system.console import warn
 from karpa_tf.tasks.task import FinishedRun, Task
 from karpa_tf.tasks.task import read_config as read_task_config
+from karpa_tf.training.optimizers import make_parameter_groups
 from karpa_tf.training.precision import policy_scope
 from karpa_tf.training.run import Run
-from karpa_tf.training.trainers.classifier import Classifier, compile_classifier
+from karpa_tf.training.trainers.classifier import Classifier
+from karpa_tf.training.trainers.updates import compile_trainer
 from karpa_tf.training.weights import require_weights
 
 NAME, APP = "classifier", "train_classifier"
@@ -49,7 +51,8 @@ def make_trainer(config, splits, steps_per_epoch, jit_compile=False):
         classifiers.freeze_batch_norm(model)
     class_weights = splits.class_weights() if config.class_weights == "balanced" else None
     trainer = Classifier(model, config.label_smoothing, class_weights, config.optimization.ema)
-    compile_classifier(trainer, config, config.transfer, steps_per_epoch, jit_compile)
+    groups = make_parameter_groups(classifiers.split_by_depth(model), config.transfer, steps_per_epoch)
+    compile_trainer(trainer, config, groups, steps_per_epoch, jit_compile)
     return trainer
 
 
@@ -93,7 +96,7 @@ def describe(finished):
 def make_export(finished):
     """Returns the `Export` of a `FinishedRun`."""
     images = examples.load_images(finished.run, finished.model.input_shape[1:])
-    return make_classifier_export(finished.model, finished.classes, images)
+    return make_classifier_export(finished.model, finished.classes, images, task="image_classification")
 
 
 def load_scorer(run=None, saved_model=None):
@@ -127,9 +130,9 @@ def classify_files(run, saved_model, files, top):
         top: number of classes.
     """
     compute_probabilities, classes, (image_size, channels), _ = load_scorer(run, saved_model)
-    for start in range(0, len(files), classification.BATCH):
+    for start in range(0, len(files), classification.BATCH_SIZE):
         images = {}
-        for file in files[start : start + classification.BATCH]:
+        for file in files[start : start + classification.BATCH_SIZE]:
             image, reason = try_read_square(file, image_size, channels)
             if image is None:
                 warn(reason)

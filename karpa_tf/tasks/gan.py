@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from karpa_tf.configs.gan import GANConfig
 from karpa_tf.errors import UserError
-from karpa_tf.export.generator import generator_functions, make_generator_export
+from karpa_tf.export.generator import make_generator_export, make_generator_functions
 from karpa_tf.export.versions import load_version
 from karpa_tf.layers.batch_norm import synchronize_batch_norm
 from karpa_tf.models import sampling
@@ -51,7 +51,7 @@ def describe(finished):
 
 def make_export(finished):
     """Returns the `Export` of a `FinishedRun`."""
-    return make_generator_export(finished.model)
+    return make_generator_export(finished.model, task="image_generation")
 
 
 def sample(run, saved_model, count, seed, interpolate=False):
@@ -66,7 +66,7 @@ def sample(run, saved_model, count, seed, interpolate=False):
     """
     if run:
         generator = load(Run(run)).model
-        functions, latent_dim = generator_functions(generator), generator.input_shape[-1]
+        functions, latent_dim = make_generator_functions(generator), generator.input_shape[-1]
     else:
         functions = load_version(saved_model)
         if not {"serving_default", "noise"} <= set(functions):

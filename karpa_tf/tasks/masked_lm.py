@@ -10,15 +10,16 @@ from karpa_tf.data.text import vocabulary as vocabularies
 from karpa_tf.data.text.vocabulary import MASK
 from karpa_tf.errors import UserError
 from karpa_tf.export import examples
-from karpa_tf.export.masked_lm import make_masked_lm_export, masked_lm_functions
+from karpa_tf.export.masked_lm import make_masked_lm_export, make_masked_lm_functions
 from karpa_tf.export.versions import load_version
 from karpa_tf.models import bert
 from karpa_tf.system.console import warn
 from karpa_tf.tasks.task import FinishedRun, Task, read_config
-from karpa_tf.training import optimizers
+from karpa_tf.training.optimizers import ParameterGroup
 from karpa_tf.training.precision import policy_scope
 from karpa_tf.training.run import Run
 from karpa_tf.training.trainers.masked_lm import MaskedLM, Pretraining
+from karpa_tf.training.trainers.updates import compile_trainer
 from karpa_tf.training.weights import require_weights
 
 NAME, APP = "masked_lm", "train_mlm"
@@ -42,20 +43,8 @@ def make_trainer(config, vocabulary, steps_per_epoch, jit_compile=False):
     if config.init:
         load_init_weights(model, vocabulary, config)
     trainer = (Pretraining if config.nsp else MaskedLM)(model, config.optimization.ema)
-    groups = optimizers.make_optimizer_groups(
-        config.optimization,
-        config.learning_rate,
-        [optimizers.ParameterGroup(model.trainable_variables)],
-        config.epochs * steps_per_epoch,
-        steps_per_epoch,
-        scale_loss=config.precision == "mixed_float16",
-    )
-    trainer.compile(
-        groups,
-        config.optimization.global_clipnorm,
-        config.optimization.gradient_accumulation_steps,
-        jit_compile=jit_compile,
-    )
+    groups = [ParameterGroup(model.trainable_variables)]
+    compile_trainer(trainer, config, groups, steps_per_epoch, jit_compile)
     return trainer
 
 
@@ -115,7 +104,9 @@ def describe(finished):
 def make_export(finished):
     """Returns the `Export` of a `FinishedRun`."""
     texts = examples.load_texts(finished.run)
-    return make_masked_lm_export(finished.model, finished.vocabulary, finished.config.row_length, texts)
+    return make_masked_lm_export(
+        finished.model, finished.vocabulary, finished.config.row_length, texts, task="masked_lm"
+    )
 
 
 def load_init_weights(model, vocabulary, config):
@@ -191,7 +182,7 @@ def _load_function(run, saved_model):
     """Returns the function `serving_default` of `make_masked_lm_export`, of a run or of an exported version."""
     if run:
         finished = load(Run(run))
-        functions, _ = masked_lm_functions(finished.model, finished.vocabulary, finished.config.row_length)
+        functions, _ = make_masked_lm_functions(finished.model, finished.vocabulary, finished.config.row_length)
         return functions["serving_default"]
     signatures = load_version(saved_model)
     if "token_ids" not in signatures or "tokens" not in signatures["serving_default"].structured_outputs:

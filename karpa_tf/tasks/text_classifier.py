@@ -5,16 +5,19 @@ import dataclasses
 import numpy as np
 
 from karpa_tf.configs.text_classifier import TextClassifierConfig
-from karpa_tf.data.text.labeled_batches import token_rows
+from karpa_tf.data.text.labeled_batches import make_token_rows
 from karpa_tf.errors import UserError
 from karpa_tf.export import examples
 from karpa_tf.export.text_classifier import make_text_classifier_export
 from karpa_tf.models import bert
+from karpa_tf.models.classifiers import split_by_depth
 from karpa_tf.tasks import masked_lm
 from karpa_tf.tasks.task import FinishedRun, Task, read_config
+from karpa_tf.training.optimizers import make_parameter_groups
 from karpa_tf.training.precision import policy_scope
 from karpa_tf.training.run import Run
-from karpa_tf.training.trainers.classifier import Classifier, compile_classifier
+from karpa_tf.training.trainers.classifier import Classifier
+from karpa_tf.training.trainers.updates import compile_trainer
 from karpa_tf.training.weights import require_weights
 
 NAME, APP = "text_classifier", "finetune_text"
@@ -36,12 +39,13 @@ def make_trainer(config, train, vocabulary, steps_per_epoch, jit_compile=False):
     counts = np.bincount(train.labels, minlength=len(train.classes))
     class_weights = len(train) / (len(train.classes) * counts) if config.class_weights == "balanced" else None
     trainer = Classifier(model, config.label_smoothing, class_weights, config.optimization.ema)
-    compile_classifier(trainer, config, config.freezing, steps_per_epoch, jit_compile)
+    groups = make_parameter_groups(split_by_depth(model), config.freezing, steps_per_epoch)
+    compile_trainer(trainer, config, groups, steps_per_epoch, jit_compile)
     return trainer
 
 
 def tokenize(splits, vocabulary, length):
-    """Returns the token ids of texts, as `token_rows` does, by split; prints how many texts are truncated.
+    """Returns the token ids of texts, as `make_token_rows` does, by split; prints how many texts are truncated.
 
     Args:
         splits: dict of `TextSet`.
@@ -50,7 +54,7 @@ def tokenize(splits, vocabulary, length):
     """
     rows = {}
     for name, split in splits.items():
-        rows[name], truncated = token_rows(split.texts, vocabulary, length)
+        rows[name], truncated = make_token_rows(split.texts, vocabulary, length)
         note = f", {truncated:,} of them truncated to {length} tokens" if truncated else ""
         print(f"{name:10} {len(split):,} texts{note}")
     return rows
@@ -113,7 +117,12 @@ def make_export(finished):
     """Returns the `Export` of a `FinishedRun`."""
     texts = examples.load_texts(finished.run)
     return make_text_classifier_export(
-        finished.model, finished.vocabulary, finished.config.row_length, finished.classes, texts
+        finished.model,
+        finished.vocabulary,
+        finished.config.row_length,
+        finished.classes,
+        texts,
+        task="text_classification",
     )
 
 

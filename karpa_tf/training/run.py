@@ -16,7 +16,7 @@ import yaml
 from karpa_tf.configs.run import MAY_CHANGE, NOT_SAVED
 from karpa_tf.distribution import cluster
 from karpa_tf.errors import UserError
-from karpa_tf.system.environment import environment
+from karpa_tf.system.environment import read_environment
 from karpa_tf.system.files import write_text
 
 LOCK = ".lock"
@@ -113,7 +113,7 @@ def open_run(config, app, task=None):
     started = datetime.datetime.now().isoformat(timespec="seconds")
     run_id = run.metadata().get("id", secrets.token_hex(8))
     program = {"task": task, "app": app, "argv": sys.argv}
-    run.update_metadata(id=run_id, **program, started=started, precision=config.precision, **environment())
+    run.update_metadata(id=run_id, **program, started=started, precision=config.precision, **read_environment())
     return run
 
 

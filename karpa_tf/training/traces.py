@@ -1,25 +1,24 @@
-"""What a trace by TensorFlow's profiler says of where the time went."""
+"""Where the time of traced steps went, from a trace of TensorFlow's profiler."""
 
 import collections
 import dataclasses
 import re
 
-# TensorFlow has no public name for the format that its profiler writes.
-from tensorflow.tsl.profiler.protobuf import xplane_pb2
+from karpa_tf import keras_compat
 
 WAITING = "waiting for input"
 QUICK = "scheduling, and operations too quick to be traced"
 IDLE = "nothing ran but Python (callbacks, the next call)"
 OPTIMIZER = "optimizer updates and moving averages"
-NORMALISATION = "normalization"
+NORMALIZATION = "normalization"
 OTHER = "other"
 
 BACKGROUND = (QUICK, WAITING, IDLE)
-"""What counts while no operation is known to run, in this order."""
+"""Kinds of the time while no operation is known to run; the first that applies."""
 
 KINDS = (
     ("matrix products and convolutions", r"(Batch)?MatMul|Einsum|(Depthwise)?Conv\d?D?|Conv[23]D"),
-    (NORMALISATION, r"FusedBatchNorm|L2Normal|LRN"),
+    (NORMALIZATION, r"FusedBatchNorm|L2Normal|LRN"),
     ("random numbers", r"Stateless(Random|Truncated|Multinomial)|Random|Philox"),
     ("sums over devices", r"Collective|Nccl|AllReduce"),
     ("compiled by XLA", r"_?Xla"),
@@ -38,20 +37,20 @@ KINDS = (
         r"|Reciprocal|Inv|UnaryOps|AvgPool|TopK|InTopK|Bitwise|Sin|Cos",
     ),
 )
-"""Kinds of operations, by what the name of their type begins with; the first that fits counts."""
+"""Kinds of operations, by regular expressions for the start of their kernel's name; the first that matches."""
 
 _PREFIX = re.compile(r"^_?(Mkl)?(Native)?(Fused(?!BatchNorm))?")
 
 
 @dataclasses.dataclass(frozen=True)
 class Operation:
-    """Calls of one operation of a graph."""
+    """An operation of a graph."""
 
     name: str
-    """Its name, without what wraps the whole step."""
+    """Its name, without the scopes around the whole step."""
 
     type: str
-    """The kind of kernel, Conv2D for example."""
+    """The kernel, for example Conv2D."""
 
     kind: str
     """One of `KINDS`, or OTHER."""
@@ -59,13 +58,13 @@ class Operation:
 
 @dataclasses.dataclass(frozen=True)
 class Breakdown:
-    """Where the time of traced steps went, in seconds of the clock on the wall."""
+    """Where the time of traced steps went, in seconds of wall-clock time."""
 
     steps: int
-    """How many were traced."""
+    """Number of traced steps."""
 
     seconds: float
-    """From the beginning of the first to the end of the last."""
+    """From the start of the first step to the end of the last."""
 
     kinds: dict
     """Seconds by kind, WAITING, QUICK and IDLE included; they add up to `seconds`."""
@@ -74,26 +73,24 @@ class Breakdown:
     """(seconds, calls) by `Operation`."""
 
     pipeline: float
-    """Seconds for which the input pipeline worked, on threads of its own, beside all this."""
+    """Seconds of work of the input pipeline, on threads of its own."""
 
 
-def read(path):
-    """Returns the traces in an .xplane.pb file."""
-    space = xplane_pb2.XSpace()
-    space.ParseFromString(path.read_bytes())
-    return space
+def load_trace(path):
+    """Returns the trace in an .xplane.pb file, an `XSpace`."""
+    return keras_compat.parse_trace(path.read_bytes())
 
 
-def breakdown(space, step_name, optimizers=()):
+def compute_breakdown(space, step_name, optimizers=()):
     """Returns the `Breakdown` of the steps in a trace.
 
-    Where several operations run at once, each gets an equal part of that time. Of those that have proved quick, of some
-    microseconds, TensorFlow 2.21 keeps no trace. On a GPU or TPU its own lines count, not the threads that feed it.
+    While several operations run at once, the time is divided equally among them. TensorFlow 2.21 does not trace
+    operations of a few microseconds. On a GPU or TPU the lines of the device count, not the threads that feed it.
 
     Args:
-        space: what `read` returned.
+        space: result of `load_trace`.
         step_name: name of the `tf.profiler.experimental.Trace` around every step.
-        optimizers: names of optimizers, under which their operations are found.
+        optimizers: names of optimizers, which are scopes of their operations.
     """
     host = [_Line(plane, line) for plane in space.planes if plane.name == "/host:CPU" for line in plane.lines]
     devices = [
@@ -113,45 +110,44 @@ def breakdown(space, step_name, optimizers=()):
         pieces += [
             (a, b, QUICK) for line in computing for a, b, name in line.events if name == "ExecutorState::Process"
         ]
-    clock, calls = _share_out(pieces, start, end), collections.Counter()
+    seconds_by_name, calls = _divide_time(pieces, start, end), collections.Counter()
     calls.update(name for line in computing for a, _, name in line.operations() if start <= a < end)
     kinds, operations = collections.Counter(), {}
-    for name, seconds in clock.items():
+    for name, seconds in seconds_by_name.items():
         if name in BACKGROUND:
             kinds[name] = seconds
             continue
-        operation = describe(name, optimizers)
+        operation = parse_operation(name, optimizers)
         kinds[operation.kind] += seconds
-        known = operations.get(operation, (0.0, 0))
-        operations[operation] = (known[0] + seconds, known[1] + calls[name])
+        total, count = operations.get(operation, (0.0, 0))
+        operations[operation] = (total + seconds, count + calls[name])
     worked = sum(b - a for line in pipeline for a, b, _ in line.innermost_operations() if start <= a < end)
     return Breakdown(len(steps), end - start, dict(kinds), operations, worked)
 
 
-def describe(name, optimizers=()):
-    """Returns the `Operation` of an event's name, "path/of/the/operation:Type"."""
+def parse_operation(name, optimizers=()):
+    """Returns the `Operation` of an event named "path/of/the/operation:Type"."""
     path, _, kernel = name.rpartition(":")
     kernel = _PREFIX.sub("", kernel)
-    parts = [_unnumbered(part) for part in path.split("/")]
-    optimizers = {_unnumbered(optimizer) for optimizer in optimizers}
-    fitting = (kind for kind, types in KINDS if re.match(rf"({types})", kernel))
-    kind = next(fitting, OTHER)
+    parts = [_strip_numbers(part) for part in path.split("/")]
+    optimizers = {_strip_numbers(optimizer) for optimizer in optimizers}
+    kind = next((kind for kind, types in KINDS if re.match(rf"({types})", kernel)), OTHER)
     if any(part in optimizers or part in ("global_norm", "clip_by_norm") for part in parts):
         kind = OPTIMIZER
     elif kind != KINDS[0][0] and any(re.search(r"norm(alization)?$", part) for part in parts):
-        kind = NORMALISATION
+        kind = NORMALIZATION
     path = re.sub(r"(StatefulPartitionedCall|PartitionedCall|while|body)(_\d+)?/", "", path)
     path = re.sub(r"^(replica_\d+/)?(.*?)gradient_tape/", r"gradient of ", path)
     return Operation(path or kernel, kernel, kind)
 
 
-def _unnumbered(name):
-    """Returns a name without what keeps it apart from others of its kind: adam_1_2 is adam."""
+def _strip_numbers(name):
+    """Returns a name without numeric suffixes: adam_1_2 is adam."""
     return re.sub(r"(_\d+)+$", "", name)
 
 
 class _Line:
-    """One thread, or one stream of a device, with times in seconds."""
+    """The events of a thread, or of a stream of a device, with times in seconds."""
 
     def __init__(self, plane, line):
         self.name = line.name
@@ -160,7 +156,7 @@ class _Line:
         for event in line.events:
             start = line.timestamp_ns * 1e-9 + event.offset_ps * 1e-12
             name = plane.event_metadata[event.metadata_id].name
-            # A kernel of a device is named in its own words, and its operation in a note; so is what XLA has compiled.
+            # Events of devices and of XLA name the kernel; the operation is in a statistic.
             for stat in event.stats:
                 if kinds[stat.metadata_id] == "tf_op":
                     name = stat.str_value or plane.stat_metadata[stat.ref_value].name or name
@@ -170,13 +166,13 @@ class _Line:
             self.events.append((start, start + event.duration_ps * 1e-12, name))
 
     def operations(self):
-        """Returns (start, end, name) of what runs an operation."""
+        """Returns (start, end, name) of the events that run an operation."""
         if re.match(r"Stream|XLA Ops", self.name):
             return [(a, b, name if ":" in name else f"{name}:{name}") for a, b, name in self.events]
         return [event for event in self.events if re.fullmatch(r"[^:]+:\w+", event[2])]
 
     def innermost_operations(self):
-        """Returns pieces of time (start, end, name), in each of which one operation runs and none within it."""
+        """Returns intervals (start, end, name) of operations without the operations nested in them."""
         pieces, open_events = [], []
 
         def close(until):
@@ -195,25 +191,25 @@ class _Line:
         return [piece for piece in pieces if piece[1] > piece[0]]
 
 
-def _share_out(pieces, start, end):
-    """Returns the seconds between two times by name, shared equally by the pieces that overlap.
+def _divide_time(pieces, start, end):
+    """Returns the seconds between two times by name, divided equally among overlapping intervals.
 
-    While no operation runs, the time is that of the first of `BACKGROUND` that fits.
+    While no operation runs, the time belongs to the first of `BACKGROUND` that applies.
     """
     borders = []
     for a, b, name in pieces:
         a, b = max(a, start), min(b, end)
         if a < b:
             borders += [(a, 1, name), (b, -1, name)]
-    clock, running, now = collections.Counter(), collections.Counter(), start
+    seconds, running, now = collections.Counter(), collections.Counter(), start
     for time, change, name in [*sorted(borders), (end, 0, IDLE)]:
         busy = {other: count for other, count in running.items() if other not in BACKGROUND}
         if not busy:
             busy = {next((other for other in BACKGROUND if other in running), IDLE): 1}
         for other, count in busy.items():
-            clock[other] += (time - now) * count / sum(busy.values())
+            seconds[other] += (time - now) * count / sum(busy.values())
         running[name] += change
         if not running[name]:
             del running[name]
         now = time
-    return clock
+    return seconds

@@ -71,7 +71,7 @@ def test_a_model_trained_in_bfloat16_is_exported_in_float32(gan):
     assert tf.float32.as_datatype_enum in kinds and tf.bfloat16.as_datatype_enum not in kinds
 
 
-def test_the_average_and_the_last_weights_are_two_models(gan):
+def test_the_average_and_the_last_weights_are_different_models(gan):
     noise = np.random.default_rng(0).normal(size=(4, 8)).astype(np.float32)
     images = {}
     for kind in ("ema", "last"):
@@ -85,7 +85,7 @@ def test_the_average_and_the_last_weights_are_two_models(gan):
     assert abs(images["ema"] - images["last"]).max() > 1
 
 
-def test_the_best_epoch_can_be_exported_and_old_versions_go(classifier):
+def test_the_best_epoch_can_be_exported_and_old_versions_are_removed(classifier):
     for _ in range(2):
         folder = export.run(export.ExportConfig(run=str(classifier), best=True, name="best", keep_versions=1))
     assert list_versions("saved_models/best") == [2]
@@ -176,7 +176,7 @@ def test_a_saved_model_is_described(classifier, capsys):
         "Conv2D\n",
         "  classify\n    input   inputs           string   (any)\n",
         "image classification",
-        "weights  those of epoch 1, the newest",
+        "weights  epoch 1, the newest",
     ):
         assert part in said, part
     inspect_model.run(inspect_model.Config(path=(str(Path(saved).parent),), json=True))

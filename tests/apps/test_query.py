@@ -72,13 +72,13 @@ def test_images_are_classified(ask, image, capsys):
 
 
 @pytest.mark.parametrize("signature", ["images", "classify"])
-def test_a_image_can_be_sent_as_pixels_and_as_an_example(ask, image, signature):
+def test_an_image_can_be_sent_as_pixels_and_as_an_example(ask, image, signature):
     (by_bytes,) = ask("images", images=(image,))
     (other,) = ask("images", images=(image,), signature=signature)
     np.testing.assert_allclose(other["scores"], by_bytes["scores"], atol=1e-5)
 
 
-def test_a_folder_is_asked_about_image_by_image_and_a_bad_one_is_named(ask, tmp_path, capsys):
+def test_the_images_of_a_folder_are_sent_one_by_one_and_a_broken_one_is_named(ask, tmp_path, capsys):
     for number, content in enumerate(image_files(3)):
         (tmp_path / f"{number}.png").write_bytes(content)
     (tmp_path / "1.jpg").write_text("no image")
@@ -86,11 +86,11 @@ def test_a_folder_is_asked_about_image_by_image_and_a_bad_one_is_named(ask, tmp_
     (outputs,) = ask("images", images=(str(tmp_path),))
     said = capsys.readouterr()
     assert re.findall(r"/(\d\.\w+) ", said.out) == ["0.png", "1.png", "2.png", "3.webp"]
-    assert said.err == f"warning: {tmp_path / '1.jpg'} is no image, or of an unknown kind.\n"
+    assert said.err == f"warning: {tmp_path / '1.jpg'} is no image, or of an unknown format.\n"
     np.testing.assert_allclose(outputs["scores"][3], outputs["scores"][2], atol=1e-5)
 
 
-def test_words_are_guessed(ask, capsys):
+def test_masked_words_are_predicted(ask, capsys):
     (outputs,) = ask("words", text="the [MASK] of a [MASK].", top=2)
     first, *blanks = capsys.readouterr().out.splitlines()
     guesses = [row[0].decode() for row in outputs["tokens"][0]]
@@ -107,7 +107,7 @@ def test_texts_are_classified_and_embedded(ask, capsys):
     assert outputs["embedding"].shape == (1, 8)
 
 
-def test_drawn_images_are_saved_as_a_sheet_a_film_and_files(ask, tmp_path, capsys):
+def test_generated_images_are_saved_as_a_grid_an_animation_and_files(ask, tmp_path, capsys):
     (outputs,) = ask("drawings", seed=3, n=5, out="new/sheet.png")
     assert capsys.readouterr().out == "5 images of 16x16\nThe images are in new/sheet.png.\n"
     same_every_way("sheet", Path("new/sheet.png").read_bytes())
@@ -120,7 +120,7 @@ def test_drawn_images_are_saved_as_a_sheet_a_film_and_files(ask, tmp_path, capsy
     assert png(np.repeat(pixels["images"][0], 3, 2)) == png(np.asarray(Image.open("folder/seed_4.png").convert("RGB")))
 
 
-def test_the_whole_answer_is_printed_and_saved_as_json(ask, capsys):
+def test_the_complete_answer_is_printed_and_saved_as_json(ask, capsys):
     ask("opinions", text="a list", json=True, out="answer.json")
     said = capsys.readouterr().out
     document, end = json.JSONDecoder().raw_decode(said)
@@ -128,7 +128,7 @@ def test_the_whole_answer_is_printed_and_saved_as_json(ask, capsys):
     assert json.loads(Path("answer.json").read_text()) == document
 
 
-def test_many_seeds_are_asked_about_in_several_requests(ask):
+def test_many_seeds_are_sent_in_several_requests(ask):
     assert [len(outputs["image_bytes"]) for outputs in ask("drawings", seed=0, n=70)] == [64, 6]
 
 
@@ -158,7 +158,7 @@ def test_load_counts_what_the_server_refuses(server):
 
 
 @pytest.mark.slow
-def test_a_server_is_asked_without_tensorflow(server, image):
+def test_a_server_is_queried_without_importing_tensorflow(server, image):
     code = """
 import sys
 from apps import query
@@ -206,13 +206,13 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("flags", "text"), WRONG, ids=[text[:50] for _, text in WRONG])
-def test_what_cannot_be_asked_is_said_in_one_sentence(server, image, capsys, flags, text):
+def test_wrong_flags_are_answered_in_one_sentence(server, image, capsys, flags, text):
     flags = {"server": f"http://127.0.0.1:{server.rest_port}", "images": (image,)} | flags
     error = refusal(capsys, lambda: query.run(query.Config(**flags)))
     assert text in error
 
 
-def test_other_servers_than_of_models_and_silent_ones_are_told_apart(server, capsys):
+def test_other_kinds_of_servers_and_silent_ones_are_reported(server, capsys):
     flags = {"model": "a", "text": "a"}
     grpc_port = f"http://127.0.0.1:{server.grpc_port}"
     error = refusal(capsys, lambda: query.run(query.Config(server=grpc_port, **flags)))

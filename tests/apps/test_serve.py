@@ -72,7 +72,7 @@ def test_sigterm_lets_the_running_request_finish_and_takes_no_more(tmp_path):
         assert not any("Traceback" in line for line in program.err)
 
 
-def test_an_empty_folder_is_waited_for(tmp_path):
+def test_models_that_appear_later_are_served(tmp_path):
     (tmp_path / "models").mkdir()
     with serving(model_base_path=str(tmp_path / "models"), file_system_poll_wait_seconds=0.02) as server:
         assert any("No model in" in line for line in server.lines)
@@ -98,14 +98,14 @@ def test_it_listens_on_loopback_unless_told_otherwise(tmp_path, host, elsewhere)
             assert listens("127.0.0.2", port) == elsewhere  # as good as another machine's address
 
 
-def test_a_host_that_is_not_this_machines_own_is_warned_of(tmp_path, capsys):
+def test_a_host_other_than_loopback_prints_a_warning(tmp_path, capsys):
     publish(digits(1), tmp_path / "digits", 1)
     server = serve.start(ServingConfig(model_base_path=str(tmp_path), host="0.0.0.0", port=None, rest_api_port=0))
     server.stop(0)
     assert "warning: --host 0.0.0.0 lets other machines in" in capsys.readouterr().err
 
 
-def test_a_port_that_is_taken_is_said(tmp_path):
+def test_a_port_in_use_is_reported(tmp_path):
     publish(digits(1), tmp_path / "digits", 1)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -129,7 +129,7 @@ def test_a_port_that_is_taken_is_said(tmp_path):
     ],
     ids=str,
 )
-def test_what_cannot_be_served_is_said_in_a_sentence(tmp_path, config, words):
+def test_folders_that_cannot_be_served_are_answered_in_one_sentence(tmp_path, config, words):
     publish(digits(1), tmp_path / "digits", 1)
     with pytest.raises(UserError, match=re.escape(words)):
         serving(**config).__enter__()
@@ -147,13 +147,13 @@ def test_what_cannot_be_served_is_said_in_a_sentence(tmp_path, config, words):
     ],
     ids=str,
 )
-def test_flags_that_cannot_be_meant_are_refused(changes, words):
+def test_values_out_of_range_are_refused(changes, words):
     serve.check(ServingConfig(model_base_path="x"))
     with pytest.raises(UserError, match=re.escape(words)):
         serve.check(ServingConfig(model_base_path="x", **changes))
 
 
-def test_tf_servings_spelling_of_switches_is_understood():
+def test_flags_can_be_spelled_as_for_tf_serving():
     words = ["--allow_version_labels_for_unavailable_models=true", "--verbose=false", "--model_name=true", "-x"]
     assert serve.spell_flags(words) == [
         "--allow_version_labels_for_unavailable_models",
@@ -163,10 +163,11 @@ def test_tf_servings_spelling_of_switches_is_understood():
     ]
 
 
-def test_a_missing_package_is_named_with_the_extra_that_brings_it():
+def test_a_missing_package_is_named_with_its_extra():
     program = (
         "import sys; sys.modules['aiohttp'] = None\n"
-        "from karpa_tf.serving import serve; from karpa_tf import cli; from karpa_tf.configs.serving import ServingConfig\n"
+        "from karpa_tf.serving import serve\n"
+        "from karpa_tf import cli; from karpa_tf.configs.serving import ServingConfig\n"
         "with cli.handle_errors(): serve.start(ServingConfig(model_base_path='x'))"
     )
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
@@ -174,7 +175,7 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it():
     assert ended.stderr == "error: aiohttp is not installed; pip install 'karpa_tf[serve]' brings it.\n"
 
 
-def test_a_new_config_takes_the_place_of_a_folder(tmp_path):
+def test_a_config_file_is_used_instead_of_a_folder(tmp_path):
     publish(digits(1), tmp_path / "models" / "digits", 1)
     publish(digits(2), tmp_path / "others", 1)
     with serving(model_base_path=str(tmp_path / "models"), file_system_poll_wait_seconds=0) as server:

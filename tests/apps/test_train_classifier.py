@@ -355,7 +355,7 @@ def test_a_diverging_run_stops_and_exports_nothing(capsys):
 def test_an_early_stop_exports_the_best_epoch_and_stays_stopped(capsys):
     words = ("smoke", "--epochs", "30", "--early-stopping", "1", "--learning-rate", "1.0")
     run = train(*words)
-    assert "Stopped after epoch" in capsys.readouterr().out
+    assert "Stopped early after epoch" in capsys.readouterr().out
     rows = [row for row in run.read_metrics() if "val_loss" in row]
     best = min(range(len(rows)), key=lambda index: rows[index]["val_loss"])
     assert len(rows) == best + 2 < 30

@@ -244,16 +244,16 @@ def test_a_dry_run_writes_nothing(capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--data", "missing"], "there is no such file, folder or pattern"),
-        (["--data", "empty.txt"], "holds no text: 1 file, all empty"),
-        (["--data", "latin.txt"], "byte 1 is 0xe4; name its encoding by --encoding"),
-        (["--data", "binary.txt"], "is no text file: it holds zero bytes"),
+        (["--data", "missing"], "there is no such file, folder, glob or data set"),
+        (["--data", "empty.txt"], "has no text: 1 file, all empty"),
+        (["--data", "latin.txt"], "byte 1 is 0xe4; specify the encoding with --encoding"),
+        (["--data", "binary.txt"], "is not a text file: it contains zero bytes"),
         (["--vocabulary-size", "5000"], "choose --vocabulary-size"),
         (["--sequence-length", "17"], "--sequence-length must be from 8 to --max-sequence-length, 16; received 17"),
         (["--batch-size", "4096"], "sequences of 16 tokens, fewer than --batch-size 4096"),
         (["--init", "missing"], "--init missing holds no run of train_mlm"),
         (["--vocabulary", "missing.txt"], "The vocabulary missing.txt cannot be read"),
-        (["--encoding", "utf-9"], "--encoding utf-9 is not known"),
+        (["--encoding", "utf-9"], "--encoding utf-9 is unknown"),
         (["--mask-rate", "1"], "--mask-rate must be above 0 and below 1"),
         (["--mask-rate", "nan"], "--mask-rate must be above 0 and below 1"),
         (["--num-heads", "3"], "--num-heads must divide --hidden-dim"),
@@ -335,7 +335,7 @@ def test_frozen_features_and_new_weights(pretrained, capsys):
             "--batch-size 999 is larger than the training",
         ),
         (["--data", "texts.tsv", "--init", "RUN", "--scratch", "--freeze", "features"], "exclude each other"),
-        (["--data", "texts.tsv", "--init", "RUN", "--text-field", "body"], "has no body"),
+        (["--data", "texts.tsv", "--init", "RUN", "--text-field", "body"], "no column body"),
     ],
 )
 def test_wrong_flags_of_fine_tuning_are_refused(pretrained, words, message, capsys):

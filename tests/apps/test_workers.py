@@ -51,7 +51,7 @@ def rows_of(folder):
 
 
 @pytest.mark.parametrize("app", WORDS)
-def test_a_program_on_two_workers_learns_what_it_does_on_one(app):
+def test_two_workers_train_as_one_process_does(app):
     command = ("-m", f"apps.{app}", *WORDS[app], "--export-dir", "models", "--run")
     done = launched("--", sys.executable, *command, "two/run")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -69,7 +69,7 @@ def test_a_program_on_two_workers_learns_what_it_does_on_one(app):
     assert len(list(Path("models").glob("*/*/saved_model.pb"))) == 2
 
 
-def test_a_run_that_has_lost_a_worker_is_started_again_and_ends_as_if_it_had_not():
+def test_a_run_that_loses_a_worker_and_is_restarted_ends_as_if_it_had_not():
     words = ("smoke", "--epochs", "3", "--save-steps", "5", "--deterministic", "--export-dir", "models", "--run")
     assert launched("--", sys.executable, "-m", "apps.train_gan", *words, "whole/run").returncode == 0
     done = launched("--restarts", "1", "--", sys.executable, "-c", LOSES_WORKER_1, *words, "lost/run")

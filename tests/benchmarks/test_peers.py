@@ -1,4 +1,4 @@
-"""What karpa_tf is measured against does the same work: the same weights and loss, and a step that learns."""
+"""Other programs do the same work as karpa_tf: the same weights and loss, and working training steps."""
 
 import importlib.util
 import itertools
@@ -6,9 +6,9 @@ import itertools
 import pytest
 
 from benchmarks import inference, start_up
-from benchmarks.contender import Finished
 from benchmarks.ours import classifier, gan, masked_lm
 from benchmarks.peers import keras_dcgan, keras_hub_bert, keras_resnet
+from benchmarks.program import StopRun
 from karpa_tf.configs.bert import BERTConfig
 from karpa_tf.configs.gan import DCGANConfig
 from karpa_tf.configs.resnet import ResNetConfig
@@ -25,82 +25,90 @@ TUTORIAL = DCGANConfig(latent_dim=10, channels=1, base_size=7, filters=(8, 6), d
 PADDED = ResNetConfig(blocks=(1, 2), filters=(4, 9), shortcut="padding")
 PROJECTED = ResNetConfig(blocks=(1, 2), filters=(4, 8))
 BERT = BERTConfig(max_sequence_length=20, hidden_dim=16, num_layers=2, num_heads=4, intermediate_dim=40, num_segments=2)
-WORDS, BATCH = 60, 4
+VOCABULARY_SIZE, BATCH_SIZE = 60, 4
 
 
-def installed(module):
+def needs(module):
     return pytest.mark.skipif(importlib.util.find_spec(module) is None, reason=f"{module} is not installed")
 
 
 def torch_dcgan(*arguments):
     from benchmarks.peers import torch_dcgan
 
-    return torch_dcgan.program(*arguments)
+    return torch_dcgan.make_program(*arguments)
 
 
 def torch_resnet(*arguments):
     from benchmarks.peers import torch_resnet
 
-    return torch_resnet.program(*arguments)
+    return torch_resnet.make_program(*arguments)
 
 
 def transformers_bert(*arguments):
     from benchmarks.peers import transformers_bert
 
-    return transformers_bert.program(*arguments)
+    return transformers_bert.make_program(*arguments)
 
 
 def transformers_bert_gathered(*arguments):
     from benchmarks.peers import transformers_bert
 
-    return transformers_bert.program(*arguments, gathered=True, attention_dropout=False)
+    return transformers_bert.make_program(*arguments, gathered=True, attention_dropout=False)
 
 
 PEERS = [
-    (gan.program, keras_dcgan.program, (PAPER, BATCH)),
-    (gan.program, keras_dcgan.program, (TUTORIAL, BATCH)),
-    pytest.param(gan.program, torch_dcgan, (PAPER, BATCH), marks=installed("torch")),
-    pytest.param(gan.program, torch_dcgan, (TUTORIAL, BATCH), marks=installed("torch")),
-    (classifier.program, keras_resnet.program, (PADDED, BATCH)),
-    (classifier.program, keras_resnet.program, (PROJECTED, BATCH)),
-    pytest.param(classifier.program, torch_resnet, (PADDED, BATCH), marks=installed("torch")),
-    pytest.param(classifier.program, torch_resnet, (PROJECTED, BATCH), marks=installed("torch")),
-    (masked_lm.program, keras_hub_bert.program, (BERT, BATCH, WORDS)),
-    pytest.param(masked_lm.program, transformers_bert, (BERT, BATCH, WORDS), marks=installed("transformers")),
-    pytest.param(masked_lm.program, transformers_bert_gathered, (BERT, BATCH, WORDS), marks=installed("transformers")),
+    (gan.make_program, keras_dcgan.make_program, (PAPER, BATCH_SIZE)),
+    (gan.make_program, keras_dcgan.make_program, (TUTORIAL, BATCH_SIZE)),
+    pytest.param(gan.make_program, torch_dcgan, (PAPER, BATCH_SIZE), marks=needs("torch")),
+    pytest.param(gan.make_program, torch_dcgan, (TUTORIAL, BATCH_SIZE), marks=needs("torch")),
+    (classifier.make_program, keras_resnet.make_program, (PADDED, BATCH_SIZE)),
+    (classifier.make_program, keras_resnet.make_program, (PROJECTED, BATCH_SIZE)),
+    pytest.param(classifier.make_program, torch_resnet, (PADDED, BATCH_SIZE), marks=needs("torch")),
+    pytest.param(classifier.make_program, torch_resnet, (PROJECTED, BATCH_SIZE), marks=needs("torch")),
+    (masked_lm.make_program, keras_hub_bert.make_program, (BERT, BATCH_SIZE, VOCABULARY_SIZE)),
+    pytest.param(
+        masked_lm.make_program, transformers_bert, (BERT, BATCH_SIZE, VOCABULARY_SIZE), marks=needs("transformers")
+    ),
+    pytest.param(
+        masked_lm.make_program,
+        transformers_bert_gathered,
+        (BERT, BATCH_SIZE, VOCABULARY_SIZE),
+        marks=needs("transformers"),
+    ),
 ]
 
 
-def make_steps(program, count):
-    made = itertools.count(1)
+def run_steps(program, count):
+    numbers = itertools.count(1)
 
     def after_step():
-        if next(made) == count:
-            raise Finished
+        if next(numbers) == count:
+            raise StopRun
 
-    with pytest.raises(Finished):
+    with pytest.raises(StopRun):
         program.run(after_step)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("ours", "theirs", "settings"), PEERS)
-def test_a_peer_has_our_weights_and_loss_and_makes_steps(ours, theirs, settings, tmp_path):
+def test_a_peer_has_the_same_weights_and_loss_and_runs_steps(ours, theirs, settings, tmp_path):
     first = ours(tmp_path, "float32", *settings)
     other = theirs(tmp_path, "float32", *settings)
     assert other.parameters == first.parameters
     assert other.loss == pytest.approx(first.loss, rel=1e-4)
-    make_steps(other, 3)
+    run_steps(other, 3)
 
 
-def test_an_export_and_the_model_give_the_same_answers(tmp_path):
-    programs = [make(tmp_path, PADDED, BATCH) for make in (inference.signature, inference.called, inference.predict)]
+def test_an_export_and_its_model_have_the_same_loss(tmp_path):
+    functions = (inference.make_export_program, inference.make_call_program, inference.make_predict_program)
+    programs = [make_program(tmp_path, PADDED, BATCH_SIZE) for make_program in functions]
     assert programs[0].loss > 0.1
     assert [program.loss for program in programs[1:]] == pytest.approx([programs[0].loss] * 2, rel=1e-5)
     assert len({program.parameters for program in programs}) == 1
     for program in programs:
-        make_steps(program, 2)
+        run_steps(program, 2)
 
 
 @pytest.mark.slow
-def test_a_start_ends_after_the_first_step():
-    make_steps(start_up.program(["-m", "benchmarks.start_up"]), 1)
+def test_a_started_process_ends_after_its_first_step():
+    run_steps(start_up.make_program(["-m", "benchmarks.start_up"]), 1)

@@ -1,4 +1,4 @@
-"""deploy/serving/: files for TensorFlow Serving, read by its message types and held to each other and to its flags."""
+"""deploy/serving/: the files for TensorFlow Serving match its message types, its flags and each other."""
 
 import http.server
 import importlib
@@ -29,7 +29,7 @@ POD = DEPLOYMENT["template"]["spec"]
 CLAIM = yaml.safe_load((ROOT / "deploy" / "kubernetes-claim.yaml").read_text())
 
 FLAGS = {
-    # tensorflow_serving/model_servers/main.cc; each with the kind of value that it takes.
+    # tensorflow_serving/model_servers/main.cc; with the types of their values.
     "port": int,
     "grpc_socket_path": str,
     "rest_api_port": int,
@@ -62,7 +62,7 @@ FLAGS = {
 
 
 def flags_of(words):
-    """Returns the values of flags by name; TensorFlow's parser takes each as one word."""
+    """Returns the values of flags by name; TensorFlow's parser expects each as one argument."""
     flags = {}
     for word in words:
         name, value = re.fullmatch(r"--(\w+)=(\S+)", word).groups()
@@ -77,7 +77,7 @@ each_server = pytest.mark.parametrize("words", SERVERS.values(), ids=SERVERS.key
 
 
 def message_types():
-    """Returns the classes of the messages that the package of TensorFlow Serving's protos leaves out.
+    """Returns the message classes that the package tensorflow-serving-api does not have.
 
     BatchingParameters is in tensorflow_serving/servables/tensorflow/session_bundle_config.proto, MonitoringConfig in
     tensorflow_serving/config/monitoring_config.proto.
@@ -119,7 +119,7 @@ def message_types():
 
 
 def read(name, uncomment=False):
-    """Returns the message in a file; with `uncomment` those of its comments that are indented are part of it."""
+    """Returns the message in a file; with `uncomment` including its indented comments."""
     kind = {
         "models.config": model_server_config_pb2.ModelServerConfig,
         "batching.config": message_types()["BatchingParameters"],
@@ -135,17 +135,17 @@ def models(uncomment=False):
     return list(read("models.config", uncomment).model_config_list.config)
 
 
-# What the server reads
+# Config files
 
 
-def test_models_are_those_that_the_demo_exports():
+def test_the_models_are_those_that_the_demo_exports():
     makefile = re.search(r"^demo:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE).group(1)
     programs = re.findall(r"-m (\S+) (\S+)", makefile)
     exported = {importlib.import_module(app).PRESETS[preset].name for app, preset in programs}
     assert {model.name for model in models()} == exported and len(exported) == 2
 
 
-def test_examples_in_comments_are_models_as_well():
+def test_the_models_in_comments_are_names_of_presets():
     presets = [importlib.import_module(f"apps.{app}").PRESETS for app in ("train_classifier", "train_gan", "train_mlm")]
     presets.append(importlib.import_module("apps.finetune_text").PRESETS)
     known = {config.name for configs in presets for config in configs.values()}
@@ -155,7 +155,7 @@ def test_examples_in_comments_are_models_as_well():
 
 
 @pytest.mark.parametrize("model", models(uncomment=True), ids=lambda model: model.name)
-def test_a_model_is_where_it_is_mounted_and_every_label_has_a_version(model):
+def test_a_model_is_in_the_mounted_folder_and_every_label_has_a_version(model):
     assert model.base_path == f"/models/{model.name}" and model.model_platform == "tensorflow"
     policy = model.model_version_policy
     if model.version_labels:
@@ -164,19 +164,19 @@ def test_a_model_is_where_it_is_mounted_and_every_label_has_a_version(model):
         assert policy.latest.num_versions == 1
 
 
-def test_some_example_shows_labels():
+def test_an_example_shows_labels():
     assert dict(models(uncomment=True)[-1].version_labels) == {"stable": 1, "canary": 2}
 
 
-def test_batching_is_bounded():
+def test_batching_has_limits():
     batching = read("batching.config")
     assert batching.max_batch_size.value > 1 and 0 < batching.batch_timeout_micros.value < 100_000
     assert batching.max_enqueued_batches.value > 0 and batching.num_batch_threads.value > 0
     assert batching.thread_pool_name.value and batching.pad_variable_length_inputs
-    assert not batching.allowed_batch_sizes  # else the last must be max_batch_size
+    assert not batching.allowed_batch_sizes  # otherwise the last must be max_batch_size
 
 
-def test_metrics_are_where_prometheus_is_sent():
+def test_the_annotations_point_prometheus_to_the_metrics():
     metrics = read("monitoring.config").prometheus_config
     assert metrics.enable
     annotations = DEPLOYMENT["template"]["metadata"]["annotations"]
@@ -188,22 +188,22 @@ def test_metrics_are_where_prometheus_is_sent():
 
 
 @pytest.mark.parametrize("name", ["models.config", "batching.config", "monitoring.config"])
-def test_a_misspelt_field_would_be_noticed(name):
+def test_a_misspelled_field_is_detected(name):
     text = re.sub(r"^(\s*)(\w+)", r"\1\2s", (DEPLOY / name).read_text(), count=1, flags=re.MULTILINE)
     with pytest.raises(text_format.ParseError):
         text_format.Parse(text, type(read(name))())
 
 
-def test_a_flag_that_does_not_exist_would_be_noticed():
+def test_an_unknown_flag_is_detected():
     with pytest.raises(AssertionError, match="no flag --enable_batch"):
         flags_of(["--enable_batch=true"])
 
 
-# How it is started
+# Flags
 
 
 @each_server
-def test_the_server_gets_every_file_and_looks_for_changes(words):
+def test_the_server_reads_every_file_and_polls_for_changes(words):
     flags = flags_of(words)
     files = {name: value for name, value in flags.items() if FLAGS[name] is str}
     assert files == {
@@ -212,14 +212,14 @@ def test_the_server_gets_every_file_and_looks_for_changes(words):
         "monitoring_config_file": "/config/monitoring.config",
     }
     assert flags["model_config_file_poll_wait_seconds"] > 0 and flags["file_system_poll_wait_seconds"] > 0
-    # Labels are given before versions are there; a file with batching parameters without batching is refused.
+    # Labels are assigned before versions are loaded; batching parameters without batching are an error.
     assert flags["allow_version_labels_for_unavailable_models"] is True and flags["enable_batching"] is True
-    # Else one client's broken image would fail the others' requests.
+    # Otherwise one client's invalid image would fail the requests of others.
     assert flags["enable_per_model_batching_parameters"] is True
-    assert flags["port"] != flags["rest_api_port"]  # The server would leave out REST.
+    assert flags["port"] != flags["rest_api_port"]  # Otherwise the server would not start REST.
 
 
-def test_compose_and_kubernetes_start_the_same_server_in_the_same_way():
+def test_compose_and_kubernetes_use_the_same_image_and_flags():
     compose, kubernetes = (flags_of(words) for words in SERVERS.values())
     assert {name for name in compose | kubernetes if compose.get(name) != kubernetes.get(name)} == {
         "file_system_poll_wait_seconds"
@@ -228,13 +228,13 @@ def test_compose_and_kubernetes_start_the_same_server_in_the_same_way():
     assert COMPOSE["entrypoint"] == CONTAINER["command"] == ["tensorflow_model_server"]
 
 
-def test_the_image_is_pinned():
+def test_the_image_version_is_pinned():
     name, version = COMPOSE["image"].split(":")
     assert name == "tensorflow/serving" and re.fullmatch(r"2\.\d+\.\d+", version)
 
 
-def test_an_export_leaves_out_what_an_older_server_may_not_know(tmp_path):
-    """The server is older than the TensorFlow that exports: attributes of ops that have their defaults go unsaid."""
+def test_an_export_strips_default_attributes_for_older_servers(tmp_path):
+    """The server is older than the exporting TensorFlow and may not have new attributes of ops."""
     saved_model = saved_model_pb2.SavedModel.FromString(
         (export_tiny_generator(tmp_path / "model") / "saved_model.pb").read_bytes()
     )
@@ -245,13 +245,13 @@ def test_an_export_leaves_out_what_an_older_server_may_not_know(tmp_path):
 # Docker
 
 
-def test_compose_publishes_the_servers_ports_on_this_machine_alone():
+def test_compose_publishes_the_ports_on_this_machine_only():
     flags = flags_of(COMPOSE["command"])
     expected = [f"127.0.0.1:{flags[name]}:{flags[name]}" for name in ("port", "rest_api_port")]
     assert COMPOSE["ports"] == expected
 
 
-def test_compose_mounts_what_is_there_for_reading():
+def test_compose_mounts_existing_folders_read_only():
     mounts = {mount["target"]: mount for mount in COMPOSE["volumes"]}
     assert all(mount["type"] == "bind" and mount["read_only"] is True for mount in mounts.values())
     assert (DEPLOY / mounts["/models"]["source"]).resolve() == ROOT / RunConfig().export_dir
@@ -259,7 +259,7 @@ def test_compose_mounts_what_is_there_for_reading():
     assert mounts.keys() == {"/models", "/config"}
 
 
-def test_compose_lets_the_server_do_little():
+def test_compose_gives_the_server_few_privileges():
     assert COMPOSE["read_only"] is True and COMPOSE["cap_drop"] == ["ALL"] and COMPOSE["user"] != "0:0"
     assert COMPOSE["security_opt"] == ["no-new-privileges:true"] and COMPOSE["mem_limit"]
     assert COMPOSE["init"] is True and COMPOSE["restart"] == "unless-stopped"
@@ -267,7 +267,7 @@ def test_compose_lets_the_server_do_little():
 
 @pytest.fixture
 def health(tmp_path):
-    """Runs compose's health check against a server that gives one answer; returns its exit code and what was asked."""
+    """Runs the health check against a fake server; returns a function of its answer that returns the exit code."""
     asked = []
 
     def run(code, text):
@@ -301,7 +301,7 @@ def health(tmp_path):
 
 
 def status(*states):
-    """Returns what TensorFlow Serving says of a model with versions in these states."""
+    """Returns TensorFlow Serving's status of a model with versions in these states."""
     versions = ",\n  ".join(
         f'{{\n   "version": "{number}",\n   "state": "{state}",\n   "status": {{\n    "error_code": "OK",\n'
         '    "error_message": ""\n   }\n  }'
@@ -310,7 +310,7 @@ def status(*states):
     return f'{{\n "model_version_status": [\n  {versions}\n ]\n}}\n'
 
 
-def test_a_server_whose_model_is_available_is_healthy(health):
+def test_a_server_with_an_available_model_is_healthy(health):
     assert health(200, status("AVAILABLE")) == 0
     assert health(200, status("END", "AVAILABLE")) == 0
     (path,) = set(health.asked)
@@ -325,11 +325,11 @@ def test_a_server_whose_model_is_available_is_healthy(health):
         (404, '{\n    "error": "Could not find any versions of model cnn_digits"\n}'),
     ],
 )
-def test_a_server_without_its_model_is_not_healthy(health, code, text):
+def test_a_server_without_an_available_model_is_not_healthy(health, code, text):
     assert health(code, text) != 0 and health.asked
 
 
-def test_no_server_is_not_healthy(health):
+def test_a_closed_port_is_not_healthy(health):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         assert health.check(free.getsockname()[1]) != 0
@@ -341,7 +341,7 @@ def test_no_server_is_not_healthy(health):
 LABELS = {"app.kubernetes.io/name": "karpa-tf", "app.kubernetes.io/component": "serving"}
 
 
-def test_every_manifest_says_what_it_is():
+def test_every_manifest_has_kind_name_and_label():
     assert {(document["apiVersion"], kind) for kind, document in MANIFESTS.items()} == {
         ("v1", "Service"),
         ("networking.k8s.io/v1", "NetworkPolicy"),
@@ -352,7 +352,7 @@ def test_every_manifest_says_what_it_is():
     assert all(document["metadata"]["labels"] == LABELS for document in MANIFESTS.values())
 
 
-def test_service_policy_and_budget_find_the_pods():
+def test_service_policy_and_budget_select_the_pods():
     assert DEPLOYMENT["template"]["metadata"]["labels"] == LABELS
     assert MANIFESTS["Service"]["spec"]["selector"] == LABELS
     for found in (DEPLOYMENT["selector"], MANIFESTS["NetworkPolicy"]["spec"]["podSelector"]):
@@ -371,25 +371,25 @@ def test_ports_agree():
     assert {port["port"] for port in rule["ports"]} == opened.keys() and rule["from"]
 
 
-def test_the_server_reaches_nobody():
+def test_the_server_has_no_egress():
     policy = MANIFESTS["NetworkPolicy"]["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"] and policy["egress"] == []
 
 
 @pytest.mark.parametrize("name", ["startupProbe", "readinessProbe", "livenessProbe"])
-def test_a_probe_asks_for_a_model_that_is_served(name):
+def test_a_probe_requests_a_served_model(name):
     request = CONTAINER[name]["httpGet"]
     assert request["port"] == "rest"
     assert request["path"].removeprefix("/v1/models/") in {model.name for model in models()}
 
 
-def test_a_server_has_time_to_load_and_a_slow_one_is_not_restarted_at_once():
+def test_probes_leave_time_to_load_and_do_not_restart_a_slow_server_at_once():
     start, live = CONTAINER["startupProbe"], CONTAINER["livenessProbe"]
     assert start["periodSeconds"] * start["failureThreshold"] >= 300
     assert live["periodSeconds"] * live["failureThreshold"] >= 60 and live["timeoutSeconds"] >= 5
 
 
-def test_requests_end_before_the_server_is_killed_and_one_is_always_there():
+def test_requests_end_before_the_server_is_killed_and_one_server_always_runs():
     assert POD["terminationGracePeriodSeconds"] * 1000 > flags_of(CONTAINER["args"])["rest_api_timeout_in_ms"]
     assert DEPLOYMENT["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
     assert 0 < MANIFESTS["PodDisruptionBudget"]["spec"]["minAvailable"] < DEPLOYMENT["replicas"]
@@ -404,11 +404,11 @@ def test_the_config_files_come_from_this_folder():
     used = {Path(value).name for name, value in flags.items() if name.endswith("_file")}
     assert used == set(generator["files"]) == {path.name for path in DEPLOY.glob("*.config")}
     assert KUSTOMIZATION["resources"] == ["kubernetes.yaml"]
-    # A name with a hash would make new pods of every change, in place of a server that reads it.
+    # A name with a hash would create new pods on every change, although the servers read changes.
     assert generator["options"]["disableNameSuffixHash"] is True and generator["options"]["labels"] == LABELS
 
 
-def test_the_models_come_from_the_claim_of_the_training_jobs_for_reading():
+def test_the_models_are_mounted_read_only_from_the_claim_of_the_training_jobs():
     volumes = {volume["name"]: volume for volume in POD["volumes"]}
     mounts = {mount["mountPath"]: mount for mount in CONTAINER["volumeMounts"]}
     models_mount = mounts["/models"]
@@ -418,7 +418,7 @@ def test_the_models_come_from_the_claim_of_the_training_jobs_for_reading():
     assert {mount["name"] for mount in mounts.values()} == volumes.keys()
 
 
-def test_a_pod_may_do_little():
+def test_a_pod_has_few_privileges():
     security = POD["securityContext"]
     assert security["runAsNonRoot"] is True and security["runAsUser"] > 0
     own = CONTAINER["securityContext"]
@@ -432,11 +432,11 @@ def test_a_pod_may_do_little():
     assert resources["requests"]["memory"] == resources["limits"]["memory"] and resources["requests"]["cpu"]
 
 
-# The pages
+# Paths
 
 
 @pytest.mark.parametrize("file", [*sorted(DEPLOY.iterdir()), ROOT / "deploy" / "README.md"], ids=lambda file: file.name)
-def test_paths_in_commands_are_there(file):
+def test_paths_in_commands_exist(file):
     paths = [path.rstrip(".") for path in re.findall(r"(?<![\w/])deploy/[\w./-]+", file.read_text())]
     assert all((ROOT / path).exists() for path in paths), paths
     assert paths or file.name in ("kubernetes.yaml", "models.config", "monitoring.config")

@@ -1,4 +1,4 @@
-"""deploy/: files for clusters, held to each other and to the programs' flags, and run where that needs no cluster."""
+"""deploy/: the files for clusters agree with each other and with the programs' flags; some run without a cluster."""
 
 import fnmatch
 import importlib
@@ -16,7 +16,6 @@ import yaml
 
 from karpa_tf import cli
 from karpa_tf.configs.run import RunConfig
-from karpa_tf.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -43,8 +42,8 @@ def environment_of(pod):
     return {variable["name"]: variable.get("value") for variable in container_of(pod)["env"]}
 
 
-def parsed(words):
-    """Returns the config that a program's own parser makes of `apps.NAME ...`."""
+def parse_command(words):
+    """Returns the config that a program parses from `apps.NAME ...`."""
     program, *rest = words
     app = importlib.import_module(program)
     presets = app.PRESETS if hasattr(app, "PRESETS") else app.Config()
@@ -52,7 +51,7 @@ def parsed(words):
 
 
 def instructions():
-    """Returns the Dockerfile's instructions in order, each a name and the rest of its joined lines."""
+    """Returns the Dockerfile's instructions in order, as (name, arguments)."""
     text = re.sub(r"^#.*\n", "", (DEPLOY / "train.Dockerfile").read_text(), flags=re.M).replace("\\\n", "")
     return [tuple(line.split(maxsplit=1)) for line in text.splitlines() if line]
 
@@ -64,7 +63,7 @@ def arguments_of(name):
 # Docker
 
 
-def test_the_image_is_built_of_instructions_that_docker_knows():
+def test_the_dockerfile_has_only_known_instructions():
     known = {"FROM", "ARG", "ENV", "WORKDIR", "COPY", "RUN", "USER", "VOLUME", "STOPSIGNAL", "ENTRYPOINT", "CMD"}
     assert {name for name, _ in instructions()} == known
     assert instructions()[0][0] == "FROM"
@@ -76,7 +75,7 @@ def test_the_image_has_the_python_of_the_tested_versions():
     assert f"Python {version}" in (ROOT / "constraints.txt").read_text().splitlines()[0]
 
 
-def test_what_the_image_copies_is_there_and_is_sent():
+def test_copied_files_exist_and_are_in_the_build_context():
     lines = (DEPLOY / "train.Dockerfile.dockerignore").read_text().splitlines()
     sent = {line[1:] for line in lines if line.startswith("!")}
     copied = {word for rest in arguments_of("COPY") for word in rest.split()[:-1]}
@@ -84,7 +83,7 @@ def test_what_the_image_copies_is_there_and_is_sent():
     assert all((ROOT / path).exists() for path in copied)
 
 
-def test_the_image_holds_what_the_project_is_packaged_from():
+def test_the_image_has_the_files_of_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     copied = {word for rest in arguments_of("COPY") for word in rest.split()[:-1]}
     assert {project["project"]["readme"], *project["project"]["license-files"], "pyproject.toml"} <= copied
@@ -92,7 +91,7 @@ def test_the_image_holds_what_the_project_is_packaged_from():
         assert any(fnmatch.fnmatch(path, pattern) for path in copied)
 
 
-def test_the_image_takes_the_tested_versions_and_extras_that_exist():
+def test_the_image_installs_the_tested_versions_and_existing_extras():
     installs = [rest for rest in arguments_of("RUN") if "pip install" in rest]
     assert all("-c constraints.txt" in rest or "--no-deps" in rest for rest in installs)
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -108,14 +107,14 @@ def test_extras_may_be_none_one_or_several(extras, package):
     assert result.stdout == f"{package}\n"
 
 
-def test_the_image_runs_a_module_as_a_normal_user_and_can_be_told_to_save():
+def test_the_image_runs_a_module_as_a_normal_user_and_stops_with_sigterm():
     assert arguments_of("ENTRYPOINT") == ['["python", "-m"]'] and arguments_of("STOPSIGNAL") == ["SIGTERM"]
     assert arguments_of("USER") == ["1000:1000"] and "--uid 1000 " in "\n".join(arguments_of("RUN"))
     after = [name for name, _ in instructions()]
-    assert after.index("USER") > max(place for place, name in enumerate(after) if name == "RUN")
+    assert after.index("USER") > max(index for index, name in enumerate(after) if name == "RUN")
 
 
-def test_the_image_keeps_data_runs_and_models_where_the_programs_look():
+def test_the_volumes_are_the_default_folders_of_the_programs():
     (volumes,) = arguments_of("VOLUME")
     home = arguments_of("WORKDIR")[-1]
     assert set(json.loads(volumes)) == {f"{home}/{folder}" for folder in ("data", "runs", RunConfig().export_dir)}
@@ -125,7 +124,7 @@ def test_the_image_keeps_data_runs_and_models_where_the_programs_look():
 
 
 def command_lines():
-    """Yields every `apps.NAME ...` that the pages and comments of deploy/ show."""
+    """Yields every command `apps.NAME ...` in the files and comments of deploy/."""
     for file in sorted(path for path in DEPLOY.rglob("*") if path.is_file()):
         text = file.read_text().replace("\\\n", " ")
         for line in re.findall(r"(?:IMAGE|karpa-tf-train:\S+|python -m) (apps\.\w+ [^`\n]*)", text):
@@ -133,26 +132,27 @@ def command_lines():
 
 
 @pytest.mark.parametrize("words", list(command_lines()))
-def test_a_command_that_is_shown_is_one_that_its_program_takes(words):
-    parsed(words)
+def test_commands_in_the_files_have_valid_flags(words):
+    parse_command(words)
 
 
 @each_pod
-def test_a_pod_trains_on_several_machines_in_a_folder_that_stays_the_same(pod):
-    config = parsed(container_of(pod)["args"])
+def test_a_pod_trains_on_several_workers_in_a_fixed_run_folder(pod):
+    config = parse_command(container_of(pod)["args"])
     assert "--strategy=multiworker" in container_of(pod)["args"]
     assert config.run and config.batch_size % JOB["spec"]["completions"] == 0
 
 
-def test_a_flag_that_does_not_exist_is_noticed():
-    with pytest.raises(UserError, match="no flag --rnu"):
-        parsed(["apps.train_classifier", "digits", "--rnu=runs/x"])
+def test_an_unknown_flag_is_detected(capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse_command(["apps.train_classifier", "digits", "--rnu=runs/x"])
+    assert caught.value.code == 2 and "Unrecognized options: --rnu=runs/x" in capsys.readouterr().err
 
 
 # Kubernetes and Kubeflow
 
 
-def test_every_manifest_says_what_it_is():
+def test_every_manifest_has_kind_name_and_label():
     assert {(document["apiVersion"], kind) for file in MANIFESTS.values() for kind, document in file.items()} == {
         ("v1", "PersistentVolumeClaim"),
         ("v1", "Service"),
@@ -166,7 +166,7 @@ def test_every_manifest_says_what_it_is():
             assert document["metadata"]["labels"]["app.kubernetes.io/name"] == "karpa-tf"
 
 
-def test_service_and_policy_find_the_pods_of_the_job():
+def test_service_and_policy_select_the_pods_of_the_job():
     label = {"batch.kubernetes.io/job-name": JOB["metadata"]["name"]}
     assert SERVICE["spec"]["selector"] == label
     assert POLICY["spec"]["podSelector"]["matchLabels"] == label
@@ -174,12 +174,12 @@ def test_service_and_policy_find_the_pods_of_the_job():
         assert peers == [{"podSelector": {"matchLabels": label}}]
 
 
-def test_the_service_is_headless_and_names_pods_that_are_not_ready():
+def test_the_service_is_headless_and_publishes_pods_that_are_not_ready():
     assert SERVICE["spec"]["clusterIP"] == "None" and SERVICE["spec"]["publishNotReadyAddresses"] is True
     assert JOB["spec"]["template"]["spec"]["subdomain"] == SERVICE["metadata"]["name"]
 
 
-def test_the_number_of_workers_is_the_same_in_all_three_places():
+def test_the_number_of_workers_is_the_same_in_all_three_fields():
     workers = int(environment_of(PODS["Job"])["WORKERS"])
     assert workers == JOB["spec"]["completions"] == JOB["spec"]["parallelism"] > 1
     assert WORKER["replicas"] > 1
@@ -192,19 +192,19 @@ def test_ports_agree():
     assert port["name"] == opened["name"]
 
 
-def test_code_75_is_tried_again_uncounted_and_code_2_is_final():
+def test_code_75_is_retried_without_counting_and_code_2_is_final():
     rules = JOB["spec"]["podFailurePolicy"]["rules"]
     codes = {code: rule["action"] for rule in rules if "onExitCodes" in rule for code in rule["onExitCodes"]["values"]}
     assert codes == {2: "FailJob", 75: "Ignore"}
     name = container_of(PODS["Job"])["name"]
     assert {rule["onExitCodes"]["containerName"] for rule in rules if "onExitCodes" in rule} == {name}
     assert {rule["onExitCodes"]["operator"] for rule in rules if "onExitCodes" in rule} == {"In"}
-    # What the API demands of such a Job.
+    # Required by the API.
     assert JOB["spec"]["template"]["spec"]["restartPolicy"] == "Never"
     assert JOB["spec"]["completionMode"] == "Indexed" and JOB["spec"]["backoffLimitPerIndex"] > 0
 
 
-def test_kubeflow_finds_its_container_and_does_not_take_75_for_final():
+def test_kubeflow_finds_its_container_and_restarts_after_code_75():
     assert list(TFJOB["spec"]["tfReplicaSpecs"]) == ["Worker"]
     assert container_of(PODS["TFJob"])["name"] == "tensorflow"
     assert container_of(PODS["TFJob"])["ports"] == [{"name": "tfjob-port", "containerPort": 2222}]
@@ -213,7 +213,7 @@ def test_kubeflow_finds_its_container_and_does_not_take_75_for_final():
 
 
 @each_pod
-def test_a_pod_is_the_normal_user_of_the_image_and_may_do_little(pod):
+def test_a_pod_runs_as_the_user_of_the_image_with_few_privileges(pod):
     user = int(arguments_of("USER")[0].split(":")[0])
     security = pod["spec"]["securityContext"]
     assert security["runAsNonRoot"] is True
@@ -240,17 +240,17 @@ def test_a_pod_has_the_volumes_of_the_image_on_the_claim(pod):
         claim = volumes[mounts[path]["name"]]["persistentVolumeClaim"]
         assert claim == {"claimName": CLAIM["metadata"]["name"]} and mounts[path]["subPath"] == Path(path).name
     assert CLAIM["spec"]["accessModes"] == ["ReadWriteMany"] and CLAIM["spec"]["resources"]["requests"]["storage"]
-    # Written to besides, where the image is read-only.
+    # Other folders that are written to; the image is read-only.
     assert {"/tmp", f"{arguments_of('WORKDIR')[-1]}/.cache"} <= mounts.keys()
 
 
-def test_both_kinds_of_job_name_the_image_that_the_page_builds():
+def test_both_kinds_of_job_use_the_image_that_the_readme_builds():
     images = {container_of(pod)["image"] for pod in PODS.values()}
     assert images == set(re.findall(r"docker build .*?-t (\S+)", (DEPLOY / "README.md").read_text()))
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_the_job_writes_tf_config_and_becomes_the_program(tmp_path, index):
+def test_the_job_sets_tf_config_and_replaces_itself_by_the_program(tmp_path, index):
     (tmp_path / "program.py").write_text("import os, sys\nprint(os.getpid(), os.environ['TF_CONFIG'], *sys.argv[1:])\n")
     python, *command = container_of(PODS["Job"])["command"]
     assert python == "python"
@@ -276,7 +276,7 @@ def test_the_job_writes_tf_config_and_becomes_the_program(tmp_path, index):
 
 @pytest.fixture
 def slurm(tmp_path):
-    """Runs slurm.sh with an `srun` of one line; returns the result, and what srun and scontrol were told or None."""
+    """Runs slurm.sh with a fake `srun`; returns the result, and the arguments of srun and scontrol or None."""
     commands = tmp_path / "commands"
     commands.mkdir()
 
@@ -296,8 +296,8 @@ def slurm(tmp_path):
         result = subprocess.run(
             ["bash", DEPLOY / "slurm.sh", *flags], env=given | variables, capture_output=True, text=True, timeout=60
         )
-        told = [(tmp_path / name) for name in ("srun", "scontrol")]
-        return result, *(file.read_text().splitlines() if file.exists() else None for file in told)
+        logs = [(tmp_path / name) for name in ("srun", "scontrol")]
+        return result, *(file.read_text().splitlines() if file.exists() else None for file in logs)
 
     return run
 
@@ -307,9 +307,9 @@ def test_the_script_is_bash():
     assert os.access(DEPLOY / "slurm.sh", os.X_OK)
 
 
-def test_options_of_sbatch_are_well_formed_and_before_the_first_command():
+def test_sbatch_options_are_valid_and_before_the_first_command():
     lines = (DEPLOY / "slurm.sh").read_text().splitlines()
-    first = next(place for place, line in enumerate(lines) if line and not line.startswith("#"))
+    first = next(index for index, line in enumerate(lines) if line and not line.startswith("#"))
     assert not any(line.startswith("#SBATCH") for line in lines[first:])
     options = {}
     for line in lines[:first]:
@@ -318,42 +318,42 @@ def test_options_of_sbatch_are_well_formed_and_before_the_first_command():
             assert name not in options
             options[name] = value
     assert int(options["nodes"]) > 1 and options["ntasks-per-node"] == "1"
-    # Without "B:", which would tell the shell alone.
+    # Without "B:", which would signal the shell alone.
     assert re.fullmatch(r"USR1@\d+", options["signal"])
     assert options["open-mode"] == "append" and options["requeue"] is None
     assert re.fullmatch(r"\d\d:\d\d:\d\d", options["time"])
 
 
-def test_the_workers_are_started_with_flags_that_the_program_takes(slurm):
-    _, told, _ = slurm("exit 0", "--seed", "3")
-    assert told[:1] == ["srun"] and "--cpus-per-task=8" in told and "--kill-on-bad-exit=0" in told
-    start = told.index("-m")
-    assert told[start - 1] == ".venv/bin/python"
-    config = parsed(told[start + 1 :])
+def test_the_workers_are_started_with_valid_flags(slurm):
+    _, arguments, _ = slurm("exit 0", "--seed", "3")
+    assert arguments[:1] == ["srun"] and "--cpus-per-task=8" in arguments and "--kill-on-bad-exit=0" in arguments
+    start = arguments.index("-m")
+    assert arguments[start - 1] == ".venv/bin/python"
+    config = parse_command(arguments[start + 1 :])
     assert (config.run, config.seed, config.strategy) == ("runs/train_classifier/karpa-train", 3, "auto")
 
 
-def test_the_run_folder_and_python_can_be_chosen(slurm):
-    _, told, _ = slurm("exit 0", RUN="/shared/my run", PYTHON="/opt/python")
-    assert "/opt/python" in told and told[told.index("--run") + 1] == "/shared/my run"
+def test_run_folder_and_python_can_be_set(slurm):
+    _, arguments, _ = slurm("exit 0", RUN="/shared/my run", PYTHON="/opt/python")
+    assert "/opt/python" in arguments and arguments[arguments.index("--run") + 1] == "/shared/my run"
 
 
 def test_code_75_requeues(slurm):
-    result, _, told = slurm("exit 75")
-    assert told == ["scontrol", "requeue", "17"] and result.returncode == 75
+    result, _, arguments = slurm("exit 75")
+    assert arguments == ["scontrol", "requeue", "17"] and result.returncode == 75
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 137])
 def test_any_other_code_ends_the_job(slurm, code):
-    result, _, told = slurm(f"exit {code}")
-    assert told is None and result.returncode == code
+    result, _, arguments = slurm(f"exit {code}")
+    assert arguments is None and result.returncode == code
 
 
 def test_a_canceled_job_does_not_come_back(slurm):
-    result, _, told = slurm("kill -TERM $PPID; exit 75")
-    assert told is None and result.returncode == 75
+    result, _, arguments = slurm("kill -TERM $PPID; exit 75")
+    assert arguments is None and result.returncode == 75
 
 
 def test_a_refused_requeue_ends_the_job_as_failed(slurm):
-    result, _, told = slurm("exit 75", SCONTROL="1")
-    assert told is not None and result.returncode != 0
+    result, _, arguments = slurm("exit 75", SCONTROL="1")
+    assert arguments is not None and result.returncode != 0

@@ -3,24 +3,24 @@ import json
 import pytest
 import tensorflow as tf
 
-from karpa_tf.distribution import collectives as workers
+from karpa_tf.distribution import collectives
 from karpa_tf.errors import Stopped
 
 ADDRESSES = ["a:1", "b:2", "c:3"]
 
 
-def gone(message, index, addresses, monkeypatch):
-    """Returns what worker `index` says where TensorFlow fails with a message."""
+def find_lost_worker(message, index, addresses, monkeypatch):
+    """Returns which worker is lost, according to worker `index`, if TensorFlow fails with a message."""
     task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
     monkeypatch.setenv("TF_CONFIG", json.dumps(task))
-    with pytest.raises(Stopped) as caught, workers.name_lost_workers():
+    with pytest.raises(Stopped) as error, collectives.name_lost_workers():
         raise tf.errors.UnavailableError(None, None, message)
-    return str(caught.value).split(" is gone")[0]
+    return str(error.value).split(" is gone")[0]
 
 
-# What TensorFlow 2.21 said when a worker was killed, stopped without a signal, or stood still.
+# Messages of TensorFlow 2.21 after a worker was killed, stopped without a signal, or stalled.
 @pytest.mark.parametrize(
-    ("message", "index", "addresses", "named"),
+    ("message", "index", "addresses", "expected"),
     [
         (
             "Collective ops is aborted by: Error reported from /job:worker/task:2: The following tasks are unhealthy "
@@ -46,13 +46,13 @@ def gone(message, index, addresses, monkeypatch):
         ("Collective ops is aborted by: Socket closed", 1, ADDRESSES, "A worker"),
     ],
 )
-def test_the_worker_that_is_gone_is_found_in_what_tensorflow_says(message, index, addresses, named, monkeypatch):
-    assert gone(message, index, addresses, monkeypatch) == named
+def test_a_lost_worker_is_found_in_the_error_message(message, index, addresses, expected, monkeypatch):
+    assert find_lost_worker(message, index, addresses, monkeypatch) == expected
 
 
-def test_other_errors_and_those_without_a_cluster_are_left_alone(monkeypatch):
-    with pytest.raises(tf.errors.UnavailableError), workers.name_lost_workers():
+def test_other_errors_and_errors_without_a_cluster_are_not_changed(monkeypatch):
+    with pytest.raises(tf.errors.UnavailableError), collectives.name_lost_workers():
         raise tf.errors.UnavailableError(None, None, "Collective ops is aborted by: Socket closed")
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:2"]}, "task": {"index": 1}}')
-    with pytest.raises(tf.errors.ResourceExhaustedError), workers.name_lost_workers():
+    with pytest.raises(tf.errors.ResourceExhaustedError), collectives.name_lost_workers():
         raise tf.errors.ResourceExhaustedError(None, None, "out of memory at /job:worker/replica:0/task:0")

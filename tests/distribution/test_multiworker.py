@@ -1,4 +1,4 @@
-"""Two processes that train one model: the same as one does, to rounding; and no hanging where one is lost."""
+"""Two processes that train one model, compared with one process; and the end of one when the other is killed."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 import worker_program
 
-from karpa_tf.distribution.launch import _free_addresses
+from karpa_tf.distribution.launch import find_free_addresses
 
 pytestmark = pytest.mark.slow
 
@@ -21,55 +21,55 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / "tests" / "helpers" / "worker_program.py"
 
 
-def run_pair(folder, victim, names):
-    """Runs the program in two processes and returns their exit codes, errors and addresses."""
-    addresses = _free_addresses(2)
-    started = []
+def run_two_workers(folder, victim, names):
+    """Runs the program in two processes and returns their exit codes, stderr and addresses."""
+    addresses = find_free_addresses(2)
+    processes = []
     for index in range(2):
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CONFIG": json.dumps(task)}
         program = [sys.executable, str(PROGRAM), str(folder), str(victim), *names]
         streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-        started.append(subprocess.Popen(program, env=environment, **streams))
+        processes.append(subprocess.Popen(program, env=environment, **streams))
     try:
-        # What takes longer than that hangs: it must end within a minute after the other.
-        started[victim].wait(200)
-        errors = [process.communicate(timeout=60)[1] for process in started]
+        # The other worker must end within a minute after the killed one.
+        processes[victim].wait(200)
+        errors = [process.communicate(timeout=60)[1] for process in processes]
     finally:
-        for process in started:
+        for process in processes:
             process.kill()
-    return [process.returncode for process in started], errors, addresses
+    return [process.returncode for process in processes], errors, addresses
 
 
-def assert_named(victim, codes, errors, addresses):
+def assert_names_lost_worker(victim, codes, errors, addresses):
     assert codes == [-signal.SIGKILL if index == victim else 75 for index in range(2)], "".join(errors)[-3000:]
     assert f"Worker {victim} ({addresses[victim]}) is gone, and" in errors[1 - victim]
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    """Returns what two workers have written down, their folder, and how they ended when worker 0 was killed."""
-    folder = tmp_path_factory.mktemp("pair")
-    ended = run_pair(folder, 0, list(worker_program.TRAININGS))
-    files = [folder / f"facts-{index}.json" for index in range(2)]
-    assert all(file.exists() for file in files), "".join(ended[1])[-3000:]
-    return [json.loads(file.read_text()) for file in files], folder, ended
+def two_workers(tmp_path_factory):
+    """Returns the results of two workers, their folder, and the result of `run_two_workers` with worker 0 killed."""
+    folder = tmp_path_factory.mktemp("two_workers")
+    end = run_two_workers(folder, 0, list(worker_program.TRAININGS))
+    files = [folder / f"results-{index}.json" for index in range(2)]
+    assert all(file.exists() for file in files), "".join(end[1])[-3000:]
+    return [json.loads(file.read_text()) for file in files], folder, end
 
 
-def weights(folder, name, index):
-    with np.load(folder / f"{name}-{index}.npz") as found:
-        return list(found.values())
+def load_weights(folder, name, index):
+    with np.load(folder / f"{name}-{index}.npz") as arrays:
+        return list(arrays.values())
 
 
 @pytest.mark.parametrize("name", worker_program.TRAININGS)
-def test_two_workers_learn_what_one_process_does(pair, name):
-    facts, folder, _ = pair
+def test_two_workers_train_as_one_process_does(two_workers, name):
+    results, folder, _ = two_workers
     trainer, history, report = worker_program.TRAININGS[name](tf.distribute.get_strategy())
-    for one, other in zip(weights(folder, name, 0), weights(folder, name, 1), strict=True):
+    for one, other in zip(load_weights(folder, name, 0), load_weights(folder, name, 1), strict=True):
         np.testing.assert_array_equal(one, other)
-    for ours, theirs in zip(trainer.weights, weights(folder, name, 0), strict=True):
-        np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-5, err_msg=ours.path)
-    for worker in facts:
+    for expected, weight in zip(trainer.weights, load_weights(folder, name, 0), strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=0, atol=1e-5, err_msg=expected.path)
+    for worker in results:
         assert worker[name]["history"].keys() == history.keys() and worker[name]["report"].keys() == report.keys()
         for key, values in history.items():
             np.testing.assert_allclose(worker[name]["history"][key], values, rtol=0, atol=1e-5, err_msg=key)
@@ -77,47 +77,48 @@ def test_two_workers_learn_what_one_process_does(pair, name):
             np.testing.assert_allclose(worker[name]["report"][key], value, rtol=0, atol=1e-5, err_msg=key)
 
 
-def test_the_workers_tell_each_other_what_they_should(pair):
-    for worker in pair[0]:
-        assert worker["largest"] == [3, 2.5, -1]
-        assert [type(number) for number in worker["largest"]] == [int, float, int]
+def test_collectives_between_two_workers(two_workers):
+    for worker in two_workers[0]:
+        assert worker["all_reduce_max"] == [3, 2.5, -1]
+        assert [type(number) for number in worker["all_reduce_max"]] == [int, float, int]
         assert worker["broadcast_object"] == {"step": 7, "best": 0.1, "name": "é"}
-        tenths, integers, truths, halves, state = worker["spread"]
-        assert tenths == [[float(np.float32(0.1))] * 3] * 2 and integers == [[-7] * 3, [2**31 - 1] * 3]
-        assert truths == [[1] * 3] * 2 and halves == [[float(np.float16(0.1))] * 3] * 2
+        floats, integers, booleans, halves, state = worker["broadcast_variables"]
+        assert floats == [[float(np.float32(0.1))] * 3] * 2 and integers == [[-7] * 3, [2**31 - 1] * 3]
+        assert booleans == [[1] * 3] * 2 and halves == [[float(np.float16(0.1))] * 3] * 2
         assert state == [5, 0]
         assert worker["mean"] == 1.5
-        assert worker["compilation_error"].startswith("--jit on compiles no sums over several workers on CPUs")
+        assert worker["compilation_error"].startswith("--jit on cannot compile sums over several workers on CPUs")
         assert worker["replicas"] == 2 and worker["devices"].startswith("2 workers of 1 x CPU (")
 
 
-def test_texts_in_a_dict_in_batches_that_the_workers_do_not_divide_are_trained_on(pair):
-    for worker in pair[0]:
+def test_dicts_of_strings_that_the_workers_do_not_divide_are_trained_on(two_workers):
+    for worker in two_workers[0]:
         assert worker["letters"] == [6, 9, 8]
 
 
-def test_keras_still_needs_the_repair(pair):
-    # The day this fails `AlreadyBuilt._make_function` can go (keras#20585).
-    for worker in pair[0]:
+def test_keras_still_needs_the_repair(two_workers):
+    # `AlreadyBuilt._make_function` can be removed when this fails (keras#20585).
+    for worker in two_workers[0]:
         assert "Invalid reduction dimension 0 for input with 0 dimensions" in worker["keras_error"]
 
 
-def test_the_other_worker_names_worker_0_when_that_is_killed(pair):
-    assert_named(0, *pair[2])
+def test_the_other_worker_names_worker_0_when_that_is_killed(two_workers):
+    assert_names_lost_worker(0, *two_workers[2])
 
 
 def test_worker_0_names_the_other_when_that_is_killed(tmp_path):
-    assert_named(1, *run_pair(tmp_path, 1, ["classifier"]))
+    assert_names_lost_worker(1, *run_two_workers(tmp_path, 1, ["classifier"]))
 
 
-def test_a_port_that_is_taken_is_named(tmp_path):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        addresses = [f"127.0.0.1:{taken.getsockname()[1]}", "127.0.0.1:1"]
+def test_a_port_in_use_is_named(tmp_path):
+    with socket.socket() as used:
+        used.bind(("127.0.0.1", 0))
+        used.listen()
+        addresses = [f"127.0.0.1:{used.getsockname()[1]}", "127.0.0.1:1"]
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": 0}}
-        program = "from karpa_tf import cli, strategy\nwith cli.handle_errors(): strategy.make_strategy('auto')"
+        imports = "from karpa_tf import cli\nfrom karpa_tf.distribution import strategy\n"
+        program = imports + "with cli.handle_errors(): strategy.make_strategy('auto')"
         environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CONFIG": json.dumps(task)}
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert done.returncode == 2
-    assert f"Worker 0 cannot listen on {addresses[0]}: the port is taken" in done.stderr
+    assert f"Worker 0 cannot listen on {addresses[0]}: the port is in use" in done.stderr

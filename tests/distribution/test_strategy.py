@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -6,7 +7,7 @@ from karpa_tf.distribution import reductions, strategy
 from karpa_tf.errors import UserError
 
 
-def test_mirrored_takes_all_devices_and_is_one_and_the_same():
+def test_mirrored_uses_all_devices_and_is_made_once():
     first = strategy.make_strategy("mirrored")
     assert first.num_replicas_in_sync == 2
     assert strategy.make_strategy("mirrored") is first
@@ -21,29 +22,27 @@ def test_several_workers_need_a_cluster_and_a_cluster_needs_several_workers(monk
             strategy.make_strategy(name)
 
 
-def test_a_tpu_that_is_not_there_is_missed():
+def test_a_missing_tpu_is_reported():
     with pytest.raises(UserError, match="--strategy tpu finds no TPU on this machine: "):
         strategy.make_strategy("tpu")
 
 
-def test_without_gpus_auto_and_none_take_one_device():
+def test_without_gpus_auto_and_none_use_one_device():
     assert strategy.make_strategy("auto").num_replicas_in_sync == 1
     assert strategy.make_strategy("none").num_replicas_in_sync == 1
 
 
-@pytest.mark.parametrize("parts", [([1.0, 2.0], [6.0, 7.0]), ([1.0, 2.0, 3.0], [10.0])])
-def test_the_shares_of_the_replicas_add_up_to_the_mean_over_all(two_replicas, parts):
+@pytest.mark.parametrize("values_of_replicas", [([1.0, 2.0], [6.0, 7.0]), ([1.0, 2.0, 3.0], [10.0])])
+def test_the_contributions_of_the_replicas_sum_to_the_mean(two_replicas, values_of_replicas):
     values = two_replicas.experimental_distribute_values_from_function(
-        lambda context: tf.constant(parts[context.replica_id_in_sync_group])
+        lambda context: tf.constant(values_of_replicas[context.replica_id_in_sync_group])
     )
-    shares = two_replicas.run(reductions.mean_over_replicas, args=(values,))
-    total = two_replicas.reduce("SUM", shares, axis=None)
-    np.testing.assert_allclose(total, np.mean([*parts[0], *parts[1]]))
+    contributions = two_replicas.run(reductions.mean_over_replicas, args=(values,))
+    total = two_replicas.reduce("SUM", contributions, axis=None)
+    np.testing.assert_allclose(total, np.mean(np.concatenate(values_of_replicas)))
 
 
-def test_statistics_are_averaged_over_the_replicas_and_counters_left_alone(two_replicas):
-    import keras
-
+def test_floats_are_averaged_over_the_replicas_and_counters_are_not(two_replicas):
     with two_replicas.scope():
         statistics = keras.Variable([0.0, 0.0], trainable=False)
         counter = keras.Variable([5, 5], dtype="int32", trainable=False)
@@ -60,12 +59,12 @@ def test_statistics_are_averaged_over_the_replicas_and_counters_left_alone(two_r
     assert counter.numpy().tolist() == [5, 5]
 
 
-def test_a_batch_must_divide_over_the_replicas(two_replicas):
+def test_the_replicas_must_divide_a_batch(two_replicas):
     strategy.require_divisible(8, two_replicas)
-    with pytest.raises(UserError, match="shared by 2 devices and must be a multiple of 2; received 7"):
+    with pytest.raises(UserError, match="divided among 2 devices and must be a multiple of 2; received 7"):
         strategy.require_divisible(7, two_replicas)
 
 
-@pytest.mark.parametrize(("name", "compiled"), [("auto", False), ("on", True), ("off", False)])
-def test_xla_is_left_out_on_a_cpu_unless_asked_for(name, compiled):
-    assert strategy.jit_compile(name, strategy.make_strategy("none")) is compiled
+@pytest.mark.parametrize(("name", "expected"), [("auto", False), ("on", True), ("off", False)])
+def test_xla_is_off_on_a_cpu_unless_requested(name, expected):
+    assert strategy.jit_compile(name, strategy.make_strategy("none")) is expected

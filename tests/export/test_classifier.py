@@ -1,4 +1,4 @@
-"""Exported classifiers: every signature against the pipeline in Python."""
+"""Exported image classifiers: every signature against the Python pipeline."""
 
 import keras
 import numpy as np
@@ -15,39 +15,40 @@ from karpa_tf.export.versions import load_version, write
 from karpa_tf.models.classifiers import average_views, make_classifier
 
 CLASSES = ("Äpfel & Birnen", "cat", "日本")
-SIDE = 12
+IMAGE_SIZE = 12
 
 
-def gradient(width, height):
+def make_gradient(width, height):
+    """Returns an image whose channels are gradients, uint8 (height, width, 3)."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([7 * rows, 5 * columns, 3 * rows + 2 * columns], -1).astype(np.uint8)
 
 
-def images():
-    """One image of every kind that people have, by file name."""
-    photo = Image.fromarray(gradient(40, 30))
+def make_images():
+    """Returns (image, options for saving) of every kind of image file, by file name."""
+    photo = Image.fromarray(make_gradient(40, 30))
     exif = Image.Exif()
     exif[0x0112] = 6
     alpha = photo.convert("RGBA")
-    alpha.putalpha(Image.fromarray(gradient(40, 30)[..., 0]))
+    alpha.putalpha(Image.fromarray(make_gradient(40, 30)[..., 0]))
     return {
         "plain.jpg": (photo, {}),
-        "turned.jpg": (photo, {"exif": exif}),
+        "rotated.jpg": (photo, {"exif": exif}),
         "cmyk.jpg": (photo.convert("CMYK"), {}),
         "gray.jpg": (photo.convert("L"), {}),
         "plain.png": (photo, {}),
         "rgba.png": (alpha, {}),
         "gray_alpha.png": (alpha.convert("LA"), {}),
-        "deep.png": (Image.fromarray(gradient(40, 30)[..., 0].astype(np.uint16) * 257), {}),
-        "one_bit.png": (photo.convert("1"), {}),
+        "16_bit.png": (Image.fromarray(make_gradient(40, 30)[..., 0].astype(np.uint16) * 257), {}),
+        "1_bit.png": (photo.convert("1"), {}),
         "palette.png": (photo.quantize(4), {}),
         "plain.webp": (photo, {"lossless": True}),
         "alpha.webp": (alpha, {"lossless": True}),
-        "still.gif": (photo.quantize(16), {}),
+        "plain.gif": (photo.quantize(16), {}),
         "plain.bmp": (photo, {}),
         "tiny.png": (photo.resize((5, 3)), {}),
         "wide.jpg": (photo.resize((300, 20)), {}),
-        "exact.png": (photo.resize((SIDE, SIDE)), {}),
+        "exact.png": (photo.resize((IMAGE_SIZE, IMAGE_SIZE)), {}),
     }
 
 
@@ -56,80 +57,61 @@ def exported(tmp_path_factory):
     """(folder of the version, model, list of image files)."""
     keras.utils.set_random_seed(0)
     folder = tmp_path_factory.mktemp("exported")
-    model = make_classifier(ResNetConfig(blocks=(1, 1), filters=(4, 8)), (SIDE, SIDE, 3), 3)
-    for weight in model.trainable_variables:  # so that images differ clearly
+    model = make_classifier(ResNetConfig(blocks=(1, 1), filters=(4, 8)), (IMAGE_SIZE, IMAGE_SIZE, 3), 3)
+    for weight in model.trainable_variables:  # so that the outputs for different images differ
         weight.assign(weight + 0.4 * keras.random.normal(weight.shape, seed=1))
     model = average_views(model, "flip_shift")
     files = []
-    for name, (image, options) in images().items():
+    for name, (image, options) in make_images().items():
         image.save(folder / name, **options)
         files.append(folder / name)
-    version = write(folder / "models" / "small", make_classifier_export(model, CLASSES))
-    return version, model, files
+    export = make_classifier_export(model, CLASSES, task="image classification")
+    return write(folder / "models" / "small", export), model, files
 
 
 def test_there_are_three_signatures_with_named_inputs_and_outputs(exported):
     signatures = load_version(exported[0])
-    inputs = {name: list(s.structured_input_signature[1]) for name, s in signatures.items()}
+    inputs = {name: list(signature.structured_input_signature[1]) for name, signature in signatures.items()}
     assert inputs == {"serving_default": ["image_bytes"], "images": ["images"], "classify": ["inputs"]}
     for signature in signatures.values():
         outputs = signature.structured_outputs
         assert {name: spec.dtype for name, spec in outputs.items()} == {"classes": tf.string, "scores": tf.float32}
 
 
-@pytest.mark.parametrize("batch", [1, 3, 17])
-def test_every_signature_says_what_the_pipeline_in_python_says(exported, batch):
+@pytest.mark.parametrize("batch_size", [1, 3, 17])
+def test_every_signature_returns_the_probabilities_of_the_python_pipeline(exported, batch_size):
     version, model, files = exported
-    pixels = np.stack([read_square(file, SIDE, 3) for file in files[:batch]])
-    expected = evaluation.scores(model, pixels)
-    assert batch == 1 or np.ptp(expected, axis=0).max() > 0.01
-    data = tf.constant([file.read_bytes() for file in files[:batch]])
-    feature = [tf.train.Feature(bytes_list=tf.train.BytesList(value=[d])) for d in data.numpy()]
-    examples = [tf.train.Example(features=tf.train.Features(feature={"image_bytes": f})) for f in feature]
+    pixels = np.stack([read_square(file, IMAGE_SIZE, 3) for file in files[:batch_size]])
+    expected = evaluation.compute_probabilities(model, pixels)
+    assert batch_size == 1 or np.ptp(expected, axis=0).max() > 0.01
+    data = tf.constant([file.read_bytes() for file in files[:batch_size]])
+    features = [tf.train.Feature(bytes_list=tf.train.BytesList(value=[file])) for file in data.numpy()]
+    examples = [tf.train.Example(features=tf.train.Features(feature={"image_bytes": f})) for f in features]
     signatures = load_version(version)
-    answers = {
+    outputs = {
         "serving_default": signatures["serving_default"](image_bytes=data),
         "images": signatures["images"](images=tf.constant(pixels)),
         "classify": signatures["classify"](inputs=tf.constant([e.SerializeToString() for e in examples])),
     }
-    for answer in answers.values():
-        np.testing.assert_allclose(answer["scores"], expected, atol=1e-5)
-        assert [[name.decode() for name in row] for row in answer["classes"].numpy()] == [list(CLASSES)] * batch
+    for output in outputs.values():
+        np.testing.assert_allclose(output["scores"], expected, atol=1e-5)
+        assert [[name.decode() for name in row] for row in output["classes"].numpy()] == [list(CLASSES)] * batch_size
 
 
-def test_the_loaded_model_is_a_function_of_images_with_names(exported):
+def test_the_loaded_classifier_scores_images_and_has_class_names(exported):
     version, model, files = exported
-    function, classes, shape = evaluation.load_exported(load_version(version.parent))
-    assert classes == CLASSES and shape == (SIDE, 3)
-    pixels = np.stack([read_square(file, SIDE, 3) for file in files])
-    np.testing.assert_allclose(function(pixels), evaluation.scores(model, pixels), atol=1e-5)
+    function, classes, image_format = evaluation.load_exported(load_version(version.parent))
+    assert classes == CLASSES and image_format == (IMAGE_SIZE, 3)
+    pixels = np.stack([read_square(file, IMAGE_SIZE, 3) for file in files])
+    np.testing.assert_allclose(function(pixels), evaluation.compute_probabilities(model, pixels), atol=1e-5)
 
 
-def test_what_is_no_image_is_refused(exported):
-    serve = load_version(exported[0])["serving_default"]
+def test_a_file_that_is_not_an_image_is_refused(exported):
+    classify = load_version(exported[0])["serving_default"]
     with pytest.raises(tf.errors.InvalidArgumentError):
-        serve(image_bytes=tf.constant([b"text"]))
+        classify(image_bytes=tf.constant([b"text"]))
 
 
-def test_a_saved_model_of_something_else_is_no_classifier(tmp_path):
+def test_a_saved_model_without_the_signatures_of_a_classifier_is_refused():
     with pytest.raises(UserError, match="is no classifier; its signatures are other"):
         evaluation.load_exported({"other": None})
-
-
-def test_views_are_means_over_logits(exported):
-    layers = keras.layers
-    images = keras.Input((4, 4, 1), name="images")
-    weights = np.random.default_rng(0).normal(size=(16, 2))
-    model = keras.Model(images, layers.Dense(2, kernel_initializer=lambda *_, **__: weights)(layers.Flatten()(images)))
-    x = np.random.default_rng(1).normal(size=(3, 4, 4, 1)).astype(np.float32)
-
-    def logits(pixels):
-        return pixels.reshape(3, 16) @ weights
-
-    flipped = (logits(x) + logits(x[:, :, ::-1])) / 2
-    np.testing.assert_allclose(average_views(model, "flip")(x), flipped, atol=1e-5)
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
-    corners = [padded[:, :4, :4], padded[:, 2:, 2:]]
-    shifted = sum((logits(c) + logits(c[:, :, ::-1])) / 2 for c in corners) / 2
-    np.testing.assert_allclose(average_views(model, "flip_shift")(x), (flipped + shifted) / 2, atol=1e-5)
-    assert average_views(model, "one") is model

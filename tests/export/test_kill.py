@@ -1,8 +1,8 @@
-"""Exporters that are killed: what a server that looks at the folder sees, and what the next export does.
+"""Exports that are killed: a server never sees an incomplete version, and the next export cleans up.
 
-A process that has imported TensorFlow forks a child for every kill. Python tells an audit hook of each thing that it
-is about to do with a file; the child kills itself before the one of a given number, or after a time, so that it also
-dies while TensorFlow writes.
+A process that has imported TensorFlow forks a child for every export. Python calls an audit hook before each file
+operation; the child kills itself before the one with a given number. It may also be killed after a given time, and so
+while TensorFlow writes.
 """
 
 import json
@@ -28,34 +28,34 @@ from karpa_tf.export import versions
 
 base = sys.argv[1]
 WATCHED = ("open", "os.mkdir", "os.chmod", "os.rename", "os.scandir", "shutil.rmtree")
-INNER = ("os.remove", "os.rmdir")  # Told with the last part of the path alone where a whole folder is removed.
+RELATIVE = ("os.remove", "os.rmdir")  # `shutil.rmtree` calls them with the last part of the path only.
 
 
-def made(number):
+def make_export(number):
     variable = tf.Variable(np.full(1000, number, np.float32))
-    answer = tf.function(
+    function = tf.function(
         lambda any: {"number": variable[-1] + 0 * tf.reduce_sum(any)},
         input_signature=[tf.TensorSpec((None,), tf.float32, name="any")],
     )
     requests = {"serving_default": [{"any": np.zeros(1, np.float32)}]}
-    return versions.Export("image_classification", {"serving_default": answer}, requests)
+    return versions.Export("constant", {"serving_default": function}, requests)
 
 
-def export(number, before, seconds):
-    seen = []
+def export(number, kill_before, seconds):
+    events = []
 
-    def watch(event, arguments):
-        inside = any(base in str(argument) for argument in arguments)
-        if event in INNER or (event in WATCHED and inside):
-            if len(seen) == before:
+    def audit(event, arguments):
+        is_below_base = any(base in str(argument) for argument in arguments)
+        if event in RELATIVE or (event in WATCHED and is_below_base):
+            if len(events) == kill_before:
                 os.kill(os.getpid(), signal.SIGKILL)
-            seen.append(event)
+            events.append(event)
 
-    sys.addaudithook(watch)
+    sys.addaudithook(audit)
     if seconds is not None:
-        signal.setitimer(signal.ITIMER_REAL, seconds)  # SIGALRM, which ends the process no less abruptly.
-    versions.write(base, made(number), keep=2)
-    print(json.dumps({"seen": len(seen)}), flush=True)
+        signal.setitimer(signal.ITIMER_REAL, seconds)  # SIGALRM ends the process as abruptly as SIGKILL.
+    versions.write(base, make_export(number), keep=2)
+    print(json.dumps({"operations": len(events)}), flush=True)
 
 
 def start(job):
@@ -76,51 +76,55 @@ for line in sys.stdin:
 
 
 class Exporter:
-    """Exports in processes of their own, and looks at what they leave below one base."""
+    """Runs exports in child processes, and checks the versions in one folder."""
 
     def __init__(self, base):
-        self.base, self.answers, self.exports = base, {}, 0
+        self.base, self.numbers, self.exports = base, {}, 0
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        words = [sys.executable, "-c", EXPORTER, str(base)]
         self.process = subprocess.Popen(
-            words, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            [sys.executable, "-c", EXPORTER, str(base)],
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
 
-    def export(self, before=-1, seconds=None):
-        """Runs an export that is killed before the thing of that number that it does with a file, or after a time.
+    def export(self, kill_before=-1, seconds=None):
+        """Runs an export that is killed before the file operation of this number, or after a time.
 
         Returns:
-            Whether it was killed, and how many things it did if it was not.
+            Whether it was killed, and the number of file operations if it was not.
         """
         self.exports += 1
-        said = self._run([[self.exports, before, seconds]])
-        return said["killed"][0], said.get("seen")
+        result = self._run([[self.exports, kill_before, seconds]])
+        return result["killed"][0], result.get("operations")
 
-    def export_at_once(self, count):
-        """Runs so many exports at the same time."""
+    def export_concurrently(self, count):
+        """Runs this number of exports at the same time."""
         self.exports += count
-        self._run([[self.exports - place, -1, None] for place in range(count)])
+        self._run([[self.exports - index, -1, None] for index in range(count)])
 
     def _run(self, jobs):
         self.process.stdin.write(json.dumps(jobs) + "\n")
         self.process.stdin.flush()
-        said = {}
-        while "killed" not in said:
-            said |= json.loads(self.process.stdout.readline())
-        assert "error" not in said, said
-        return said
+        result = {}
+        while "killed" not in result:
+            result |= json.loads(self.process.stdout.readline())
+        assert "error" not in result, result
+        return result
 
-    def look(self):
-        """Checks that every version that is to be seen is whole, answers, and is what it was; returns their numbers."""
-        numbers = list_versions(self.base)
-        for number in numbers:
-            folder = self.base / str(number)
+    def check(self):
+        """Checks that every visible version is complete, can be loaded and has not changed; returns the versions."""
+        versions = list_versions(self.base)
+        for version in versions:
+            folder = self.base / str(version)
             assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == FILES
-            assert json.loads((folder / "assets.extra" / "card.json").read_text())["version"] == number
+            assert json.loads((folder / "assets.extra" / "card.json").read_text())["version"] == version
             loaded = tf.saved_model.load(str(folder))
-            answer = int(loaded.signatures["serving_default"](any=tf.zeros(1))["number"])
-            assert self.answers.setdefault(number, answer) == answer
-        return numbers
+            number = int(loaded.signatures["serving_default"](any=tf.zeros(1))["number"])
+            assert self.numbers.setdefault(version, number) == number
+        return versions
 
 
 FILES = {
@@ -136,51 +140,60 @@ FILES = {
 
 @pytest.fixture
 def exporter(tmp_path):
-    made = Exporter(tmp_path / "model")
-    yield made
-    made.process.stdin.close()
-    made.process.wait(60)
+    exporter = Exporter(tmp_path / "model")
+    yield exporter
+    exporter.process.stdin.close()
+    exporter.process.wait(60)
 
 
-def kill_and_go_on(exporter, moments, times):
-    """Kills an export at every moment, given as a share of what an export does with files, and after every time."""
-    (tmp_path := exporter.base).mkdir()
+def kill_and_continue(exporter, fractions, times):
+    """Kills exports, checks the folder after each, and runs a last export.
+
+    Args:
+        exporter: an `Exporter`.
+        fractions: when to kill, as fractions of the file operations of an export.
+        times: when to kill, in seconds after the start.
+
+    Returns:
+        Number of killed exports.
+    """
+    (base := exporter.base).mkdir()
     for _ in range(3):
-        killed, things = exporter.export()
+        killed, operations = exporter.export()
         assert not killed
-    assert things > 30
+    assert operations > 30
     kills = 0
-    for number in sorted({round(moment * (things - 1)) for moment in moments}):
-        killed, _ = exporter.export(before=number)
+    for number in sorted({round(fraction * (operations - 1)) for fraction in fractions}):
+        killed, _ = exporter.export(kill_before=number)
         assert killed
         kills += killed
-        assert len(exporter.look()) >= 2
+        assert len(exporter.check()) >= 2
     for seconds in times:
         kills += exporter.export(seconds=seconds)[0]
-        assert len(exporter.look()) >= 2
-    newest = exporter.look()[-1]
+        assert len(exporter.check()) >= 2
+    newest = exporter.check()[-1]
     assert not exporter.export()[0]
-    assert exporter.look() == [newest, newest + 1]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [str(newest), str(newest + 1)], "left-overs"
+    assert exporter.check() == [newest, newest + 1]
+    assert sorted(path.name for path in base.iterdir()) == [str(newest), str(newest + 1)], "temporary folders are left"
     return kills
 
 
 @pytest.mark.slow
-def test_a_killed_exporter_leaves_no_half_version_in_sight_and_the_next_cleans_up(exporter):
-    assert kill_and_go_on(exporter, [*(n / 6 for n in range(6)), *(1 - n / 50 for n in range(8))], [0.1]) >= 14
+def test_a_killed_export_leaves_no_incomplete_version_and_the_next_one_cleans_up(exporter):
+    assert kill_and_continue(exporter, [*(n / 6 for n in range(6)), *(1 - n / 50 for n in range(8))], [0.1]) >= 14
 
 
 @pytest.mark.slow
-def test_exporters_at_work_at_once_each_publish_a_version_and_retire_what_is_old(exporter):
+def test_concurrent_exports_each_publish_a_version_and_remove_old_ones(exporter):
     exporter.export()
-    exporter.export_at_once(4)
-    numbers = exporter.look()
-    assert numbers[-1] == 5 and 1 not in numbers and len(set(exporter.answers.values())) == len(numbers) >= 2
+    exporter.export_concurrently(4)
+    versions = exporter.check()
+    assert versions[-1] == 5 and 1 not in versions and len(set(exporter.numbers.values())) == len(versions) >= 2
     exporter.export()
-    assert exporter.look() == [5, 6]
+    assert exporter.check() == [5, 6]
     assert sorted(path.name for path in exporter.base.iterdir()) == ["5", "6"]
 
 
 @pytest.mark.slow
-def test_an_exporter_is_killed_before_everything_that_it_does(exporter):
-    assert kill_and_go_on(exporter, [n / 300 for n in range(301)], [n / 100 for n in range(1, 60)]) > 60
+def test_an_export_may_be_killed_before_any_file_operation(exporter):
+    assert kill_and_continue(exporter, [n / 300 for n in range(301)], [n / 100 for n in range(1, 60)]) > 60

@@ -33,7 +33,7 @@ def make_tiny_classifier(seed=0):
     config = ResNetConfig(filters=(4, 8), blocks=(1, 1))
     images = np.random.default_rng(seed + 1).integers(0, 256, (3, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
     model = _randomize(make_classifier(config, (IMAGE_SIZE, IMAGE_SIZE, 3), len(CLASSES)))
-    return make_classifier_export(model, CLASSES, images)
+    return make_classifier_export(model, CLASSES, images, task="image_classification")
 
 
 def make_tiny_generator(seed=0):
@@ -43,21 +43,32 @@ def make_tiny_generator(seed=0):
     # With initial moving averages all images would be the same gray.
     for _ in range(50):
         generator(np.random.default_rng(seed).normal(size=(32, 8)).astype(np.float32), training=True)
-    return make_generator_export(generator)
+    return make_generator_export(generator, task="image_generation")
 
 
 def make_tiny_masked_lm(seed=0, texts=TEXTS):
     """Returns the `Export` of a masked language model."""
     keras.utils.set_random_seed(seed)
     model = _randomize(make_masked_lm(BERT, make_encoder(BERT, len(VOCABULARY))))
-    return make_masked_lm_export(model, VOCABULARY, BERT.max_sequence_length, texts)
+    return make_masked_lm_export(model, VOCABULARY, BERT.max_sequence_length, texts, task="masked_lm")
 
 
 def make_tiny_text_classifier(seed=0):
     """Returns the `Export` of a text classifier."""
     keras.utils.set_random_seed(seed)
     model = _randomize(make_text_classifier(BERT, make_encoder(BERT, len(VOCABULARY)), len(TEXT_CLASSES)))
-    return make_text_classifier_export(model, VOCABULARY, BERT.max_sequence_length, TEXT_CLASSES, TEXTS)
+    return make_text_classifier_export(
+        model, VOCABULARY, BERT.max_sequence_length, TEXT_CLASSES, TEXTS, task="text_classification"
+    )
+
+
+EXPORTS = {
+    "image_classification": make_tiny_classifier,
+    "image_generation": make_tiny_generator,
+    "masked_lm": make_tiny_masked_lm,
+    "text_classification": make_tiny_text_classifier,
+}
+"""Functions that return an `Export`, by its task."""
 
 
 def export_tiny_classifier(base, seed=0):

@@ -1,4 +1,4 @@
-"""Malformed requests over HTTP, as they go over the wire, and images over both interfaces, from a `random.Random`."""
+"""Random malformed HTTP requests as bytes, and malformed images for both interfaces, from a `random.Random`."""
 
 import base64
 import copy
@@ -15,7 +15,7 @@ PREDICTION = "/tensorflow.serving.PredictionService/"
 
 
 class Http(NamedTuple):
-    """What is written to the REST port; `must_answer`: an answer has to come, the connection may not just be closed."""
+    """Bytes for the REST port; with `must_answer` the server may not close the connection without an answer."""
 
     label: str
     data: bytes
@@ -23,7 +23,7 @@ class Http(NamedTuple):
 
 
 class Grpc(NamedTuple):
-    """A message for a method."""
+    """A message for a gRPC method."""
 
     label: str
     method: str
@@ -31,13 +31,13 @@ class Grpc(NamedTuple):
 
 
 def post(path, body, *headers):
-    """Returns a POST request as it goes over the wire."""
+    """Returns a POST request as bytes."""
     head = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(body)}", *headers, "", ""]
     return "\r\n".join(head).encode() + body
 
 
 def bomb(width, height, chunk=b""):
-    """Returns a PNG file with the header of a large image, and whatever compressed pixels are given."""
+    """Returns a PNG file with the header of a large image and the compressed pixels `chunk`."""
 
     def piece(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -71,18 +71,18 @@ JUNK = [
 
 
 def json_case(rng):
-    """A valid document with some of its parts replaced, removed, doubled or renamed."""
+    """Returns a valid document with some of its values replaced, removed, duplicated or renamed."""
     model, document = rng.choice([*VALID, ("images", EXAMPLES)])
     document = json.loads(json.dumps(document))
     for _ in range(rng.randint(1, 3)):
-        _spoil(rng, document)
+        _corrupt(rng, document)
     method = rng.choice(["predict"] * 6 + ["classify", "regress"])
     body = json.dumps(document, allow_nan=True).encode("utf-8", "surrogatepass")
     return Http("JSON", post(f"/v1/models/{model}:{method}", body))
 
 
-def _spoil(rng, node):
-    """Changes something below a list or a dict."""
+def _corrupt(rng, node):
+    """Changes a random value below a list or a dict."""
     while node and isinstance(node, (dict, list)):
         key = rng.choice(list(node)) if isinstance(node, dict) else rng.randrange(len(node))
         if isinstance(node[key], (dict, list)) and rng.random() < 0.7:
@@ -109,7 +109,7 @@ HEADS = {
 
 
 def image_case(rng):
-    """Image files that are cut off, corrupt, of another kind or enormous, in every way that they can be sent."""
+    """Returns an image file that is truncated, corrupt, of another format or enormous, in a random kind of request."""
     content = bytearray(IMAGE)
     what = rng.choice(["cut", "corrupt", "size", "random", "jpeg", "gif", "bomb", "empty", "bmp", "webp"])
     if what == "cut":
@@ -122,13 +122,7 @@ def image_case(rng):
     elif what == "bomb":
         content = bomb(rng.choice([50_000, 2**31 - 1]), 50_000, zlib.compress(bytes(10**5)))
     else:
-        heads = {
-            "jpeg": b"\xff\xd8\xff\xe0",
-            "gif": b"GIF89a\xff\xff\xff\xff",
-            "bmp": b"BM",
-            "webp": b"RIFF\0\0\0\0WEBP",
-        }
-        content = b"" if what == "empty" else heads.get(what, b"") + rng.randbytes(rng.randrange(2000))
+        content = b"" if what == "empty" else HEADS.get(what, b"") + rng.randbytes(rng.randrange(2000))
     content, way = bytes(content), rng.randrange(4)
     if way == 0:
         body = json.dumps({"instances": [{"image_bytes": b64(content)}, {"image_bytes": b64(IMAGE)}]}).encode()
@@ -145,13 +139,13 @@ def image_case(rng):
 
 
 def bytes_case(rng):
-    """Bodies that are no JSON, or hardly."""
+    """Returns a body that is invalid or unusual JSON."""
     model, document = rng.choice(VALID)
     text = json.dumps(document)
-    place = rng.randrange(len(text))
+    index = rng.randrange(len(text))
     body = rng.choice([
-        lambda: text[:place],
-        lambda: text[:place] + chr(rng.randrange(1, 0x300)) + text[place + 1 :],
+        lambda: text[:index],
+        lambda: text[:index] + chr(rng.randrange(1, 0x300)) + text[index + 1 :],
         lambda: text + rng.choice(["}", ",", "null", text, "\0"]),
         lambda: rng.choice(["", " ", "null", "[]", "1", '"a"', "{}", "nan", "{'a': 1}", "\ufeff" + text, "-", "1e"]),
         lambda: '{"instances": ' + "[" * 10 ** rng.randint(1, 5),
@@ -181,13 +175,13 @@ PATHS = [
 ]  # fmt: skip
 
 
-def place_case(rng):
-    """Methods and paths that are not there."""
+def path_case(rng):
+    """Returns a request with a method or a path that does not exist."""
     path = rng.choice(PATHS)
     method = rng.choice(["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "TRACE", "PATCH", "FOO"])
     body = rng.choice([b"", b"{}", b'{"instances": ["a"]}'])
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n"
-    # These are no HTTP, and what cannot be read as HTTP may get another kind of answer.
+    # These are not HTTP and may get another kind of answer.
     http = path.isascii() and path != "*" and method != "FOO"
     return Http(f"{method} {path[:60]}", head.encode() + body, must_answer=http)
 
@@ -203,9 +197,9 @@ VERSIONS = [b"9.9", b"0.9", b"x", b"1.10", b""]
 
 
 def wire_case(rng):
-    """What is no HTTP, or breaks its rules, or is packed."""
-    kind = rng.choice(["random", "TLS", "HTTP/2", "cut off", "length", "both", "chunks", "packed", "packed badly",
-                       "packed unknown", "header", "host", "version", "continue", "upgrade"])  # fmt: skip
+    """Returns bytes that are not HTTP, violate it or are compressed."""
+    kind = rng.choice(["random", "TLS", "HTTP/2", "cut off", "length", "both", "chunks", "compressed", "bad encoding",
+                       "other encoding", "header", "host", "version", "continue", "upgrade"])  # fmt: skip
     chunked = START + b"Transfer-Encoding: chunked\r\n"
     data = {
         "random": lambda: rng.randbytes(rng.randrange(1, 3000)),
@@ -215,13 +209,13 @@ def wire_case(rng):
         "length": lambda: START + b"Content-Length: " + rng.choice(LENGTHS) + b"\r\n\r\n" + BODY,
         "both": lambda: chunked + b"Content-Length: 4\r\n\r\n0\r\n\r\n",
         "chunks": lambda: chunked + b"\r\n" + rng.choice(CHUNKS),
-        "packed": lambda: post(PATH, gzip.compress(BODY), "Content-Encoding: gzip"),
-        "packed badly": lambda: post(PATH, rng.randbytes(99), f"Content-Encoding: {rng.choice(['gzip', 'deflate'])}"),
-        "packed unknown": lambda: post(PATH, rng.randbytes(99), f"Content-Encoding: {rng.choice(['br', 'zstd', 'x'])}"),
+        "compressed": lambda: post(PATH, gzip.compress(BODY), "Content-Encoding: gzip"),
+        "bad encoding": lambda: post(PATH, rng.randbytes(99), f"Content-Encoding: {rng.choice(['gzip', 'deflate'])}"),
+        "other encoding": lambda: post(PATH, rng.randbytes(99), f"Content-Encoding: {rng.choice(['br', 'zstd', 'x'])}"),
         "header": lambda: START + rng.choice(HEADERS) + b"\r\n",
         "host": lambda: b"GET /v1/models/words HTTP/1.1\r\nHost: " + rng.choice(HOSTS) + b"\r\n\r\n",
         "version": lambda: b"GET /v1/models/words HTTP/" + rng.choice(VERSIONS) + b"\r\n\r\n",
         "continue": lambda: post(PATH, BODY, f"Expect: {rng.choice(['100-continue', 'x'])}"),
         "upgrade": lambda: post(PATH, BODY, "Connection: Upgrade", "Upgrade: websocket"),
     }[kind]()
-    return Http(f"HTTP, {kind}", data, must_answer=kind in ("packed", "packed badly"))
+    return Http(f"HTTP, {kind}", data, must_answer=kind in ("compressed", "bad encoding"))

@@ -1,4 +1,4 @@
-"""Malformed gRPC messages, from a `random.Random`."""
+"""Random malformed gRPC messages, from a `random.Random`."""
 
 import numpy as np
 from fuzzing import IMAGE, PREDICTION, Grpc
@@ -27,7 +27,7 @@ VALID = [
 
 
 def tensor_case(rng):
-    """A valid request whose tensor has another shape, type, content, number of values or name."""
+    """Returns a valid request whose tensor has another shape, type, content, number of values or name."""
     model, signature, inputs = rng.choice(VALID)
     request = request_of(model, signature, inputs)
     name = rng.choice(sorted(inputs))
@@ -81,11 +81,11 @@ RELOADS = [
     {"config": {"model_config_list": {"config": [{"name": "words", "model_platform": "tensorflow"}]}}},
     {"config": {"model_config_list": {"config": [{"base_path": "/", "model_platform": "no"}]}}},
 ]
-"""None that can be meant: one that can takes the models away."""
+"""Invalid configs only: a valid one would remove the models."""
 
 
 def message_case(rng):
-    """Requests of all methods with fields that make no sense, and bytes that are no message."""
+    """Returns a request of any method with meaningless fields, or bytes that are no message."""
     spec = {"name": rng.choice(["", "no", "words", "images", "é", "a" * 5000, "../x"])}
     spec |= rng.choice([{}, {"version": {"value": rng.choice([-1, 0, 1, 9, 2**63 - 1])}}, {"version_label": "no"}])
     spec |= rng.choice([{}, {"signature_name": rng.choice(["no", "classify", "", "token_ids", "\0"])}])
@@ -104,7 +104,7 @@ def message_case(rng):
         (MODEL + "HandleReloadConfigRequest", model_management_pb2.ReloadConfigRequest(**rng.choice(RELOADS))),
     ])  # fmt: skip
     data = bytearray(message.SerializeToString())
-    reload = method.endswith("ReloadConfigRequest")  # what is left of one may be a good config without any models
+    reload = method.endswith("ReloadConfigRequest")  # a truncated one may be a valid config without models
     what = "fields" if reload else rng.choice(["fields", "cut", "flipped", "random", "nested", "method"])
     if what == "cut":
         data = data[: rng.randrange(len(data) + 1)]

@@ -1,11 +1,11 @@
-"""Pulls the plug on the programs at random steps, starts them again, and compares with runs that were left alone.
+"""Kills the training programs at random steps, resumes them, and compares them with uninterrupted runs.
 
     python tests/helpers/kill_runs.py                       # all programs, 10 kills each
     python tests/helpers/kill_runs.py train_gan --kills 3   # one of them
 
-Every run is killed with SIGKILL before steps drawn with --seed, and started again by the same command until it ends.
-It passes if every array of its last checkpoint (weights, optimizers, averages, random states) equals, to the bit, that
-of a run which was never killed, and metrics.csv too but for the speed.
+Every run is killed with SIGKILL before random steps (--seed) and resumed by the same command until it ends.
+It passes if every array of its last checkpoint (weights, optimizers, averages, random states) is bitwise equal to that
+of an uninterrupted run, and so is metrics.csv apart from the speed.
 """
 
 import argparse
@@ -34,7 +34,7 @@ PROGRAMS = {
         *("--data", str(ROOT / "README.md"), "--vocabulary-size", "800", "--held-out-fraction", "0.2"),
     ),
 }
-"""What each is told: a few dozen steps with all that has a state."""
+"""Flags: a few dozen steps with everything that has a state."""
 
 CHILD = """
 import os, runpy, signal, sys
@@ -54,7 +54,7 @@ runpy.run_module("apps." + sys.argv[0], run_name="__main__")
 
 
 def start(app, folder, kill_before=-1):
-    """Runs a program in `folder`, to be killed before the step of that number, and returns its exit code."""
+    """Runs a program in `folder`, kills it before step `kill_before`, and returns its exit code."""
     words = [sys.executable, "-c", CHILD, str(kill_before), app, *PROGRAMS[app], *COMMON]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
@@ -88,28 +88,28 @@ def arrays_of(folder):
 
 
 def metrics_of(folder):
-    """Returns the rows of a run's metrics.csv without their speed, which stands in one column."""
+    """Returns the rows of a run's metrics.csv without the column of the speed."""
     header, *rows = [line.split(",") for line in (folder / "run" / "metrics.csv").read_text().splitlines()]
-    speed = next(place for place, name in enumerate(header) if name.endswith("_per_second"))
-    return [[value for place, value in enumerate(row) if place != speed] for row in [header, *rows]]
+    speed = next(index for index, name in enumerate(header) if name.endswith("_per_second"))
+    return [[value for index, value in enumerate(row) if index != speed] for row in [header, *rows]]
 
 
 def compare(app, kills, seed):
-    """Trains one run whole and one with kills; returns a sentence, or raises `AssertionError`."""
+    """Trains one uninterrupted and one killed run; returns a message, or raises `AssertionError`."""
     with tempfile.TemporaryDirectory() as folder:
-        whole, killed = Path(folder, "whole"), Path(folder, "killed")
-        assert start(app, whole) == 0
-        steps = int(last_checkpoint(whole).name.split("-")[1])
-        chosen = sorted(random.Random(f"{app} {seed}").choices(range(steps), k=kills))
-        for step in chosen:
+        complete, killed = Path(folder, "complete"), Path(folder, "killed")
+        assert start(app, complete) == 0
+        steps = int(last_checkpoint(complete).name.split("-")[1])
+        kill_steps = sorted(random.Random(f"{app} {seed}").choices(range(steps), k=kills))
+        for step in kill_steps:
             assert start(app, killed, step) == -9, f"{app} was not killed before step {step}"
         assert start(app, killed) == 0
-        one, other = arrays_of(whole), arrays_of(killed)
+        one, other = arrays_of(complete), arrays_of(killed)
         assert one.keys() == other.keys() and one
         different = [name for name in one if one[name].tobytes() != other[name].tobytes()]
         assert not different, f"{app}: {len(different)} of {len(one)} arrays differ, {different[0]} among them"
-        assert metrics_of(whole) == metrics_of(killed), f"{app}: metrics.csv differs"
-        return f"{app}: killed before steps {chosen} of {steps}; all {len(one)} arrays of the last checkpoint are equal"
+        assert metrics_of(complete) == metrics_of(killed), f"{app}: metrics.csv differs"
+        return f"{app}: killed before steps {kill_steps} of {steps}; all {len(one)} arrays of the checkpoint are equal"
 
 
 def main():

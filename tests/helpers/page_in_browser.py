@@ -1,4 +1,4 @@
-"""The development server's page as a user of headless Chromium sees it, and models with odd names and signatures."""
+"""The development server's page in headless Chromium, and models with unusual names and signatures."""
 
 import contextlib
 import shutil
@@ -16,10 +16,10 @@ except ModuleNotFoundError:
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 MISSING = not (webdriver and CHROMIUM and DRIVER)
-"""Whether there is no browser to test with."""
+"""Whether the browser or its driver is not installed."""
 
 NASTY = ("<script>document.title = 'taken'</script>", "<img src=x onerror=\"document.title='taken'\">", 'it\'s "&amp;"')
-"""Names of classes of the model `nasty`."""
+"""Class names of the model `nasty`."""
 
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -27,8 +27,8 @@ FLAGS = (
 )
 
 
-def export_odd_models(base):
-    """Writes `nasty`, a classifier of texts into `NASTY`; `sums`, which only the form of JSON fits; and `sizes`, which
+def export_unusual_models(base):
+    """Writes `nasty`, a text classifier with the classes `NASTY`; `sums`, for the JSON form only; and `sizes`, which
     scores an image file with its length.
     """
 
@@ -55,7 +55,7 @@ def export_odd_models(base):
 
 @contextlib.contextmanager
 def chromium(profile):
-    """Gives a browser; `profile` is a folder for what it keeps."""
+    """Yields a browser; `profile` is its profile folder."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     for flag in FLAGS.split():
@@ -70,10 +70,10 @@ def chromium(profile):
 
 
 class Page:
-    """The page of a server as a user sees it: only what is displayed is found.
+    """The page of a server; only displayed elements are found.
 
     Attributes:
-        expected: parts of lines that the browser's console may hold.
+        expected: texts that may appear in the browser's console.
     """
 
     def __init__(self, browser, server):
@@ -93,7 +93,7 @@ class Page:
         return until(lambda: self.all(css))[0]
 
     def texts(self, css):
-        """Returns the texts of what is found, read at one moment."""
+        """Returns the texts of displayed elements, all read at the same time."""
         return self.run(
             """return [...document.querySelectorAll(arguments[0])].filter((found) => found.checkVisibility())
               .map((found) => found.innerText)""",
@@ -101,7 +101,7 @@ class Page:
         )
 
     def wait(self, condition):
-        """Waits for a condition; what has been replaced while it was looked at is looked for again."""
+        """Waits for a condition; elements that are replaced meanwhile are looked up again."""
 
         def holds():
             try:
@@ -115,7 +115,7 @@ class Page:
         return self.browser.execute_script(script, *arguments)
 
     def status(self):
-        """Waits until nothing is being asked and returns what the page says of the answer."""
+        """Waits until no request is running and returns the status text."""
         return until(lambda: not self.all("form.busy") and self.one(".status").text)
 
     def write(self, css, text):

@@ -1,4 +1,4 @@
-"""Exports of every task in one folder, and a server in a process of its own, for the tests of what is served."""
+"""Exports of every task in one folder, and a server in its own process."""
 
 import io
 import os
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def tiny_models(tmp_path_factory):
-    """Returns the folder of the models images, drawings, words and opinions; they are made once in a session."""
+    """Returns the folder of the models images, drawings, words and opinions; they are exported once per session."""
     base = tmp_path_factory.getbasetemp() / "served_models"
     if not base.exists():
         export_tiny_classifier(base / "images")
@@ -55,7 +55,7 @@ def example(content):
 
 
 def request_of(model, signature, inputs):
-    """Returns a PredictRequest; `inputs` are arrays, or what TensorFlow makes one of, by name."""
+    """Returns a PredictRequest; `inputs` is a dict of arrays, or of values for `tf.make_tensor_proto`, by name."""
     request = predict_pb2.PredictRequest()
     request.model_spec.name, request.model_spec.signature_name = model, signature
     for name, value in inputs.items():
@@ -76,7 +76,7 @@ class ServerProcess:
     Attributes:
         rest, grpc: ports.
         process: the `subprocess.Popen`.
-        log: file that its standard error goes to.
+        log: file with its standard error.
     """
 
     def __init__(self, folder, log, *flags):
@@ -104,6 +104,6 @@ class ServerProcess:
         while not (found := re.search(pattern, text)):
             ready, _, _ = select.select([self.process.stdout], [], [], max(end - time.monotonic(), 0))
             line = os.read(self.process.stdout.fileno(), 4096).decode() if ready else ""
-            assert line, f"the server says {text!r}, {self.log.read_text()[-2000:]}"
+            assert line, f"the server printed {text!r}, {self.log.read_text()[-2000:]}"
             text += line
         return found.groups()

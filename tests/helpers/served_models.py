@@ -1,4 +1,4 @@
-"""Versions of a tiny model, made once, and a server in this process, for the tests of the development server."""
+"""Versions of a tiny model, exported once, and a server in this process."""
 
 import atexit
 import base64
@@ -20,7 +20,7 @@ from karpa_tf.serving.server import Server
 
 @functools.cache
 def digits(number):
-    """Returns the folder of a version of a tiny generator; those of other numbers draw other images."""
+    """Returns the folder of a version of a tiny generator; every number generates other images."""
     folder = Path(tempfile.mkdtemp(prefix="karpa_digits_"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     version = exported_models.export_tiny_generator(folder, seed=number)
@@ -28,7 +28,7 @@ def digits(number):
 
 
 def publish(version, folder, number):
-    """Copies a version to `folder` under a number, in one step, as an export does; returns its folder."""
+    """Copies a version to `folder/number` atomically, as an export does, and returns its folder."""
     folder.mkdir(exist_ok=True, parents=True)
     hidden = folder / f".{number}"
     shutil.copytree(version, hidden)
@@ -37,7 +37,7 @@ def publish(version, folder, number):
 
 @contextlib.contextmanager
 def serving(**config):
-    """Gives a started `Server` on free ports, whose `lines` holds what it has logged."""
+    """Yields a started `Server` on free ports; its `lines` is its log."""
     lines = []
     server = Server(ServingConfig(**{"port": None, "rest_api_port": 0} | config), log=lines.append)
     server.lines = lines
@@ -49,7 +49,7 @@ def serving(**config):
 
 
 def ask(server, path, body=None, **headers):
-    """Returns HTTP code and JSON of a GET, or of a POST of `body`: bytes, or what is to be sent as JSON."""
+    """Returns HTTP code and JSON of a GET, or of a POST of `body`: bytes, or a value to send as JSON."""
     if body is not None and not isinstance(body, bytes):
         body = json.dumps(body).encode()
     url = f"http://127.0.0.1:{server.rest_port}{path}"
@@ -62,15 +62,15 @@ def ask(server, path, body=None, **headers):
 
 
 def until(condition, seconds=30):
-    """Waits for a condition and returns what it gave; fails after `seconds`."""
+    """Waits until a condition is true and returns its value; fails after `seconds`."""
     end = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > end:
-            raise AssertionError(f"after {seconds} s there is still no {condition}")
+            raise AssertionError(f"condition not true after {seconds} s: {condition}")
         time.sleep(0.01)
     return found
 
 
 def b64(content):
-    """Returns what stands for bytes in the JSON of the REST interface."""
+    """Returns bytes as a JSON value of the REST interface."""
     return {"b64": base64.b64encode(content).decode()}

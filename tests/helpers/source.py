@@ -25,8 +25,12 @@ def imports_of(file):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: imports are absolute"
             yield node.module
-            if node.module == "karpa_tf":
-                yield from (f"karpa_tf.{alias.name}" for alias in node.names)
+            yield from (name for alias in node.names if is_own_module(name := f"{node.module}.{alias.name}"))
+
+
+def is_own_module(name):
+    path = ROOT / name.replace(".", "/")
+    return path.is_dir() or path.with_suffix(".py").exists()
 
 
 def strings_of(file):

@@ -1,4 +1,4 @@
-"""What each of two workers does in test_multiworker.py: trains, exchanges, and writes down what it has got."""
+"""The program of each of two workers in test_multiworker.py: it trains, communicates, and writes the results."""
 
 import json
 import os
@@ -19,8 +19,7 @@ from karpa_tf.configs.cnn import CNNConfig
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.data.images.batches import make_evaluation_batches, make_noise_batches
 from karpa_tf.data.pipeline import disable_autotune
-from karpa_tf.distribution import cluster, strategy
-from karpa_tf.distribution import collectives as workers
+from karpa_tf.distribution import cluster, collectives, strategy
 from karpa_tf.errors import UserError
 from karpa_tf.layers.batch_norm import synchronize_batch_norm
 from karpa_tf.models.bert import make_pretraining
@@ -35,21 +34,21 @@ SGD = OptimizerConfig(optimizer="sgd", momentum=0.5)
 
 
 class Windows(keras.callbacks.Callback):
-    """Reads the sums of the metrics at the end of each step, as the log does."""
+    """Records the mean loss of each step, from the sums of the metric, as `MetricsLog` does."""
 
     def __init__(self):
         super().__init__()
-        self.means, self.seen = MetricWindows(), []
+        self.window, self.losses = MetricWindows(), []
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.means.start_epoch()
+        self.window.start_epoch()
 
     def on_train_batch_end(self, batch, logs=None):
-        self.seen.append(self.means.close([self.model.loss_mean])["loss"])
+        self.losses.append(self.window.close([self.model.loss_mean])["loss"])
 
 
-def classifier(devices):
-    """With batch normalization over the whole batch."""
+def train_classifier(devices):
+    """Trains a classifier with batch normalization over the global batch."""
     with devices.scope():
         keras.utils.set_random_seed(1)
         model = synchronize_batch_norm(make_classifier(CNNConfig(filters=(4, 4), batch_norm=True), (16, 16, 1), 3))
@@ -61,21 +60,18 @@ def classifier(devices):
     held_out = make_evaluation_batches(tiny_classifier.make_image_set(IMAGES[:29]), 8)
     history = tiny_classifier.fit(trainer, IMAGES, validation_data=held_out, callbacks=[windows])
     report = trainer.evaluate(held_out, verbose=0, return_dict=True)
-    return trainer, history | {"windows": windows.seen}, report
+    return trainer, history | {"windows": windows.losses}, report
 
 
-def gan(devices):
+def train_gan(devices):
     with devices.scope():
         trainer = tiny_gan.make_sgd_trainer()
     history = tiny_gan.fit(trainer, IMAGES)
-    return (
-        trainer,
-        history,
-        trainer.evaluate(make_noise_batches(IMAGES, 8, 4, seed=2), steps=3, verbose=0, return_dict=True),
-    )
+    batches = make_noise_batches(IMAGES, 8, 4, seed=2)
+    return trainer, history, trainer.evaluate(batches, steps=3, verbose=0, return_dict=True)
 
 
-def pretraining(devices):
+def train_pretraining(devices):
     with devices.scope():
         trainer = tiny_masked_lm.make_trainer(
             Pretraining, make_pretraining, global_clipnorm=1.0, gradient_accumulation_steps=2, ema=0.9
@@ -84,29 +80,29 @@ def pretraining(devices):
     return trainer, history, trainer.evaluate(tiny_masked_lm.make_batches(seed=1), verbose=0, return_dict=True)
 
 
-TRAININGS = {function.__name__: function for function in (classifier, gan, pretraining)}
+TRAININGS = {"classifier": train_classifier, "gan": train_gan, "pretraining": train_pretraining}
 
 
-class Unrepaired(keras.Model):
-    """A trainer with the half of the repair that several replicas of one process need, too."""
+class WithoutPackedStep(keras.Model):
+    """A trainer with the half of `AlreadyBuilt` that several replicas of one process need too."""
 
     def __init__(self):
         super().__init__()
-        self.found = keras.metrics.Sum(name="found")
+        self.total = keras.metrics.Sum(name="total")
         self.built = True
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         pass
 
     def train_step(self, data):
-        self.found.update_state(data)
-        return {"found": self.found.result()}
+        self.total.update_state(data)
+        return {"total": self.total.result()}
 
 
-def keras_error(devices):
-    """Returns what Keras says of a trainer without the other half of the repair, or ""."""
+def get_keras_error(devices):
+    """Returns the error of Keras for a trainer without the other half, or ""."""
     with devices.scope():
-        trainer = Unrepaired()
+        trainer = WithoutPackedStep()
         trainer.compile(optimizer=None)
     try:
         trainer.fit(disable_autotune(tf.data.Dataset.from_tensors(tf.ones(4))), shuffle=False, verbose=0)
@@ -115,7 +111,8 @@ def keras_error(devices):
     return ""
 
 
-def compilation_error(devices):
+def get_compilation_error(devices):
+    """Returns the error for `--jit on`, or ""."""
     try:
         strategy.jit_compile("on", devices)
     except UserError as error:
@@ -123,74 +120,74 @@ def compilation_error(devices):
     return ""
 
 
-def letters(devices):
-    """Returns how many letters are counted in 3, 5 and 4 texts in batches of three, which two workers do not divide."""
+def count_letters(devices):
+    """Returns the numbers of letters of 3, 5 and 4 texts in batches of three, which two workers do not divide."""
     with devices.scope():
         trainer = RepairedLetters()
         trainer.compile(optimizer=None)
     texts = ["a", "bc", "def", "gh", "i"]
-    found = []
+    counts = []
     for count in (3, 5, 4):
         batches = disable_autotune(tf.data.Dataset.from_tensor_slices({"text": texts[:count]}).batch(3))
-        found += trainer.fit(batches, shuffle=False, verbose=0).history["found"]
-    return found
+        counts += trainer.fit(batches, shuffle=False, verbose=0).history["found"]
+    return counts
 
 
-def exchanged(devices):
-    """Returns what came of every kind of exchange, to be compared with what should have."""
+def run_collectives(devices):
+    """Returns the results of all collectives."""
     index = cluster.worker_index()
     with devices.scope():
         dtypes = ("float32", "int32", "bool", "float16")  # TensorFlow 2.21 makes no bfloat16 variables on workers.
-        kinds = [keras.Variable(np.full((2, 3), 0.1 + index), dtype=dtype) for dtype in dtypes]
+        variables = [keras.Variable(np.full((2, 3), 0.1 + index), dtype=dtype) for dtype in dtypes]
         state = keras.random.SeedGenerator(5 + index).state
         state.value.assign(state.value + index)
         mean = keras.metrics.Mean()
     mean.total.assign(6.0 + index)
     mean.count.assign(4.0 + index)
     if cluster.is_chief():
-        kinds[1].assign([[-7] * 3, [2**31 - 1] * 3])
-    workers.broadcast_variables([*kinds, state, mean.total, mean.count])
+        variables[1].assign([[-7] * 3, [2**31 - 1] * 3])
+    collectives.broadcast_variables([*variables, state, mean.total, mean.count])
     return {
-        "largest": [
-            workers.all_reduce_max(3 * index),
-            workers.all_reduce_max(2.5 - index),
-            workers.all_reduce_max(-1 - index),
+        "all_reduce_max": [
+            collectives.all_reduce_max(3 * index),
+            collectives.all_reduce_max(2.5 - index),
+            collectives.all_reduce_max(-1 - index),
         ],
-        "broadcast_object": workers.broadcast_object(
+        "broadcast_object": collectives.broadcast_object(
             {"step": 7, "best": 0.1, "name": "é"} if cluster.is_chief() else None
         ),
-        "spread": [np.asarray(variable.value, float).tolist() for variable in [*kinds, state]],
+        "broadcast_variables": [np.asarray(variable.value, float).tolist() for variable in [*variables, state]],
         "mean": float(mean.result()),
     }
 
 
-def die(trainer, victim):
-    """Fits until worker `victim` is killed; the other ends with code 2."""
+def train_until_killed(trainer, victim):
+    """Trains until worker `victim` kills itself; the other one ends with exit code 75."""
 
     class Killer(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             if batch == 3 and cluster.worker_index() == victim:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    with cli.handle_errors(), workers.name_lost_workers():
+    with cli.handle_errors(), collectives.name_lost_workers():
         tiny_classifier.fit(trainer, IMAGES, epochs=1000, callbacks=[Killer()])
 
 
 def main(folder, victim, *names):
-    """Runs the trainings called `names`, of which the first comes last, and the exchanges; then `victim` dies."""
+    """Runs the collectives and the trainings called `names`, in reverse order; then worker `victim` is killed."""
     devices = strategy.make_strategy("auto")
     index = cluster.worker_index()
-    facts = {"devices": strategy.describe_devices(devices), "replicas": devices.num_replicas_in_sync}
-    facts |= exchanged(devices)
-    facts["letters"] = letters(devices)
-    facts |= {"keras_error": keras_error(devices), "compilation_error": compilation_error(devices)}
+    results = {"devices": strategy.describe_devices(devices), "replicas": devices.num_replicas_in_sync}
+    results |= run_collectives(devices)
+    results["letters"] = count_letters(devices)
+    results |= {"keras_error": get_keras_error(devices), "compilation_error": get_compilation_error(devices)}
     for name in reversed(names):
         trainer, history, report = TRAININGS[name](devices)
         np.savez(Path(folder, f"{name}-{index}.npz"), *[weight.numpy() for weight in trainer.weights])
-        facts[name] = {"history": history, "report": report}
-    Path(folder, f"facts-{index}.json").write_text(json.dumps(facts))
-    workers.barrier()
-    die(trainer, int(victim))
+        results[name] = {"history": history, "report": report}
+    Path(folder, f"results-{index}.json").write_text(json.dumps(results))
+    collectives.barrier()
+    train_until_killed(trainer, int(victim))
 
 
 if __name__ == "__main__":

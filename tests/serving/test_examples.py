@@ -1,4 +1,4 @@
-"""Classify, Regress and MultiInference, asked of a small graph of TensorFlow 1's kind; its signatures share inputs."""
+"""Classify, Regress and MultiInference on a small TensorFlow 1 graph whose signatures share their inputs."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 
 
 def write_model(folder, factor):
-    """A model of examples with the numbers x and y: their classes are low and high, their regression factor * x + y."""
+    """Writes a model of examples with numbers x and y: its classes are low and high, its regression factor * x + y."""
     with tf.Graph().as_default(), v1.Session() as session:
         inputs, other = (v1.placeholder(tf.string, [None], name) for name in ("inputs", "other"))
         number = tf.io.FixedLenFeature([], tf.float32, 0.0)
@@ -38,14 +38,14 @@ def write_model(folder, factor):
             signature_def_map={
                 "serving_default": signature(shared, classes=classes, scores=scores),
                 "names": signature(shared, classes=classes),
-                "shares": signature(shared, scores=scores),
+                "scores": signature(shared, scores=scores),
                 "regress": signature(shared, outputs=value),
                 "column": signature(shared, outputs=value[:, None]),
                 "wide": signature(shared, outputs=scores),
                 "integers": signature(shared, outputs=tf.cast(x, tf.int32)),
                 "one": signature(shared, outputs=value[:1]),
                 "flat": signature(shared, scores=value),
-                "whole numbers": signature(shared, scores=tf.cast(scores, tf.int32)),
+                "integer scores": signature(shared, scores=tf.cast(scores, tf.int32)),
                 "numbered": signature(shared, classes=scores),
                 "uneven": signature(shared, classes=classes[:, :1], scores=scores),
                 "named otherwise": signature({"x": inputs}, scores=scores, classes=classes),
@@ -78,7 +78,7 @@ def example(**numbers):
     return tf.train.Example(features={"feature": features})
 
 
-def asked(kind, signature="", **spec):
+def make_request(kind, signature="", **spec):
     request = kind(model_spec={"name": "line", "signature_name": signature} | spec)
     request.input.example_list.examples.extend([example(x=1, y=2), example(x=3)])
     return request
@@ -88,26 +88,26 @@ def numbers(response):
     return [found.value for found in response.result.regressions]
 
 
-def test_classes_and_scores_come_for_every_example(manager):
-    response = inference.classify(manager, asked(classification_pb2.ClassificationRequest))
+def test_classify_returns_classes_and_scores_of_every_example(manager):
+    response = inference.classify(manager, make_request(classification_pb2.ClassificationRequest))
     pairs = [[(c.label, c.score) for c in row.classes] for row in response.result.classifications]
     assert pairs == [[("low", -1), ("high", 1)], [("low", -3), ("high", 3)]]
     assert response.model_spec.signature_name == "serving_default" and response.model_spec.version.value == 2
 
 
-@pytest.mark.parametrize(("signature", "pair"), [("names", ("low", 0)), ("shares", ("", -1))])
-def test_a_signature_may_give_classes_only_or_scores_only(manager, signature, pair):
-    response = inference.classify(manager, asked(classification_pb2.ClassificationRequest, signature))
+@pytest.mark.parametrize(("signature", "pair"), [("names", ("low", 0)), ("scores", ("", -1))])
+def test_a_signature_may_return_only_classes_or_only_scores(manager, signature, pair):
+    response = inference.classify(manager, make_request(classification_pb2.ClassificationRequest, signature))
     first = response.result.classifications[0].classes[0]
     assert (first.label, first.score) == pair
 
 
 @pytest.mark.parametrize("signature", ["regress", "column"])
-def test_regress_gives_a_number_for_every_example(manager, signature):
-    assert numbers(inference.regress(manager, asked(regression_pb2.RegressionRequest, signature))) == [102, 300]
+def test_regress_returns_a_number_for_every_example(manager, signature):
+    assert numbers(inference.regress(manager, make_request(regression_pb2.RegressionRequest, signature))) == [102, 300]
 
 
-def test_the_context_is_part_of_every_example_which_may_overrule_it(manager):
+def test_the_context_is_merged_into_every_example_whose_features_win(manager):
     request = regression_pb2.RegressionRequest(model_spec={"name": "line", "signature_name": "regress"})
     listed = request.input.example_list_with_context
     listed.context.CopyFrom(example(x=1, y=7))
@@ -119,8 +119,8 @@ def test_the_context_is_part_of_every_example_which_may_overrule_it(manager):
     ("spec", "version", "value"),
     [({}, 2, 102), ({"version": {"value": 1}}, 1, 12), ({"version_label": "stable"}, 1, 12)],
 )
-def test_the_version_or_the_label_that_is_named_answers(manager, spec, version, value):
-    response = inference.regress(manager, asked(regression_pb2.RegressionRequest, "regress", **spec))
+def test_a_request_selects_a_version_by_number_or_label(manager, spec, version, value):
+    response = inference.regress(manager, make_request(regression_pb2.RegressionRequest, "regress", **spec))
     assert numbers(response)[0] == value and response.model_spec.version.value == version
     request = predict_pb2.PredictRequest(model_spec={"name": "line", "signature_name": "regress"} | spec)
     request.inputs["inputs"].CopyFrom(tf.make_tensor_proto([example(x=1, y=2).SerializeToString()]))
@@ -128,7 +128,7 @@ def test_the_version_or_the_label_that_is_named_answers(manager, spec, version, 
     assert tf.make_ndarray(response.outputs["outputs"]) == value and response.model_spec.version.value == version
 
 
-def test_the_status_lists_versions_newest_first_or_the_one_that_is_named(manager):
+def test_the_status_lists_all_versions_newest_first_or_the_requested_one(manager):
     request = get_model_status_pb2.GetModelStatusRequest(model_spec={"name": "line"})
     assert [s.version for s in inference.get_model_status(manager, request).model_version_status] == [2, 1]
     request.model_spec.version.value = 1
@@ -143,12 +143,12 @@ WRONG = [
     ("classify", "named otherwise", "No classification inputs found in SignatureDef: "),
     ("classify", "neither", 'to contain at least one of "classes" or "scores". Signature was: '),
     ("classify", "flat", "Expected Tensor shape: [batch_size num_classes] but got [2]"),
-    ("classify", "whole numbers", "Expected scores Tensor of DT_FLOAT. Got: DT_INT32"),
+    ("classify", "integer scores", "Expected scores Tensor of DT_FLOAT. Got: DT_INT32"),
     ("classify", "numbered", "Expected classes Tensor of DT_STRING. Got: DT_FLOAT"),
     ("classify", "uneven", "Tensors class and score should match in dim_size(1). Got 1 vs. 2"),
     ("regress", "no", "No signature was found with the name: no"),
     ("regress", "serving_default", "Expected one output Tensor."),
-    ("regress", "shares", "No regression outputs found in SignatureDef: "),
+    ("regress", "scores", "No regression outputs found in SignatureDef: "),
     ("regress", "wide", "either [batch_size] or [batch_size, 1] but got [2,2]"),
     ("regress", "integers", "Expected output Tensor of DT_FLOAT.  Got: DT_INT32"),
     ("regress", "one", "Input batch size did not match output batch size: 2 vs. 1"),
@@ -156,15 +156,15 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("function", "signature", "text"), WRONG)
-def test_a_signature_of_another_kind_is_refused_in_tf_servings_words(manager, function, signature, text):
+def test_a_wrong_signature_is_refused_with_tf_servings_message(manager, function, signature, text):
     kind = {"classify": classification_pb2.ClassificationRequest, "regress": regression_pb2.RegressionRequest}
     with pytest.raises(ServingError) as caught:
-        getattr(inference, function)(manager, asked(kind[function], signature))
+        getattr(inference, function)(manager, make_request(kind[function], signature))
     assert caught.value.code.name == "INVALID_ARGUMENT" and text in caught.value.message
 
 
 @pytest.mark.parametrize("given", [{}, {"example_list": {}}, {"example_list_with_context": {"context": example(x=1)}}])
-def test_no_examples_are_refused(manager, given):
+def test_a_request_without_examples_is_refused(manager, given):
     request = classification_pb2.ClassificationRequest(model_spec={"name": "line"}, input=given)
     with pytest.raises(ServingError, match=r"Input is empty\."):
         inference.classify(manager, request)
@@ -178,7 +178,7 @@ def tasks(*wanted, model="line"):
     return request
 
 
-def test_several_signatures_answer_in_the_order_of_the_tasks(manager):
+def test_results_are_in_the_order_of_the_tasks(manager):
     response = inference.multi_inference(manager, tasks((REGRESS, "regress"), (CLASSIFY, "")))
     number, named = response.results
     assert [found.value for found in number.regression_result.regressions] == [102, 300]
@@ -199,13 +199,13 @@ UNFIT = [
 
 
 @pytest.mark.parametrize(("wanted", "code", "text"), UNFIT)
-def test_tasks_that_do_not_fit_together_are_refused(manager, wanted, code, text):
+def test_incompatible_tasks_are_refused(manager, wanted, code, text):
     with pytest.raises(ServingError) as caught:
         inference.multi_inference(manager, tasks(*wanted))
     assert caught.value.code.name == code and text in caught.value.message
 
 
-def test_all_tasks_are_about_one_model(manager):
+def test_all_tasks_must_name_the_same_model(manager):
     request = tasks((REGRESS, "regress"), (CLASSIFY, ""))
     request.tasks[1].model_spec.name = "other"
     with pytest.raises(ServingError, match="must access the same model name"):
@@ -215,7 +215,7 @@ def test_all_tasks_are_about_one_model(manager):
         inference.multi_inference(manager, request)
 
 
-def test_an_example_that_is_none_is_the_requests_fault(manager):
+def test_an_invalid_example_is_an_invalid_argument(manager):
     request = predict_pb2.PredictRequest(model_spec={"name": "line", "signature_name": "regress"})
     request.inputs["inputs"].CopyFrom(tf.make_tensor_proto(np.array([b"\xff\xff"], object)))
     with pytest.raises(ServingError, match="Could not parse example input") as caught:

@@ -1,4 +1,4 @@
-"""The server withstands what is no request: it neither crashes nor hangs, and refuses with a documented code."""
+"""Malformed requests neither crash nor block the server; it refuses them with a documented code."""
 
 import gzip
 import http.client
@@ -22,10 +22,11 @@ from karpa_tf.configs.serving import LimitsConfig
 from karpa_tf.serving.errors import HTTP
 from karpa_tf.serving.limits import Limits
 
-SECONDS = 60  # that an answer may take on a busy machine
+SECONDS = 60
+"""Timeout of an answer on a busy machine."""
 
 STATUSES = {200, 403, 404, 405, 408, 411, 413, 414, 417, 431, 501, 505} | set(HTTP.values()) - {500}
-"""Of the REST interface. 500 is a defect, whatever was asked."""
+"""HTTP codes of the REST interface; 500 is always a defect."""
 
 CODES = {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "UNIMPLEMENTED", "RESOURCE_EXHAUSTED"}
 
@@ -33,12 +34,12 @@ KINDS = {
     fuzzing.json_case: 6,
     fuzzing.image_case: 3,
     fuzzing.bytes_case: 3,
-    fuzzing.place_case: 2,
+    fuzzing.path_case: 2,
     fuzzing.wire_case: 3,
     fuzzing_grpc.tensor_case: 6,
     fuzzing_grpc.message_case: 4,
 }
-"""How often they come, in proportion."""
+"""Relative frequencies."""
 
 TRACEBACK = re.compile(r'Traceback|File "|\.py\b')
 
@@ -80,9 +81,9 @@ def send(server, case):
         try:
             connection.sendall(case.data)
             if not case.must_answer:
-                connection.shutdown(socket.SHUT_WR)  # there is no more to wait for
+                connection.shutdown(socket.SHUT_WR)  # the end of the request
         except OSError:
-            pass  # closed before all was sent; an answer may be there
+            pass  # closed before everything was sent; there may be an answer
         answer = http_answer(connection, case.data[:4].decode(errors="replace").strip())
     if answer is None:
         assert not case.must_answer, "no answer"
@@ -108,14 +109,14 @@ def call(server, case):
 
 
 def attempt(server, case):
-    """Returns what came of a case: its kind with the code, or a sentence about what should not have been."""
+    """Returns (code, None), or ("wrong", message) if the answer is wrong."""
     try:
         return (send if isinstance(case, fuzzing.Http) else call)(server, case), None
     except Exception as error:
         return "wrong", f"{case.label}: {type(error).__name__} {error}"
 
 
-def answers_well(server):
+def assert_valid_requests_work(server):
     request = request_of("images", "", {"image_bytes": strings([fuzzing.IMAGE])})
     call_ = server.channel.unary_unary(fuzzing.PREDICTION + "Predict")
     call_(request.SerializeToString(), timeout=SECONDS)
@@ -125,13 +126,13 @@ def answers_well(server):
 
 
 def memory(server):
-    """Returns what the server holds and the most that it held, in MB."""
+    """Returns the server's memory and its peak, in MB."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     return tuple(int(re.search(rf"{name}:\s+(\d+) kB", status)[1]) * 1024 // 10**6 for name in ("VmRSS", "VmHWM"))
 
 
 def fuzz(server, seed, count):
-    answers_well(server)
+    assert_valid_requests_work(server)
     before, _ = memory(server)
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(pool.map(lambda case: attempt(server, case), cases(seed, count)))
@@ -140,7 +141,7 @@ def fuzz(server, seed, count):
     assert server.process.poll() is None
     log = server.log.read_text(errors="replace")
     assert "Traceback" not in log, log[log.index("Traceback") :][:3000]
-    answers_well(server)
+    assert_valid_requests_work(server)
     after, peak = memory(server)
     assert after < before + 500 and peak < before + 2000, f"{before} MB, {after} MB, {peak} MB"
     assert sum(code not in (200, "OK") for code, _ in outcomes) > 0.7 * count
@@ -156,8 +157,8 @@ def test_5000_malformed_requests_are_refused_with_documented_codes(server):
 
 
 @pytest.mark.parametrize("image_size", [50_000, 2**31 - 1])
-def test_a_image_bomb_is_refused_by_its_header(server, side):
-    content = fuzzing.bomb(side, side, zlib.compress(bytes(10**6)))
+def test_an_image_bomb_is_refused_by_its_header(server, image_size):
+    content = fuzzing.bomb(image_size, image_size, zlib.compress(bytes(10**6)))
     body = json.dumps({"instances": [{"image_bytes": fuzzing.b64(content)}]}).encode()
     before, _ = memory(server)
     with connect(server) as connection:
@@ -168,11 +169,11 @@ def test_a_image_bomb_is_refused_by_its_header(server, side):
     with pytest.raises(grpc.RpcError, match="pixels"):
         server.channel.unary_unary(fuzzing.PREDICTION + "Predict")(request.SerializeToString(), timeout=SECONDS)
     assert memory(server)[0] < before + 100
-    answers_well(server)
+    assert_valid_requests_work(server)
 
 
 def stream(server, head, piece, count):
-    """Sends `piece` over and over until the server has had enough; returns its answer."""
+    """Sends `piece` repeatedly until the server closes the connection; returns its answer."""
     with connect(server) as connection:
         connection.sendall(b"POST /v1/models/opinions:predict HTTP/1.1\r\nHost: 127.0.0.1\r\n" + head + b"\r\n\r\n")
         try:
@@ -189,52 +190,52 @@ MB = bytes(10**6)
 @pytest.mark.parametrize(
     ("head", "piece"),
     [(b"Content-Length: 100000000", MB), (b"Transfer-Encoding: chunked", b"%x\r\n%s\r\n" % (len(MB), MB))],
-    ids=["with its length", "in chunks"],
+    ids=["content length", "chunked"],
 )
-def test_a_body_of_100_mb_is_refused_and_not_kept(server, head, piece):
+def test_a_body_of_100_mb_is_refused_without_buffering_it(server, head, piece):
     before, _ = memory(server)
     answer = stream(server, head, piece, 100)
     assert answer is None or answer[0] == 413
     assert memory(server)[0] < before + 100
-    answers_well(server)
+    assert_valid_requests_work(server)
 
 
-def test_a_packed_body_of_more_than_a_gigabyte_is_refused_and_not_kept(server):
-    packed = gzip.compress(MB * 100, 1) * 11
+def test_a_compressed_body_of_more_than_a_gigabyte_is_refused_without_buffering_it(server):
+    compressed = gzip.compress(MB * 100, 1) * 11
     before, peak_before = memory(server)
-    answer = stream(server, b"Content-Encoding: gzip\r\nContent-Length: %d" % len(packed), packed, 1)
+    answer = stream(server, b"Content-Encoding: gzip\r\nContent-Length: %d" % len(compressed), compressed, 1)
     assert answer is None or answer[0] in (400, 413, 415)
     assert memory(server)[1] < max(before, peak_before) + 300
-    answers_well(server)
+    assert_valid_requests_work(server)
 
 
-def test_a_message_of_100_mb_is_refused_and_not_kept(server):
+def test_a_message_of_100_mb_is_refused_without_buffering_it(server):
     before, _ = memory(server)
     with pytest.raises(grpc.RpcError, match="RESOURCE_EXHAUSTED"):
         server.channel.unary_unary(fuzzing.PREDICTION + "Predict")(bytes(10**8), timeout=SECONDS)
     assert memory(server)[0] < before + 100
-    answers_well(server)
+    assert_valid_requests_work(server)
 
 
-def test_a_client_that_goes_silent_is_let_go(server):
+def test_a_silent_client_is_disconnected(server):
     begun = time.monotonic()
     with connect(server) as connection:
         connection.sendall(fuzzing.post("/v1/models/opinions:predict", bytes(100))[:-50])
         answer = http_answer(connection)
     assert (answer is None or answer[0] == 408) and time.monotonic() - begun < 30
-    answers_well(server)
+    assert_valid_requests_work(server)
 
 
-def test_many_clients_at_once_are_answered_or_told_to_wait(server):
+def test_many_concurrent_clients_get_an_answer_or_429(server):
     case = fuzzing.Http("valid", fuzzing.post("/v1/models/opinions:predict", b'{"instances": ["a list"]}'))
     with ThreadPoolExecutor(100) as pool:
         outcomes = list(pool.map(lambda _: attempt(server, case), range(400)))
     assert [text for _, text in outcomes if text] == []
     assert {code for code, _ in outcomes} <= {200, 429} and 200 in {code for code, _ in outcomes}
-    answers_well(server)
+    assert_valid_requests_work(server)
 
 
-def test_images_of_several_requests_wait_for_room():
+def test_images_of_concurrent_requests_wait_for_the_pixel_limit():
     limits, order = Limits(LimitsConfig(max_image_megapixels=1)), queue.Queue()
 
     def decode(count):

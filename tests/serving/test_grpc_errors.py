@@ -1,4 +1,4 @@
-"""What the gRPC services refuse, and with which code."""
+"""Requests that the gRPC services refuse, and the codes."""
 
 import queue
 import threading
@@ -71,7 +71,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("request_", "code", "text"), REFUSALS, ids=[text[:40] for _, _, text in REFUSALS])
-def test_a_wrong_request_is_refused_with_tf_servings_code_and_text(stub, request_, code, text):
+def test_an_invalid_request_is_refused_with_tf_servings_code_and_message(stub, request_, code, text):
     with pytest.raises(grpc.RpcError) as caught:
         stub.Predict(request_, timeout=30)
     assert caught.value.code() == code
@@ -86,7 +86,7 @@ def test_a_wrong_request_is_refused_with_tf_servings_code_and_text(stub, request
         ("Dance", b"", Code.UNIMPLEMENTED, ""),
     ],
 )
-def test_what_is_no_request_at_all_is_refused(channel, caplog, method, message, code, text):
+def test_an_unreadable_message_or_an_unknown_method_is_refused(channel, caplog, method, message, code, text):
     with pytest.raises(grpc.RpcError) as caught:
         channel.unary_unary(f"/tensorflow.serving.PredictionService/{method}")(message, timeout=30)
     assert caught.value.code() == code and text in caught.value.details()
@@ -94,7 +94,7 @@ def test_what_is_no_request_at_all_is_refused(channel, caplog, method, message, 
 
 
 class BrokenManager:
-    """One whose requests wait for `go` and then fail as defects do."""
+    """A manager whose requests wait for `go` and then fail with an unexpected error."""
 
     def __init__(self):
         self.go, self.begun, self.used = threading.Event(), threading.Event(), []
@@ -117,7 +117,7 @@ def defective():
     server.stop(0).wait()
 
 
-def test_a_defect_is_internal_and_only_the_log_tells_more(defective, caplog):
+def test_an_unexpected_error_is_internal_and_only_the_log_has_its_message(defective, caplog):
     manager, stub, _, seen = defective
     manager.go.set()
     with pytest.raises(grpc.RpcError) as caught:
@@ -128,7 +128,7 @@ def test_a_defect_is_internal_and_only_the_log_tells_more(defective, caplog):
     assert request[:4] == ("m", "Predict", "GRPC", Code.INTERNAL) and 0 < request[4] < 30
 
 
-def test_a_request_whose_deadline_passed_in_the_queue_is_not_run_and_too_many_are_refused_at_once(defective):
+def test_a_request_whose_deadline_passed_in_the_queue_is_not_run_and_a_full_queue_refuses_at_once(defective):
     manager, stub, _, _ = defective
     first = stub.Predict.future(request_of("first", "", {}), timeout=60)
     assert manager.begun.wait(30)
@@ -144,13 +144,13 @@ def test_a_request_whose_deadline_passed_in_the_queue_is_not_run_and_too_many_ar
     assert set(manager.used) == {"first", "more"}
 
 
-def test_a_taken_port_is_refused_in_one_sentence(defective):
+def test_a_port_in_use_is_a_user_error(defective):
     _, _, port, _ = defective
     with pytest.raises(UserError, match=f"gRPC cannot listen on 127.0.0.1:{port}"):
         start_grpc(BrokenManager(), [f"127.0.0.1:{port}"], Limits())
 
 
-def test_a_file_is_not_taken_for_a_socket(tmp_path):
+def test_a_file_is_not_overwritten_by_a_socket(tmp_path):
     (tmp_path / "models.sock").write_text("precious")
     with pytest.raises(UserError, match="there is a file of that name"):
         start_grpc(BrokenManager(), [f"unix:{tmp_path}/models.sock"], Limits())

@@ -1,4 +1,4 @@
-"""What requests may cost: bodies, rows, images, how many at a time, how long; and what is counted of them."""
+"""Limits of requests: body, batch size, pixels, concurrency and time; and the metrics."""
 
 import contextlib
 import io
@@ -46,7 +46,7 @@ def encoded(kind, size=(40, 30), **options):
 
 
 def bomb(width, height):
-    """Returns a PNG file of a few hundred bytes whose header names a size."""
+    """Returns a PNG file of a few hundred bytes with an arbitrary size in its header."""
 
     def chunk(name, content):
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
@@ -73,12 +73,12 @@ def bomb(width, height):
     ],
     ids=str,
 )
-def test_the_pixels_of_images_are_known_from_their_headers(kind, options):
+def test_the_number_of_pixels_is_read_from_the_header(kind, options):
     content = encoded(kind, **options)
     assert images.pixels(content) == 1200
     assert images.pixels(content[:200] if kind == "PNG" else content) == 1200
     assert images.pixels(example(content).SerializeToString()) == 1200
-    # A field that `tf.Example` does not have, before the rest, hides nothing.
+    # An unknown field of `tf.Example` before the others hides nothing.
     assert images.pixels(b"\x42\x02BM" + example(content).SerializeToString()) == 1200
 
 
@@ -91,15 +91,15 @@ def test_every_frame_of_a_gif_counts_and_texts_do_not():
     assert images.pixels(b"") == 0
 
 
-def test_headers_that_are_cut_off_or_endless_are_looked_at_in_no_time():
+def test_truncated_and_endless_headers_are_read_quickly():
     rng = np.random.default_rng(0)
     start = time.perf_counter()
     for kind in ("PNG", "JPEG", "GIF", "WEBP"):
         content = encoded(kind)
         for _ in range(300):
             cut = bytearray(content[: rng.integers(0, len(content))])
-            for place in rng.integers(0, max(len(cut), 1), 3 if cut else 0):
-                cut[place] = rng.integers(0, 256)
+            for index in rng.integers(0, max(len(cut), 1), 3 if cut else 0):
+                cut[index] = rng.integers(0, 256)
             assert images.pixels(bytes(cut)) >= 0
     endless = b"GIF89a" + bytes(7) + b"\x21\x00\x00" * 2_000_000
     assert images.pixels(endless) > 10**12
@@ -139,7 +139,7 @@ def start_of_request(length, path=DRAWINGS):
     return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n".encode()
 
 
-def test_one_request_too_many_is_refused_and_the_state_can_still_be_asked(server):
+def test_a_request_above_the_queue_limit_is_refused_and_the_status_still_answers(server):
     with contextlib.ExitStack() as stack:
         slow = [stack.enter_context(connected(server)) for _ in range(3)]
         for connection in slow:
@@ -157,7 +157,7 @@ def test_one_request_too_many_is_refused_and_the_state_can_still_be_asked(server
     assert ask(server, DRAWINGS, {"instances": [1]})[0] == 200
 
 
-def test_a_client_that_does_not_send_its_body_is_not_waited_for(server):
+def test_a_client_that_does_not_send_its_body_gets_408(server):
     with connected(server) as connection:
         connection.sendall(start_of_request(100) + b"{")
         answer = connection.recv(10_000)
@@ -165,7 +165,7 @@ def test_a_client_that_does_not_send_its_body_is_not_waited_for(server):
     assert b'{"error": ' in answer
 
 
-def test_a_client_that_does_not_read_its_answer_is_cut_off(server):
+def test_a_client_that_does_not_read_its_answer_is_disconnected(server):
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.connect(("127.0.0.1", server.rest_port))
@@ -190,7 +190,7 @@ def test_a_client_that_does_not_read_its_answer_is_cut_off(server):
     ],
     ids=range(7),
 )
-def test_what_is_no_http_gets_an_answer_without_a_traceback(server, sent, capfd, caplog):
+def test_invalid_http_gets_an_answer_without_a_traceback(server, sent, capfd, caplog):
     with connected(server) as connection:
         connection.sendall(sent)
         answer = connection.recv(10_000)
@@ -201,7 +201,7 @@ def test_what_is_no_http_gets_an_answer_without_a_traceback(server, sent, capfd,
     assert ask(server, "/v1/models/drawings")[0] == 200
 
 
-def test_a_model_that_computes_for_too_long_is_stopped(tmp_path):
+def test_a_model_that_exceeds_the_time_limit_is_stopped(tmp_path):
     class Slow(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, name="steps")])
         def count(self, steps):
@@ -219,14 +219,14 @@ def test_a_model_that_computes_for_too_long_is_stopped(tmp_path):
         assert ask(server, "/v1/models/slow:predict", {"instances": [4]}) == (200, {"predictions": [4]})
 
 
-def test_the_interfaces_stay_within_their_threads(server):
+def test_the_number_of_threads_is_limited(server):
     for _ in range(20):
         ask(server, DRAWINGS, {"instances": [1]})
     names = [thread.name for thread in threading.enumerate()]
     assert len([name for name in names if name.startswith("rest_")]) <= 2
 
 
-def test_requests_are_counted_under_tf_servings_names_and_made_up_models_are_not(server):
+def test_requests_are_counted_under_tf_servings_names_and_unknown_models_are_not_named(server):
     def metrics():
         with urllib.request.urlopen(f"http://127.0.0.1:{server.rest_port}/monitoring/prometheus/metrics") as answer:
             assert answer.headers["Content-Type"].startswith("text/plain")
@@ -249,7 +249,7 @@ def test_requests_are_counted_under_tf_servings_names_and_made_up_models_are_not
     assert any(name.startswith(":tensorflow:cc:saved_model:load_attempt_count{") for name in after)
 
 
-def test_metrics_are_off_unless_asked_for_and_a_wrong_file_is_said(tmp_path, tmp_path_factory):
+def test_metrics_are_off_by_default_and_an_invalid_file_is_a_user_error(tmp_path, tmp_path_factory):
     models = str(tiny_models(tmp_path_factory) / "drawings")
     file = tmp_path / "monitoring"
     file.write_text("prometheus_config { path: '/m' }")
@@ -264,7 +264,7 @@ def test_metrics_are_off_unless_asked_for_and_a_wrong_file_is_said(tmp_path, tmp
             pass
 
 
-def test_the_count_of_requests_is_bounded_and_given_back():
+def test_the_number_of_requests_is_limited_until_they_leave():
     limits = Limits(LimitsConfig(max_concurrent=1, max_queue=1))
     limits.enter()
     limits.enter()

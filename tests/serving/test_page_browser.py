@@ -1,4 +1,4 @@
-"""The page of the development server in headless Chromium: what people click and see, against the signatures."""
+"""The page of the development server in headless Chromium, compared with the signatures."""
 
 import base64
 import contextlib
@@ -8,7 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from page_in_browser import MISSING, NASTY, Page, chromium, export_odd_models
+from page_in_browser import MISSING, NASTY, Page, chromium, export_unusual_models
 from served import image_files, strings, tiny_models
 from served_models import digits, publish, serving
 
@@ -26,7 +26,7 @@ ENTER, ARROW_RIGHT = "\ue007", "\ue014"
 def models(tmp_path_factory):
     base = tmp_path_factory.mktemp("page") / "models"
     shutil.copytree(tiny_models(tmp_path_factory), base)
-    export_odd_models(base)
+    export_unusual_models(base)
     return base
 
 
@@ -53,19 +53,19 @@ def page(browser, server):
     page = Page(browser, server)
     yield page
     found = [line["message"] for line in browser.get_log("browser")]
-    assert [line for line in found if not any(part in line for part in page.expected)] == []
+    assert [line for line in found if not any(text in line for text in page.expected)] == []
 
 
 def signature(server, model, inputs, name="", version=None):
-    """Returns what a signature gives, by name: arrays, of str where there are texts."""
+    """Returns the outputs of a signature, dict of arrays by name; strings are decoded."""
     with server.manager.use(model, version) as servable:
         answer = servable.run(name, inputs)
     as_text = np.vectorize(lambda value: value.decode(errors="replace"), otypes=[object])
     return {key: as_text(value) if value.dtype == object else value for key, value in answer.items()}
 
 
-def drawn(server, seed, version=None):
-    """Returns the PNG file of a seed as the address that the page gives it."""
+def image_url(server, seed, version=None):
+    """Returns the PNG file of a seed as a data URL."""
     with server.manager.use("drawings", version) as servable:
         file = servable.run("image_bytes", {"seed": np.array([seed])})["image_bytes"][0]
     return f"data:image/png;base64,{base64.b64encode(file).decode()}"
@@ -76,19 +76,19 @@ def shown_bars(page):
 
 
 def bars_of(answer):
-    """Returns names and percentages as the page should show them, the best first."""
+    """Returns names and percentages as the page should show them, the highest first."""
     pairs = sorted(zip(answer["scores"][0], answer["classes"][0], strict=True), reverse=True)
     return [(name, f"{100 * score:.1f} %") for score, name in pairs]
 
 
-def choose_file(page, path):
+def select_file(page, path):
     path.write_bytes(IMAGE)
     field = page.run("return document.querySelector('.panel:not([hidden]) input[type=file]')")
     field.send_keys(str(path))
 
 
-def file_in_page(page, event, target):
-    """Lets a file come as a drop or a paste does."""
+def dispatch_file(page, event, target):
+    """Dispatches a drop or paste event with a file."""
     page.run(
         """const [b64, type, target] = arguments;
         const transfer = new DataTransfer();
@@ -103,9 +103,9 @@ def file_in_page(page, event, target):
     )
 
 
-def test_a_chosen_image_gets_the_classes_and_scores_of_the_signature(page, server, tmp_path):
+def test_a_selected_image_gets_the_classes_and_scores_of_the_signature(page, server, tmp_path):
     page.open("images")
-    choose_file(page, tmp_path / "it's.png")
+    select_file(page, tmp_path / "it's.png")
     assert "Answered in" in page.status() and page.status().endswith(" ms.")
     assert shown_bars(page) == bars_of(signature(server, "images", {"image_bytes": strings([IMAGE])}))
     thumbnail = page.one(".thumbnail")
@@ -114,41 +114,41 @@ def test_a_chosen_image_gets_the_classes_and_scores_of_the_signature(page, serve
 
 
 @pytest.mark.parametrize("event", ["drop", "paste"])
-def test_a_image_can_be_dropped_and_pasted(page, server, event):
+def test_an_image_can_be_dropped_and_pasted(page, server, event):
     page.open("images")
-    file_in_page(page, event, page.one(".drop" if event == "drop" else "body"))
+    dispatch_file(page, event, page.one(".drop" if event == "drop" else "body"))
     page.status()
     assert shown_bars(page) == bars_of(signature(server, "images", {"image_bytes": strings([IMAGE])}))
     assert page.one(".file").text == "dropped.png"
 
 
-def test_a_blank_gets_the_tokens_of_the_signature_and_a_click_fills_it(page, server):
+def test_a_mask_gets_the_tokens_of_the_signature_and_a_click_fills_it(page, server):
     page.open("words")
     page.write("textarea", "the [MASK] list [MASK]." + ENTER)
     page.status()
     answer = signature(server, "words", {"text": strings([b"the [MASK] list [MASK]."])})
-    blanks = [
-        [text.splitlines() for text in page.texts(f".blank:nth-child({place}) .choice")]
-        for place in range(1, len(page.all(".blank")) + 1)
+    choices = [
+        [text.splitlines() for text in page.texts(f".mask:nth-child({index}) .choice")]
+        for index in range(1, len(page.all(".mask")) + 1)
     ]
     expected = [
         [[token, f"{100 * score:.1f} %"] for token, score in zip(tokens[:8], scores[:8], strict=True)]
         for tokens, scores in zip(answer["tokens"][0], answer["scores"][0], strict=True)
     ]
-    assert blanks == expected
+    assert choices == expected
     assert page.one(".sentence").text == "the 1 list 2."
-    choice = page.all(".blank:nth-child(2) .choice")[2]
+    choice = page.all(".mask:nth-child(2) .choice")[2]
     choice.click()
     token = expected[1][2][0]
     filled = f" {token}" if not token.startswith("##") else token[2:]
     assert page.one(".sentence").text == f"the 1 list{filled}."
     assert choice.get_attribute("aria-pressed") == "true"
-    page.one(".blanks + button").click()
-    page.wait(lambda: len(page.all(".blank")) == 1)
+    page.one(".masks + button").click()
+    page.wait(lambda: len(page.all(".mask")) == 1)
     assert page.one("textarea").get_attribute("value") == f"the [MASK] list{filled}."
 
 
-def test_pieces_of_words_go_on_with_the_word_before(page):
+def test_word_pieces_are_joined_to_the_word_before(page):
     page.open("words")
     text = page.browser.execute_async_script(
         """const [done] = arguments;
@@ -165,29 +165,33 @@ def test_a_text_gets_the_classes_of_the_signature(page, server):
     assert shown_bars(page) == bars_of(signature(server, "opinions", {"text": strings(["the 中 list".encode()])}))
 
 
-def test_the_slider_draws_the_image_of_its_seed(page, server):
+def test_the_slider_generates_the_image_of_its_seed(page, server):
     page.open("drawings")
-    page.wait(lambda: page.one(".drawn").get_attribute("src") == drawn(server, 0))
+    page.wait(lambda: page.one(".generated").get_attribute("src") == image_url(server, 0))
     page.one("input[type=range]").send_keys(ARROW_RIGHT * 7)
-    page.wait(lambda: page.one(".drawn").get_attribute("src") == drawn(server, 7))
+    page.wait(lambda: page.one(".generated").get_attribute("src") == image_url(server, 7))
     assert page.one("input[type=number]").get_attribute("value") == "7"
     link = page.one("a[download]")
-    assert (link.get_attribute("download"), link.get_attribute("href")) == ("drawings_seed_7.png", drawn(server, 7))
+    assert (link.get_attribute("download"), link.get_attribute("href")) == (
+        "drawings_seed_7.png",
+        image_url(server, 7),
+    )
     page.write("input[type=number]", "-12345678901")
-    page.wait(lambda: page.one(".drawn").get_attribute("src") == drawn(server, -12345678901))
+    page.wait(lambda: page.one(".generated").get_attribute("src") == image_url(server, -12345678901))
 
 
-def test_a_sheet_has_sixteen_seeds_and_a_click_chooses_one(page, server):
+def test_a_grid_has_sixteen_seeds_and_a_click_selects_one(page, server):
     page.open("drawings")
-    page.one(".one .drawn")
+    page.one(".one .generated")
     page.one(".actions .quiet").click()
-    page.wait(lambda: len(page.all(".sheet .drawn")) == 16)
-    assert [found.get_attribute("src") for found in page.all(".sheet .drawn")] == [drawn(server, n) for n in range(16)]
-    page.all(".sheet button")[5].click()
-    page.wait(lambda: page.one(".one .drawn").get_attribute("src") == drawn(server, 5))
+    page.wait(lambda: len(page.all(".grid .generated")) == 16)
+    sources = [image.get_attribute("src") for image in page.all(".grid .generated")]
+    assert sources == [image_url(server, seed) for seed in range(16)]
+    page.all(".grid button")[5].click()
+    page.wait(lambda: page.one(".one .generated").get_attribute("src") == image_url(server, 5))
 
 
-def test_of_many_calls_the_last_one_counts_and_no_two_run_at_once(page):
+def test_calls_do_not_overlap_and_the_last_one_is_executed(page):
     page.open()
     runs = page.browser.execute_async_script(
         """const [done] = arguments;
@@ -207,7 +211,7 @@ def test_of_many_calls_the_last_one_counts_and_no_two_run_at_once(page):
     assert runs == [[1], [1, 3]]
 
 
-def test_names_of_classes_do_not_become_markup(page):
+def test_class_names_do_not_become_markup(page):
     page.open("nasty")
     page.write("textarea", "x" + ENTER)
     page.status()
@@ -216,7 +220,7 @@ def test_names_of_classes_do_not_become_markup(page):
     assert page.run("return document.querySelectorAll('main img[onerror], main script').length") == 0
 
 
-def test_a_model_of_another_kind_gets_a_form_of_json(page, server):
+def test_a_model_with_other_inputs_gets_the_json_form(page, server):
     page.open("sums")
     area = page.one("textarea")
     body = json.loads(area.get_attribute("value"))
@@ -235,7 +239,7 @@ def answer_of_command(page, folder):
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is missing")
-def test_the_command_of_curl_asks_the_same(page, server, tmp_path):
+def test_the_curl_command_sends_the_same_request(page, server, tmp_path):
     page.open("words")
     page.write("textarea", "it's [MASK] \\ 中 %s")
     expected = signature(server, "words", {"text": strings(["it's [MASK] \\ 中 %s".encode()])})
@@ -243,44 +247,45 @@ def test_the_command_of_curl_asks_the_same(page, server, tmp_path):
     page.open("sums")
     assert answer_of_command(page, tmp_path) == {"outputs": [0.0]}
     page.open("sizes")
-    choose_file(page, tmp_path / "it's 5%.png")
+    select_file(page, tmp_path / "it's 5%.png")
     answer = answer_of_command(page, tmp_path)
     assert answer == {"predictions": [{"classes": ["size"], "scores": [len(IMAGE)]}]}
 
 
-def test_what_the_server_refuses_is_said_in_a_sentence(page):
+def test_errors_of_the_server_are_shown(page):
     page.expected = ["status of 400"]
     page.open("sums")
     page.write("textarea", '{"signature_name": "none", "instances": [1]}')
     page.one("button[type=submit]").click()
-    assert page.status() == ('The server refused (400): Serving signature name: "none" not found in signature def.')
+    message = 'Serving signature name: "none" not found in signature def.'
+    assert page.status() == f"The server rejected the request (400): {message}"
     page.write("textarea", "{")
     page.one("button[type=submit]").click()
     page.wait(lambda: "is not JSON" in page.one(".status").text)
 
 
-def test_a_form_without_its_content_says_what_is_missing(page):
+def test_a_form_without_input_shows_what_is_missing(page):
     page.open("images")
     page.one("button[type=submit]").click()
     assert "There is no image yet" in page.status()
     page.open("words")
-    page.write("textarea", "no blank" + ENTER)
-    assert "write [MASK]" in page.status()
+    page.write("textarea", "no mask" + ENTER)
+    assert "The text has no [MASK]" in page.status()
 
 
-def test_a_new_version_appears_and_what_was_typed_stays(page, server, models):
+def test_a_new_version_appears_and_user_input_is_kept(page, server, models):
     page.open("drawings")
     page.write("input[type=number]", "41")
-    page.wait(lambda: page.one(".drawn").get_attribute("src") == drawn(server, 41, 1))
+    page.wait(lambda: page.one(".generated").get_attribute("src") == image_url(server, 41, 1))
     page.one(".shell summary").click()
     publish(digits(2), models / "drawings", 2)
-    page.wait(lambda: page.one(".chooser option:checked").text == "the newest (2)")
-    page.wait(lambda: page.one(".drawn").get_attribute("src") == drawn(server, 41, 2))
-    assert drawn(server, 41, 1) != drawn(server, 41, 2)
+    page.wait(lambda: page.one(".chooser option:checked").text == "newest (2)")
+    page.wait(lambda: page.one(".generated").get_attribute("src") == image_url(server, 41, 2))
+    assert image_url(server, 41, 1) != image_url(server, 41, 2)
     assert page.one("input[type=number]").get_attribute("value") == "41"
     assert page.one(".shell[open]")
     page.one(".chooser option[value*=labels]").click()
-    page.wait(lambda: page.one(".drawn").get_attribute("src") == drawn(server, 41, 1))
+    page.wait(lambda: page.one(".generated").get_attribute("src") == image_url(server, 41, 1))
     assert "/labels/steady" in page.one(".command code").text
     assert page.texts(".versions .chip, .versions .tag") == ["available", "available", "steady ☂"]
 
@@ -296,7 +301,7 @@ def test_a_refused_version_is_shown_with_its_error(page, server, models):
     shutil.rmtree(models / "opinions" / "7")
 
 
-def test_nothing_is_asked_of_another_host(page, server):
+def test_nothing_is_loaded_from_another_host(page, server):
     for model in server.manager.models():
         page.open(model)
         names = page.run("return performance.getEntriesByType('resource').map((entry) => entry.name)")
@@ -304,7 +309,7 @@ def test_nothing_is_asked_of_another_host(page, server):
         assert [name for name in names if not name.startswith((page.origin, "data:", "blob:"))] == []
 
 
-def test_every_control_has_a_label_and_nothing_is_wider_than_a_telephone(page, server):
+def test_every_control_has_a_label_and_the_page_fits_a_phone(page, server):
     page.open("words")
     size = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -320,7 +325,7 @@ def test_every_control_has_a_label_and_nothing_is_wider_than_a_telephone(page, s
         page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_the_page_says_when_the_server_has_gone_and_when_it_is_back(browser, tmp_path):
+def test_the_page_shows_when_the_server_is_down_and_when_it_is_back(browser, tmp_path):
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(contextlib.ExitStack())
         server = first.enter_context(serving(model_base_path=str(tmp_path)))
@@ -329,7 +334,7 @@ def test_the_page_says_when_the_server_has_gone_and_when_it_is_back(browser, tmp
         page.wait(lambda: "no models yet" in page.one("#summary").text)
         assert page.all("#gone") == []
         first.close()
-        assert "is gone: it does not answer" in page.one("#gone").text
+        assert "is not available: it does not answer" in page.one("#gone").text
         stack.enter_context(serving(model_base_path=str(tmp_path), rest_api_port=server.rest_port))
         page.wait(lambda: page.all("#gone") == [])
         browser.get("about:blank")

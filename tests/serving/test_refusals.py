@@ -1,4 +1,4 @@
-"""What the REST interface refuses: in TF Serving's words, and to other sites' pages."""
+"""Requests that the REST interface refuses: invalid ones, with TF Serving's messages, and those of other sites."""
 
 import http.client
 import json
@@ -26,7 +26,7 @@ def images(rows):
 
 
 WRONG = [
-    # The words are those of TF Serving's http_rest_api_handler.cc, json_tensor.cc and their neighbors.
+    # Messages of TF Serving's http_rest_api_handler.cc, json_tensor.cc and related files.
     (PREDICT, b"", 400, "JSON Parse error: The document is empty"),
     (PREDICT, b"x", 400, "JSON Parse error: Invalid value. at offset: 0"),
     (PREDICT, b"\xff", 400, "JSON Parse error: Invalid encoding in string"),
@@ -73,7 +73,7 @@ WRONG = [
     ("/v1/models/drawings/versions/9:predict", {"instances": [1]}, 404, "not found for request: Specific(drawings, 9)"),
     ("/v1/models/drawings/labels/best:predict", {"instances": [1]}, 400, "Unrecognized servable version label: best"),
     (f"/v1/models/drawings/versions/{2**63}:predict", {}, 400, f"Failed to convert version: {2**63} to numeric."),
-    ("/v1/models/drawings:guess", {}, 400, "Malformed request: POST /v1/models/drawings:guess"),
+    ("/v1/models/drawings:sample", {}, 400, "Malformed request: POST /v1/models/drawings:sample"),
     ("/v1/models/drawings/versions/x:predict", {}, 400, "Malformed request: POST"),
     ("/v1/models/..%2f..%2fetc:predict", {"instances": [1]}, 404, "Servable not found for request: Latest(../../etc)"),
     ("/v1/models/../../etc/passwd", None, 400, "Malformed request: GET"),
@@ -97,7 +97,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("path", "body", "code", "words"), WRONG, ids=range(len(WRONG)))
-def test_what_is_wrong_is_said_with_tf_servings_code_and_words(server, path, body, code, words):
+def test_an_invalid_request_is_refused_with_tf_servings_code_and_message(server, path, body, code, words):
     found, answer = ask(server, path, body)
     assert found == code, answer
     assert set(answer) == {"error"}
@@ -106,7 +106,7 @@ def test_what_is_wrong_is_said_with_tf_servings_code_and_words(server, path, bod
     assert len(answer["error"]) < 2000
 
 
-def test_other_methods_are_malformed_requests(server):
+def test_other_http_methods_are_malformed_requests(server):
     for method in ("PUT", "DELETE", "OPTIONS", "PATCH"):
         connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=10)
         connection.request(method, "/v1/models/drawings")
@@ -118,13 +118,13 @@ def test_other_methods_are_malformed_requests(server):
 
 
 @pytest.mark.parametrize("host", ["evil.com", "127.0.0.1.evil.com", "10.0.0.1", "localhost.evil.com:80", "["])
-def test_a_name_made_to_point_here_is_refused(server, host):
+def test_a_foreign_host_name_is_refused(server, host):
     code, answer = ask(server, "/v1/models/drawings", Host=host)
     assert code == 403
     assert "localhost" in answer["error"]
 
 
-def test_pages_of_other_sites_are_refused_and_our_own_is_not(server):
+def test_requests_from_other_origins_are_refused(server):
     own = f"127.0.0.1:{server.rest_port}"
     path = "/v1/models/drawings:predict"
     for host in (own, f"localhost:{server.rest_port}", f"[::1]:{server.rest_port}", "models.localhost"):
@@ -133,7 +133,7 @@ def test_pages_of_other_sites_are_refused_and_our_own_is_not(server):
         assert ask(server, path, {"instances": [1]}, Origin=origin)[0] == 403
 
 
-def test_a_defect_is_answered_without_its_traceback(server, monkeypatch, capsys):
+def test_an_unexpected_error_is_answered_without_its_traceback(server, monkeypatch, capsys):
     def broken(*_):
         raise RuntimeError("secret")
 

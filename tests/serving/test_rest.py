@@ -1,4 +1,4 @@
-"""The REST interface gives the same answers as the signatures do."""
+"""The REST interface returns the same answers as the signatures."""
 
 import base64
 import io
@@ -33,7 +33,7 @@ def server(models):
 
 @pytest.fixture(scope="module")
 def signature(models):
-    """A function that calls a signature the way a TensorFlow program does: arrays in, dict of arrays out."""
+    """A function that calls a signature as a TensorFlow program does: arrays in, dict of arrays out."""
     loaded = {folder.name: tf.saved_model.load(str(folder / "1")) for folder in models.iterdir()}
 
     def call(model, name="serving_default", **inputs):
@@ -44,7 +44,7 @@ def signature(models):
 
 
 def decoded(value):
-    """Turns the JSON of outputs into arrays: of bytes where there are texts or base64."""
+    """Decodes the JSON of outputs; strings and base64 become bytes."""
     if isinstance(value, dict) and "b64" in value:
         return base64.b64decode(value["b64"])
     if isinstance(value, list):
@@ -53,7 +53,7 @@ def decoded(value):
 
 
 def assert_same(answer, expected):
-    """Rows or columns of JSON against arrays; floats to 1e-5, as sessions and functions fuse ops differently."""
+    """Compares JSON outputs with arrays; floats to 1e-5, since sessions and functions fuse ops differently."""
     for name, array in expected.items():
         given = np.array(decoded(answer[name]), object if array.dtype == object else None)
         assert given.shape == array.shape
@@ -93,7 +93,7 @@ ASKED = [
 @pytest.mark.parametrize(
     ("model", "name", "inputs", "given"), ASKED, ids=[f"{model} {name}" for model, name, *_ in ASKED]
 )
-def test_both_forms_give_what_the_signature_gives(server, signature, model, name, inputs, given):
+def test_row_and_column_format_return_what_the_signature_returns(server, signature, model, name, inputs, given):
     inputs = {key: np.array(value) if not isinstance(value, np.ndarray) else value for key, value in inputs.items()}
     expected = signature(model, name, **inputs)
     path = f"/v1/models/{model}:predict"
@@ -115,7 +115,7 @@ def test_a_single_input_needs_no_name_and_rows_may_have_one(server):
     assert ask(server, path, {"instances": [{"seed": 3}]})[1]["predictions"] == expected[1]["outputs"]
 
 
-def test_the_outputs_whose_name_ends_in_bytes_are_base64(server):
+def test_outputs_whose_names_end_in_bytes_are_base64(server):
     code, answer = ask(server, "/v1/models/drawings:predict", {"signature_name": "image_bytes", "instances": [5]})
     assert code == 200
     image = Image.open(io.BytesIO(base64.b64decode(answer["predictions"][0]["b64"])))
@@ -123,7 +123,7 @@ def test_the_outputs_whose_name_ends_in_bytes_are_base64(server):
     np.testing.assert_array_equal(np.array(image), np.array(plain)[..., 0])
 
 
-def test_classify_names_and_scores_the_classes(server, signature):
+def test_classify_returns_classes_and_scores(server, signature):
     expected = signature("images", image_bytes=np.array(IMAGES))
     examples = [{"image_bytes": b64(IMAGES[0])}, {"image_bytes": b64(IMAGES[1])}]
     body = {"signature_name": "classify", "examples": examples}
@@ -134,7 +134,7 @@ def test_classify_names_and_scores_the_classes(server, signature):
     np.testing.assert_allclose(scores, expected["scores"], rtol=1e-5)
 
 
-def test_the_context_of_examples_is_part_of_each(server):
+def test_the_context_is_merged_into_every_example(server):
     path, image = "/v1/models/images:classify", b64(IMAGES[0])
     alone = ask(server, path, {"signature_name": "classify", "examples": [{"image_bytes": image}]})
     shared = {"signature_name": "classify", "context": {"image_bytes": image}, "examples": [{}]}
@@ -174,7 +174,7 @@ def test_numbers_are_written_as_tf_serving_writes_them():
     assert [float(text) for text in json_answers.floats(many.tolist(), np.float64)] == many.tolist()
 
 
-def test_outputs_that_json_cannot_hold_are_refused_in_words():
+def test_outputs_without_a_json_form_are_refused_with_a_message():
     for outputs, words in (
         ({"a": np.zeros((2, 1), np.float16)}, "Failed to write JSON value for tensor type: float16"),
         ({"a": np.float32(1)}, "Tensor name: a has no shape information"),

@@ -83,14 +83,14 @@ def from_json(value, like):
 
 
 RNG = np.random.default_rng(0)
-QUESTIONS = {
+REQUESTS = {
     "an image's bytes": ("images", "serving_default", {"image_bytes": strings(IMAGES)}),
     "pixels": ("images", "images", {"images": RNG.integers(0, 256, (2, 12, 12, 3), np.uint8)}),
     "examples": ("images", "classify", {"inputs": strings([example(x).SerializeToString() for x in IMAGES])}),
     "seeds": ("drawings", "serving_default", {"seed": np.array([0, 7, 2**62])}),
     "noise": ("drawings", "noise", {"noise": RNG.normal(size=(2, 8)).astype(np.float32)}),
     "seeds for PNG files": ("drawings", "image_bytes", {"seed": np.array([3, 4])}),
-    "texts with blanks": ("words", "serving_default", {"text": TEXTS}),
+    "masked texts": ("words", "serving_default", {"text": TEXTS}),
     "token ids": ("words", "token_ids", {"token_ids": RNG.integers(0, 9, (2, 16), np.int32),
                                          "mask_positions": np.array([[1, 2], [3, 4]], np.int32)}),
     "texts to embed": ("words", "embed", {"text": TEXTS}),
@@ -98,9 +98,9 @@ QUESTIONS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("question", QUESTIONS)
-def test_the_official_stubs_and_plain_http_and_the_model_itself_give_the_same_answers(server, loaded, stub, question):
-    model, signature, inputs = QUESTIONS[question]
+@pytest.mark.parametrize("request_name", REQUESTS)
+def test_grpc_rest_and_the_loaded_model_return_the_same(server, loaded, stub, request_name):
+    model, signature, inputs = REQUESTS[request_name]
     response = stub.Predict(request_of(model, signature, inputs), timeout=30)
     answers = {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
     expected = loaded(model).signatures[signature](**{name: tf.constant(value) for name, value in inputs.items()})
@@ -122,7 +122,7 @@ def test_the_official_stubs_and_plain_http_and_the_model_itself_give_the_same_an
             np.testing.assert_array_equal(array, reference)
 
 
-def test_classify_says_the_same_over_both_interfaces_as_predict(server, stub):
+def test_classify_returns_the_same_over_both_interfaces_as_predict(server, stub):
     request = classification_pb2.ClassificationRequest()
     request.model_spec.name, request.model_spec.signature_name = "images", "classify"
     request.input.example_list.examples.extend(map(example, IMAGES))
@@ -138,7 +138,7 @@ def test_classify_says_the_same_over_both_interfaces_as_predict(server, stub):
     assert [c.label.encode() for row in rows for c in row.classes] == outputs["classes"].string_val
 
 
-def test_an_answer_says_who_gave_it_and_holds_the_outputs_that_were_asked_for(stub):
+def test_an_answer_names_its_model_and_has_the_requested_outputs(stub):
     request = request_of("images", "", {"image_bytes": IMAGES})
     request.output_filter.append("scores")
     response = stub.Predict(request, timeout=30)
@@ -147,7 +147,7 @@ def test_an_answer_says_who_gave_it_and_holds_the_outputs_that_were_asked_for(st
     assert (spec.name, spec.version.value, spec.signature_name) == ("images", 1, "serving_default")
 
 
-def test_metadata_are_the_signatures_of_the_saved_model(stub, models):
+def test_metadata_is_the_signatures_of_the_saved_model(stub, models):
     request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
     request.model_spec.name = "words"
     response = stub.GetModelMetadata(request, timeout=30)
@@ -164,7 +164,7 @@ def test_metadata_are_the_signatures_of_the_saved_model(stub, models):
     ("fields", "text"),
     [([], "GetModelMetadataRequest must specify at least one metadata_field"), (["x"], "Metadata field x is not supp")],
 )
-def test_other_metadata_than_signatures_are_refused(stub, fields, text):
+def test_other_metadata_fields_are_refused(stub, fields, text):
     request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=fields)
     request.model_spec.name = "words"
     with pytest.raises(grpc.RpcError, match=text):
@@ -177,7 +177,7 @@ def test_the_unix_socket_answers_too(server, socket):
         assert stub.Predict(request_of("opinions", "", {"text": ["a"]}), timeout=30).model_spec.version.value == 1
 
 
-def test_a_config_sent_by_grpc_takes_the_place_of_the_old_one(models):
+def test_a_config_sent_over_grpc_replaces_the_old_one(models):
     server = Server(ServingConfig(model_base_path=str(models / "opinions"), model_name="a", port=0, rest_api_port=None))
     server.start()
     try:

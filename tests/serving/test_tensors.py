@@ -1,4 +1,4 @@
-"""Tensors in protos: read and written as TensorFlow's own code does, and refused before anything large is made."""
+"""TensorProtos: read and written as TensorFlow does, and refused before anything large is allocated."""
 
 import time
 import tracemalloc
@@ -15,7 +15,7 @@ WORDS = np.array([[b"a", b"", b"\xff\0"], [b"x" * 200, b"\0", b"z"]], object)
 
 
 def values(kind):
-    """Some of a type, (2, 3)."""
+    """Returns an array of a type, (2, 3)."""
     dtype = np.dtype(TYPES[kind][1])
     if dtype.kind == "O":
         return WORDS
@@ -45,7 +45,7 @@ def test_every_type_is_read_and_written_as_tensorflow_does(kind):
 
 @pytest.mark.parametrize("kind", [kind for kind in TYPES if kind != types_pb2.DT_STRING], ids=types_pb2.DataType.Name)
 @pytest.mark.parametrize("count", [0, 1, 2, 6, 9])
-def test_too_few_values_are_filled_up_and_too_many_cut_off_as_tensorflow_does(kind, count):
+def test_missing_values_are_filled_and_surplus_ones_dropped_as_tensorflow_does(kind, count):
     proto = proto_of(np.resize(values(kind), count))
     proto.tensor_shape.Clear()
     for size in (2, 3):
@@ -55,13 +55,13 @@ def test_too_few_values_are_filled_up_and_too_many_cut_off_as_tensorflow_does(ki
 
 
 @pytest.mark.parametrize(("given", "read"), [([], [b""] * 3), ([b"a", b"b"], [b"a", b"b", b"b"])])
-def test_too_few_strings_are_filled_up_too(given, read):
+def test_missing_strings_are_filled_too(given, read):
     proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=given)
     proto.tensor_shape.dim.add(size=3)
     assert array_of(proto, "x").tolist() == read
 
 
-def test_a_string_that_stands_for_many_is_kept_once():
+def test_a_repeated_string_is_stored_once():
     content = b"a" * 50_000 + b"\0"
     many = proto(types_pb2.DT_STRING, [5000], string_val=[content])
     tracemalloc.start()
@@ -73,7 +73,7 @@ def test_a_string_that_stands_for_many_is_kept_once():
     assert peak < 10**6
 
 
-def test_strings_packed_by_other_programs_are_read():
+def test_strings_in_tensor_content_are_read():
     content = b"\x02\x00\x81\x01" + b"ab" + b"c" * 129
     proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, tensor_content=content)
     proto.tensor_shape.dim.add(size=3)
@@ -82,11 +82,11 @@ def test_strings_packed_by_other_programs_are_read():
 
 HUGE = 10**12
 REFUSED = {
-    "one value that stands for many": proto(shape=[HUGE], float_val=[1]),
-    "no value that stands for many": proto(shape=[HUGE]),
+    "one value repeated many times": proto(shape=[HUGE], float_val=[1]),
+    "no value repeated many times": proto(shape=[HUGE]),
     "a product beyond 64 bits": proto(shape=[2**62, 2**62, 4], float_val=[1]),
     "many empty strings": proto(types_pb2.DT_STRING, [HUGE], string_val=[b"a"]),
-    "one long string that stands for many": proto(types_pb2.DT_STRING, [10**5], string_val=[bytes(10**5)]),
+    "one long string repeated many times": proto(types_pb2.DT_STRING, [10**5], string_val=[bytes(10**5)]),
     "a negative size": proto(shape=[-1, 2], float_val=[1, 2]),
     "an unknown rank": tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, tensor_shape={"unknown_rank": True}),
     "no type": proto(types_pb2.DT_INVALID),
@@ -108,7 +108,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_proto_that_is_no_tensor_is_refused_before_memory_is_taken(case):
+def test_an_invalid_proto_is_refused_before_memory_is_allocated(case):
     tracemalloc.start()
     begun = time.perf_counter()
     try:
@@ -121,5 +121,5 @@ def test_a_proto_that_is_no_tensor_is_refused_before_memory_is_taken(case):
     assert peak < 10**6 and time.perf_counter() - begun < 1
 
 
-def test_an_empty_tensor_is_none_the_less_a_tensor():
+def test_an_empty_tensor_is_read():
     assert array_of(proto(shape=[0, 12, 12, 3]), "x").shape == (0, 12, 12, 3)

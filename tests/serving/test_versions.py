@@ -1,4 +1,4 @@
-"""Versions: found, loaded, switched under load, refused, unloaded; labels and configs."""
+"""Versions: discovery, loading, switching under load, refusal, unloading; labels and configs."""
 
 import shutil
 import struct
@@ -33,15 +33,15 @@ def states(server, name="digits"):
     return {int(status["version"]): status["state"] for status in answer.get("model_version_status", ())}
 
 
-def drawn(server, version=None):
-    """Returns the image that a version draws for seed 1, None where there is no answer."""
-    place = PATH if version is None else f"{PATH}/versions/{version}"
-    code, answer = ask(server, f"{place}:predict", {"instances": [1]})
+def generate(server, version=None):
+    """Returns the image that a version generates from seed 1, or None if there is no answer."""
+    path = PATH if version is None else f"{PATH}/versions/{version}"
+    code, answer = ask(server, f"{path}:predict", {"instances": [1]})
     return answer["predictions"] if code == 200 else None
 
 
 def remove(folder):
-    """Removes a version in one step."""
+    """Removes a version atomically."""
     shutil.rmtree(folder.rename(folder.with_name(f".{folder.name}")))
 
 
@@ -54,8 +54,8 @@ def config(base, policy="", labels=()):
     )
 
 
-def written(path, message):
-    """Writes a config file in one step, and returns its name."""
+def write_config(path, message):
+    """Writes a config file atomically and returns its name."""
     hidden = path.with_name(f".{path.name}")
     hidden.write_text(text_format.MessageToString(message))
     return str(hidden.rename(path))
@@ -63,7 +63,7 @@ def written(path, message):
 
 def test_a_new_version_takes_over_under_load_without_a_failed_request(models):
     with serving(model_base_path=str(models), **POLL) as server:
-        first, answers, stop = drawn(server), [], threading.Event()
+        first, answers, stop = generate(server), [], threading.Event()
 
         def send():
             while not stop.is_set():
@@ -83,13 +83,13 @@ def test_a_new_version_takes_over_under_load_without_a_failed_request(models):
             for client in clients:
                 client.join()
         assert {code for code, _ in answers} == {200}
-        second = drawn(server)
+        second = generate(server)
         images = [answer["predictions"] for _, answer in answers]
         assert first != second
         assert images[0] == first
         assert images[-1] == second
         assert all(image in (first, second) for image in images)
-        assert drawn(server, 1) is None
+        assert generate(server, 1) is None
 
 
 def damage_graph(version):
@@ -129,16 +129,16 @@ def write_warm_up(version, records):
         (damage_warm_up, "Warm-up request 1 of"),
     ],
 )
-def test_a_broken_version_is_refused_once_and_served_when_it_is_mended(models, tmp_path, damage, words):
+def test_a_damaged_version_is_refused_once_and_served_after_its_repair(models, tmp_path, damage, words):
     broken = publish(digits(2), tmp_path / "elsewhere", 2)
     damage(broken)
     with serving(model_base_path=str(models), **POLL) as server:
-        first = drawn(server)
+        first = generate(server)
         publish(broken, models / "digits", 2)
         until(lambda: states(server).get(2) == "END")
         server.manager.poll()
         server.manager.poll()
-        assert drawn(server) == first
+        assert generate(server) == first
         assert states(server) == {2: "END", 1: "AVAILABLE"}
         status = ask(server, f"{PATH}/versions/2")[1]["model_version_status"][0]["status"]
         assert status["error_code"] != "OK"
@@ -170,7 +170,7 @@ def test_nothing_is_unloaded_while_the_models_folder_cannot_be_read(models):
         until(lambda: states(server) == {2: "AVAILABLE", 1: "END"})
 
 
-def test_models_that_appear_later_are_found_and_those_that_go_are_unloaded(tmp_path):
+def test_new_models_are_found_and_removed_ones_are_unloaded(tmp_path):
     folder = tmp_path / "models"
     folder.mkdir()
     with serving(model_base_path=str(folder), **POLL) as server:
@@ -184,7 +184,7 @@ def test_models_that_appear_later_are_found_and_those_that_go_are_unloaded(tmp_p
         assert server.manager.models() == ["digits"]
 
 
-def test_names_that_are_no_number_are_no_versions(models):
+def test_folders_whose_names_are_not_numbers_are_no_versions(models):
     for name in ("x", "1.5", "-2", "+3", " 4", "5 ", "٦", ".7", "8_0", "0x9", str(2**63)):
         (models / "digits" / name).mkdir()
     (models / "digits" / "9").touch()
@@ -202,7 +202,7 @@ def test_names_that_are_no_number_are_no_versions(models):
     ],
     ids=["version", "assets.extra", "file"],
 )
-def test_links_out_of_the_models_folder_are_refused_in_a_sentence(models, tmp_path, link):
+def test_links_out_of_the_models_folder_are_refused(models, tmp_path, link):
     outside = publish(digits(2), tmp_path / "outside", 2)
     link(outside, models / "digits")
     with serving(model_base_path=str(models / "digits"), model_name="digits") as server:
@@ -219,7 +219,7 @@ def relink(path, target):
     path.symlink_to(target)
 
 
-def test_a_model_that_a_link_leads_out_to_is_not_served_and_one_within_is(models, tmp_path):
+def test_a_link_to_a_model_is_served_only_within_the_folder(models, tmp_path):
     publish(digits(2), tmp_path / "outside", 2)
     (models / "others").symlink_to(tmp_path / "outside")
     (models / "same").symlink_to(models / "digits")
@@ -254,10 +254,10 @@ def test_labels_name_available_versions_and_a_new_config_moves_them(models, tmp_
     publish(digits(2), models / "digits", 2)
     every = "model_version_policy { all {} }"
     base = models / "digits"
-    with serving(model_config_file=written(tmp_path / "a", config(base, every)), **POLL) as server:
+    with serving(model_config_file=write_config(tmp_path / "a", config(base, every)), **POLL) as server:
         server.manager.reload(config(base, every, {"stable": 1, "canary": 2}.items()))
         labeled = [ask(server, f"{PATH}/labels/{label}:predict", {"instances": [1]}) for label in ("stable", "canary")]
-        assert [answer["predictions"] for _, answer in labeled] == [drawn(server, 1), drawn(server, 2)]
+        assert [answer["predictions"] for _, answer in labeled] == [generate(server, 1), generate(server, 2)]
         assert server.manager.labels("digits") == {"stable": 1, "canary": 2}
         status = ask(server, f"{PATH}/labels/canary")[1]["model_version_status"]
         assert [found["version"] for found in status] == ["2"]
@@ -268,13 +268,13 @@ def test_labels_name_available_versions_and_a_new_config_moves_them(models, tmp_
 
 
 def test_labels_of_the_first_config_need_the_flag(models, tmp_path):
-    file = written(tmp_path / "config", config(models / "digits", labels={"stable": 1}.items()))
+    file = write_config(tmp_path / "config", config(models / "digits", labels={"stable": 1}.items()))
     flag = "--allow_version_labels_for_unavailable_models"
     with pytest.raises(UserError, match=flag), serving(model_config_file=file):
         pass
     with serving(model_config_file=file, allow_version_labels_for_unavailable_models=True) as server:
         assert ask(server, f"{PATH}/labels/stable:predict", {"instances": [1]})[0] == 200
-        # A label that is in use is not moved to a version that is not there, flag or not.
+        # A label in use does not move to a missing version, even with the flag.
         with pytest.raises(ServingError, match="not currently available"):
             server.manager.reload(config(models / "digits", labels={"stable": 2}.items()))
         server.manager.reload(config(models / "digits", labels={"new": 2}.items()))
@@ -284,7 +284,7 @@ def test_labels_of_the_first_config_need_the_flag(models, tmp_path):
 
 def test_the_config_file_is_read_again(models, tmp_path):
     file = tmp_path / "config"
-    written(file, config(models / "digits"))
+    write_config(file, config(models / "digits"))
     poll = POLL | {"model_config_file_poll_wait_seconds": 0.02}
     with serving(model_config_file=str(file), **poll) as server:
         file.write_text("nonsense")
@@ -293,10 +293,10 @@ def test_the_config_file_is_read_again(models, tmp_path):
         publish(digits(2), models / "others", 4)
         both = config(models / "digits")
         both.model_config_list.config.add(name="b", base_path=str(models / "others"), model_platform="tensorflow")
-        written(file, both)
+        write_config(file, both)
         until(lambda: states(server, "b") == {4: "AVAILABLE"})
         del both.model_config_list.config[0]
-        written(file, both)
+        write_config(file, both)
         until(lambda: states(server) == {1: "END"})
         assert server.manager.models() == ["b"]
 
@@ -320,7 +320,7 @@ def test_the_config_file_is_read_again(models, tmp_path):
         ),
     ],
 )
-def test_a_wrong_config_is_refused_in_tf_servings_words(models, change, words):
+def test_an_invalid_config_is_refused_with_tf_servings_message(models, change, words):
     with serving(model_base_path=str(models)) as server:
         wrong = config(models / "digits")
         change(wrong.model_config_list.config)
@@ -342,7 +342,7 @@ def test_a_version_in_use_is_unloaded_after_its_last_request(models):
         assert states(server) == {2: "AVAILABLE", 1: "END"}
 
 
-def test_warm_up_requests_are_replayed_and_a_thousand_are_the_most(models):
+def test_up_to_a_thousand_warm_up_requests_are_replayed(models):
     log = prediction_log_pb2.PredictionLog()
     log.predict_log.request.model_spec.name = "any"
     log.predict_log.request.inputs["seed"].dtype = 9

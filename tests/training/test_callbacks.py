@@ -42,7 +42,7 @@ def test_window_means_are_the_means_of_their_steps():
             np.testing.assert_allclose(means["loss"], epoch[start:end].mean(), rtol=1e-12)
 
 
-def test_windows_of_metrics_are_exact_where_steps_and_replicas_weigh_unequally(two_replicas):
+def test_metric_windows_are_exact_for_unequal_weights_of_steps_and_replicas(two_replicas):
     rng = np.random.default_rng(0)
     values, weights = rng.normal(size=(2, 10, 4)).astype("float32"), rng.integers(0, 5, (2, 10, 4)).astype("float32")
     with two_replicas.scope():
@@ -60,20 +60,20 @@ def test_windows_of_metrics_are_exact_where_steps_and_replicas_weigh_unequally(t
 
 
 def read_events(directory):
-    """{tag: [(step, value or None)]} of all TensorBoard files in a folder."""
-    found = {}
+    """Returns {tag: [(step, value or None)]} from all TensorBoard files in a folder."""
+    events = {}
     for file in sorted(directory.iterdir()):
         for record in tf.data.TFRecordDataset(str(file)):
             event = tf.compat.v1.Event.FromString(record.numpy())
             for value in event.summary.value:
                 number = tf.make_ndarray(value.tensor) if value.tensor.dtype == tf.float32.as_datatype_enum else None
-                found.setdefault(value.tag, []).append((event.step, number))
-    return found
+                events.setdefault(value.tag, []).append((event.step, number))
+    return events
 
 
-def test_metrics_go_to_the_table_and_to_tensorboard_under_their_names(run, images):
+def test_metrics_are_written_to_the_table_and_to_tensorboard(run, images):
     trainer = make_dcgan_trainer()
-    history = fit(trainer, images, epochs=2, callbacks=[MetricsLog(run, batch_size=8, every=2)])
+    history = fit(trainer, images, epochs=2, callbacks=[MetricsLog(run, units_per_step=8, every=2)])
     with open(run.metrics_file, newline="") as file:
         rows = list(csv.DictReader(file))
     names = ["g_loss", "d_loss_real", "d_loss_fake", "D(x)", "D(G(z))"]
@@ -90,8 +90,8 @@ def test_metrics_go_to_the_table_and_to_tensorboard_under_their_names(run, image
         np.testing.assert_allclose([v for _, v in events[name]], [float(row[name]) for row in rows], rtol=1e-4)
 
 
-def test_rows_after_the_checkpoint_are_dropped_on_resume(run, images):
-    fit(make_dcgan_trainer(), images, epochs=2, callbacks=[MetricsLog(run, batch_size=8, every=2)])
+def test_rows_after_the_checkpoint_are_removed_on_resume(run, images):
+    fit(make_dcgan_trainer(), images, epochs=2, callbacks=[MetricsLog(run, units_per_step=8, every=2)])
     before = run.metrics_file.read_text().splitlines()
     fit(make_dcgan_trainer(), images, epochs=2, initial_epoch=1, callbacks=[MetricsLog(run, 8, every=2, first_step=5)])
     after = run.metrics_file.read_text().splitlines()
@@ -99,26 +99,26 @@ def test_rows_after_the_checkpoint_are_dropped_on_resume(run, images):
     assert [line.split(",")[0] for line in after] == ["step", "2", "4", "5", "6", "8", "10"]
 
 
-def test_a_sheet_is_drawn_from_the_same_noise_at_every_epoch(run, images):
+def test_grids_are_drawn_from_the_same_noise_at_every_epoch(run, images):
     noise = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
-    still = SampleGrids(run, noise, real_diversity=1.0)
+    grids = SampleGrids(run, noise, real_diversity=1.0)
     trainer = make_dcgan_trainer(ema=0.999999)
-    trainer.ema = 0  # the exported generator stays what it is, so the sheets must be equal
-    fit(trainer, images, epochs=3, callbacks=[still])
-    sheets = sorted(run.samples.iterdir())
-    assert [sheet.name for sheet in sheets] == ["epoch-00001.png", "epoch-00002.png", "epoch-00003.png"]
-    assert sheets[0].read_bytes() == sheets[2].read_bytes()
+    trainer.ema = 0  # The exported generator does not change, so the grids are equal.
+    fit(trainer, images, epochs=3, callbacks=[grids])
+    files = sorted(run.samples.iterdir())
+    assert [file.name for file in files] == ["epoch-00001.png", "epoch-00002.png", "epoch-00003.png"]
+    assert files[0].read_bytes() == files[2].read_bytes()
     assert [step for step, _ in read_events(run.tensorboard)["samples"]] == [5, 10, 15]
 
 
 def test_a_collapsed_generator_is_reported_once(run, images, capsys):
     trainer = make_dcgan_trainer(ema=0)
-    trainer.generator.layers[1].kernel.assign(np.zeros(trainer.generator.layers[1].kernel.shape))  # ignores its noise
+    kernel = trainer.generator.layers[1].kernel
+    kernel.assign(np.zeros(kernel.shape))  # The generator ignores its noise.
     noise = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
-    sheets = SampleGrids(run, noise, real_diversity=diversity(images), warn_after=10)
-    frozen = keras.optimizers.SGD(1e-20)
-    trainer.compile(frozen, keras.optimizers.SGD(1e-20))
-    fit(trainer, images, epochs=4, callbacks=[sheets])
+    grids = SampleGrids(run, noise, real_diversity=diversity(images), warn_after=10)
+    trainer.compile(keras.optimizers.SGD(1e-20), keras.optimizers.SGD(1e-20))
+    fit(trainer, images, epochs=4, callbacks=[grids])
     assert capsys.readouterr().err.count("collapsed to nearly one image after 10 steps") == 1
 
 
@@ -128,29 +128,29 @@ def test_samples_that_differ_are_not_reported(run, images, capsys):
     assert "collapsed" not in capsys.readouterr().err
 
 
-def feed(callback, means_of_steps, epoch_length):
-    """Gives a callback what `fit` would: after every step the means over the epoch so far."""
-    for start in range(0, len(means_of_steps), epoch_length):
+def run_steps(callback, values_of_steps, epoch_length):
+    """Calls a callback as `fit` does: after every step with the means over the epoch so far."""
+    for start in range(0, len(values_of_steps), epoch_length):
         callback.on_epoch_begin(0)
-        epoch = np.array(means_of_steps[start : start + epoch_length])
+        epoch = np.array(values_of_steps[start : start + epoch_length])
         for step in range(len(epoch)):
             real, fake = epoch[: step + 1].mean(axis=0)
             callback.on_train_batch_end(step, {"D(x)": real, "D(G(z))": fake, "g_loss": 1.0})
 
 
 @pytest.mark.parametrize("epoch_length", [7, 1000])
-def test_a_discriminator_that_wins_outright_is_reported_once(epoch_length, capsys):
-    feed(DiscriminatorWatch(window=20), [(0.5, 0.5)] * 20 + [(0.99, 0.01)] * 100, epoch_length)
-    assert capsys.readouterr().err.count("won outright for 20 steps (D(x) 0.990, D(G(z)) 0.010)") == 1
+def test_a_discriminator_that_wins_is_reported_once(epoch_length, capsys):
+    run_steps(DiscriminatorWatch(window=20), [(0.5, 0.5)] * 20 + [(0.99, 0.01)] * 100, epoch_length)
+    assert capsys.readouterr().err.count("won for 20 steps (D(x) 0.990, D(G(z)) 0.010)") == 1
 
 
 @pytest.mark.parametrize("step", [(0.99, 0.5), (0.5, 0.01), (0.9, 0.04)])
-def test_a_discriminator_that_only_leads_is_not_reported(step, capsys):
-    feed(DiscriminatorWatch(window=20), [step] * 100, 30)
+def test_a_discriminator_that_does_not_win_is_not_reported(step, capsys):
+    run_steps(DiscriminatorWatch(window=20), [step] * 100, 30)
     assert capsys.readouterr().err == ""
 
 
-def test_a_loss_that_is_not_a_number_ends_the_run_at_that_step(images, tmp_path):
+def test_a_loss_that_is_not_finite_ends_the_run_at_that_step(images, tmp_path):
     trainer = make_dcgan_trainer()
     stop = StopIfNotFinite(lambda: tmp_path / "step-00000015", first_step=15)
     kernel = trainer.generator.trainable_variables[0]
@@ -165,7 +165,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run_at_that_step(images, tmp_path)
 
 
 @pytest.mark.parametrize(("epochs", "lines"), [(1, 1), (3, 3), (100, 40)])
-def test_a_log_file_gets_a_line_per_epoch_but_not_too_many(epochs, lines, capsys):
+def test_a_log_file_has_a_line_per_epoch_but_not_too_many(epochs, lines, capsys):
     progress = Progress(32)
     progress.set_params({"epochs": epochs, "steps": 1})
     progress.set_model(make_dcgan_trainer())
@@ -181,14 +181,14 @@ def test_a_log_file_gets_a_line_per_epoch_but_not_too_many(epochs, lines, capsys
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Seconds that the callbacks read, to be set by the test."""
+    """The clock of the callbacks, a list of one number, which the test sets."""
     seconds = [0.0]
     monkeypatch.setattr(time, "perf_counter", lambda: seconds[0])
     return seconds
 
 
-def make_epoch(callback, clock, seconds_of_steps, validation=0.0):
-    """Gives a callback an epoch whose steps and validation take so long."""
+def run_epoch(callback, clock, seconds_of_steps, validation_seconds=0.0):
+    """Calls a callback for an epoch whose steps and validation take this long."""
     logs = {"g_loss": 0.25}
     callback.set_params({"epochs": 1, "steps": len(seconds_of_steps)})
     callback.set_model(make_dcgan_trainer())
@@ -197,38 +197,38 @@ def make_epoch(callback, clock, seconds_of_steps, validation=0.0):
     for step, seconds in enumerate(seconds_of_steps):
         clock[0] += seconds
         callback.on_train_batch_end(step, logs)
-    clock[0] += validation
+    clock[0] += validation_seconds
     callback.on_epoch_end(0, logs)
 
 
-def test_a_line_says_how_many_units_a_second_the_steps_took_in(clock, capsys):
-    make_epoch(Progress(100), clock, [0.5, 1.5, 2.0], validation=60)
-    make_epoch(Progress(4096, "tokens"), clock, [0.5, 0.5])
+def test_a_line_shows_the_throughput(clock, capsys):
+    run_epoch(Progress(100), clock, [0.5, 1.5, 2.0], validation_seconds=60)
+    run_epoch(Progress(4096, "tokens"), clock, [0.5, 0.5])
     lines = capsys.readouterr().out.splitlines()
     assert lines == ["epoch 1/1  64.0 s  75 images/s  g_loss 0.250", "epoch 1/1  1.0 s  8,192 tokens/s  g_loss 0.250"]
 
 
-def test_the_bar_says_how_many_units_a_second_the_epoch_so_far_took_in(clock, monkeypatch):
+def test_the_bar_shows_the_throughput_of_the_epoch_so_far(clock, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     with Progress(100, first_step=0) as progress:
-        make_epoch(progress, clock, [0.5, 1.5])
+        run_epoch(progress, clock, [0.5, 1.5])
         (task,) = progress.bar.tasks
     assert task.fields["rate"] == "100 images/s"
 
 
-def test_a_line_says_for_what_part_of_their_time_the_steps_of_this_epoch_waited(clock, capsys):
+def test_a_line_shows_the_fraction_of_time_spent_waiting_for_input(clock, capsys):
     watch = InputWatch(InputMeter())
     progress = Progress(100, watch=watch)
-    for waited in (0.0, 0.5):
+    for wait_seconds in (0.0, 0.5):
         for callback in (watch, progress):
             callback.on_epoch_begin(0)
         for batch in range(8):
             watch.on_train_batch_begin(batch)
-            watch.meter.wait_seconds += waited
+            watch.meter.wait_seconds += wait_seconds
             clock[0] += 2
             watch.on_train_batch_end(batch)
             progress.set_params({"epochs": 1, "steps": 8})
-            progress.set_model(trainer_of_nothing())
+            progress.set_model(make_trainer_without_metrics())
             progress.on_train_batch_end(batch, {})
         clock[0] += 60  # validation
         progress.on_epoch_end(0, {})
@@ -239,11 +239,11 @@ def test_a_line_says_for_what_part_of_their_time_the_steps_of_this_epoch_waited(
     ]
 
 
-def trainer_of_nothing():
+def make_trainer_without_metrics():
     return types.SimpleNamespace(metrics=[])
 
 
-def test_nothing_is_said_of_the_input_while_a_run_starts(clock):
+def test_waiting_is_not_shown_while_a_run_starts(clock):
     watch = InputWatch(InputMeter())
     for batch in range(4):
         watch.on_train_batch_begin(batch)
@@ -252,20 +252,20 @@ def test_nothing_is_said_of_the_input_while_a_run_starts(clock):
         assert watch.epoch_fraction is None
 
 
-def test_the_column_of_the_rate_has_the_name_of_its_unit(run, clock):
-    log = MetricsLog(run, batch_size=4096, every=1, unit="tokens")
-    make_epoch(log, clock, [0.5, 2.0], validation=60)
+def test_the_throughput_column_is_named_after_its_unit(run, clock):
+    log = MetricsLog(run, units_per_step=4096, every=1, unit="tokens")
+    run_epoch(log, clock, [0.5, 2.0], validation_seconds=60)
     log.on_train_end()
     assert [row["tokens_per_second"] for row in run.read_metrics()] == [8192, 2048]
 
 
-def classifier_and_batches(images):
+def make_classifier_and_batches(images):
     trainer = tiny_classifier.make_trainer()
     return trainer, make_evaluation_batches(tiny_classifier.make_image_set(images[:11]), 8)
 
 
-def test_validation_stands_in_the_last_row_of_every_epoch(run, images):
-    trainer, validation = classifier_and_batches(images)
+def test_validation_is_written_in_the_last_row_of_every_epoch(run, images):
+    trainer, validation = make_classifier_and_batches(images)
     log = MetricsLog(run, 8, every=2, validation=("val_loss", "val_accuracy"))
     history = tiny_classifier.fit(trainer, images, epochs=2, validation_data=validation, callbacks=[log])
     rows = run.read_metrics()
@@ -275,21 +275,21 @@ def test_validation_stands_in_the_last_row_of_every_epoch(run, images):
     assert read_events(run.tensorboard)["val_loss"][-1][0] == 10
 
 
-@pytest.mark.parametrize(("waited", "share"), [(0.0, 0.0), (0.5, 0.25), (2.0, 1.0), (2.5, 1.0)])
-def test_the_share_is_that_of_the_steps_time_without_the_first(waited, share, clock):
+@pytest.mark.parametrize(("wait_seconds", "fraction"), [(0.0, 0.0), (0.5, 0.25), (2.0, 1.0), (2.5, 1.0)])
+def test_the_waiting_fraction_leaves_out_the_first_steps(wait_seconds, fraction, clock):
     watch = InputWatch(InputMeter())
-    assert watch.share == 0
+    assert watch.fraction == 0
     for step in range(20):
         clock[0] += 7  # between steps, as for validation
         watch.on_train_batch_begin(step)
-        watch.meter.wait_seconds += waited if step >= 4 else 60
+        watch.meter.wait_seconds += wait_seconds if step >= 4 else 60
         clock[0] += 2 if step >= 4 else 60
         watch.on_train_batch_end(step)
-    assert watch.share == share
+    assert watch.fraction == fraction
 
 
 class SlowImages:
-    """Images on a disk that takes 0.1 s to read some of them."""
+    """Images on a disk that takes 0.1 s for every read."""
 
     def __init__(self, images):
         self.images, self.shape = images, images.shape
@@ -297,9 +297,9 @@ class SlowImages:
     def __len__(self):
         return len(self.images)
 
-    def __getitem__(self, places):
+    def __getitem__(self, indices):
         time.sleep(0.1)
-        return self.images[places]
+        return self.images[indices]
 
 
 class SlowStep(keras.callbacks.Callback):
@@ -309,7 +309,7 @@ class SlowStep(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize("bound_by", ["data", "steps"])
-def test_a_run_says_whether_it_waits_for_its_data(images, two_replicas, replicas, bound_by):
+def test_a_run_reports_whether_it_is_input_bound(images, two_replicas, replicas, bound_by):
     with two_replicas.scope() if replicas == 2 else contextlib.nullcontext():
         trainer = tiny_classifier.make_trainer()
     data = tiny_classifier.make_image_set(images)
@@ -319,33 +319,34 @@ def test_a_run_says_whether_it_waits_for_its_data(images, two_replicas, replicas
     callbacks = [watch] if bound_by == "data" else [SlowStep(), watch]
     batches = make_labeled_batches(data, 8, seed=1, meter=watch.meter)
     trainer.fit(batches, epochs=3, steps_per_epoch=5, shuffle=False, verbose=0, callbacks=callbacks)
-    assert watch.share > 0.7 if bound_by == "data" else watch.share < 0.1
+    assert watch.fraction > 0.7 if bound_by == "data" else watch.fraction < 0.1
 
 
-def test_the_best_epoch_is_kept_on_disk_and_remembered(run, images):
+def test_the_best_epoch_is_kept_on_disk_across_restarts(run, images):
     trainer = tiny_classifier.make_trainer()
     losses = [3.0, 2.0, 2.5, 2.2]
 
-    def watch(stopper, epochs):
-        stopper.set_model(trainer)
-        stopped = []
+    def run_epochs(callback, epochs):
+        callback.set_model(trainer)
+        is_stopped = []
         for epoch in epochs:
             kernel = trainer.exported.trainable_variables[0]
             kernel.assign(np.full(kernel.shape, epoch))
             trainer.stop_training = False
-            stopper.on_epoch_end(epoch, {"val_loss": losses[epoch]})
-            stopped.append(trainer.stop_training)
-        return stopped
+            callback.on_epoch_end(epoch, {"val_loss": losses[epoch]})
+            is_stopped.append(trainer.stop_training)
+        return is_stopped
 
-    assert watch(BestEpoch(run, patience=2), range(3)) == [False, False, False]
-    again = BestEpoch(run, patience=2)
-    assert (again.best["epoch"], again.best["val_loss"]) == (2, 2.0) and not again.is_over(3) and again.is_over(4)
-    assert watch(again, range(3, 4)) == [True]
+    assert run_epochs(BestEpoch(run, patience=2), range(3)) == [False, False, False]
+    restarted = BestEpoch(run, patience=2)
+    assert (restarted.best["epoch"], restarted.best["val_loss"]) == (2, 2.0)
+    assert not restarted.is_over(3) and restarted.is_over(4)
+    assert run_epochs(restarted, range(3, 4)) == [True]
     trainer.exported.load_weights(run.checkpoints / "best.weights.h5")
     assert (trainer.exported.trainable_variables[0].numpy() == 1).all()
 
 
-def test_perplexity_is_e_to_the_validation_loss_and_stays_finite():
+def test_perplexity_is_the_exponential_of_the_validation_loss_and_finite():
     for loss, expected in ((2.0, math.exp(2)), (1e9, math.exp(700))):
         logs = {"val_loss": loss}
         Perplexity().on_epoch_end(0, logs)

@@ -1,4 +1,4 @@
-"""Where the time went: a trace made by hand, and real ones of tiny networks."""
+"""The profile of a run: traces written by hand, and real traces of tiny networks."""
 
 import dataclasses
 import functools
@@ -8,22 +8,22 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow.tsl.profiler.protobuf import xplane_pb2
 from tiny_gan import make_dcgan_trainer
 
+from karpa_tf import keras_compat
 from karpa_tf.configs.run import RunConfig
 from karpa_tf.data.images.batches import make_noise_batches
 from karpa_tf.training import checkpoints, traces
-from karpa_tf.training import fit as fitting
 from karpa_tf.training import run as runs
-from karpa_tf.training.callbacks.profile import Profile, optimizer_names, summary
+from karpa_tf.training.callbacks.profile import Profile, get_optimizer_names, summarize
+from karpa_tf.training.fit import Plan, fit
 
 CONFIG = RunConfig(batch_size=4, epochs=2, save_minutes=0, run="run", precision="float32")
 
 
-def space_of(planes):
-    """Returns a trace of {plane: {line: [(name, start, end) in milliseconds]}}."""
-    space = xplane_pb2.XSpace()
+def make_trace(planes):
+    """Returns a trace with the events {plane: {line: [(name, start, end) in milliseconds]}}."""
+    space = keras_compat.parse_trace(b"")
     for plane_name, lines in planes.items():
         plane = space.planes.add(name=plane_name)
         plane.stat_metadata[1].name = "tf_op"
@@ -42,12 +42,12 @@ def space_of(planes):
 STEPS = [("step", 0, 40), ("step", 50, 100), ("unlike:a step", 0, 100)]
 
 
-def milliseconds(times):
+def to_milliseconds(times):
     return {name: pytest.approx(1e3 * seconds, abs=1e-6) for name, seconds in times.items()}
 
 
-def test_overlapping_operations_share_the_time_and_nothing_is_counted_twice():
-    space = space_of(
+def test_the_time_of_overlapping_operations_is_divided_and_nothing_counts_twice():
+    space = make_trace(
         {
             "/host:CPU": {
                 "python": STEPS,
@@ -65,9 +65,9 @@ def test_overlapping_operations_share_the_time_and_nothing_is_counted_twice():
             }
         }
     )
-    found = traces.breakdown(space, "step", {"adam"})
-    assert (found.steps, found.seconds, found.pipeline) == (2, pytest.approx(0.1), pytest.approx(0.07))
-    assert milliseconds(found.kinds) == {
+    breakdown = traces.compute_breakdown(space, "step", {"adam"})
+    assert (breakdown.steps, breakdown.seconds, breakdown.pipeline) == (2, pytest.approx(0.1), pytest.approx(0.07))
+    assert to_milliseconds(breakdown.kinds) == {
         "matrix products and convolutions": 10 + 5 + 20,
         "element-wise operations and reductions": 10 + 5,
         traces.OPTIMIZER: 20,
@@ -75,15 +75,15 @@ def test_overlapping_operations_share_the_time_and_nothing_is_counted_twice():
         traces.WAITING: 16,  # from 32 to 48, for before and after something ran
         traces.IDLE: 8,
     }
-    times = {operation.name: seconds for operation, (seconds, _) in found.operations.items()}
-    assert milliseconds(times) == {"before/Mul": 10, "net/Conv2D": 15, "adam/loop/While": 20, "net/MatMul": 20} | {
+    times = {operation.name: seconds for operation, (seconds, _) in breakdown.operations.items()}
+    assert to_milliseconds(times) == {"before/Mul": 10, "net/Conv2D": 15, "adam/loop/While": 20, "net/MatMul": 20} | {
         "net/add/AddV2": 5
     }
-    assert sum(found.kinds.values()) == pytest.approx(found.seconds)
+    assert sum(breakdown.kinds.values()) == pytest.approx(breakdown.seconds)
 
 
-def test_of_a_gpu_its_own_streams_count_by_the_operations_that_they_run():
-    space = space_of(
+def test_the_streams_of_a_gpu_count_by_the_operations_that_they_run():
+    space = make_trace(
         {
             "/host:CPU": {"python": STEPS, "tf_Compute/1": [("net/MatMul:MatMul", 0, 100)]},
             "/device:GPU:0": {
@@ -92,8 +92,8 @@ def test_of_a_gpu_its_own_streams_count_by_the_operations_that_they_run():
             },
         }
     )
-    found = traces.breakdown(space, "step")
-    assert milliseconds(found.kinds) == {
+    breakdown = traces.compute_breakdown(space, "step")
+    assert to_milliseconds(breakdown.kinds) == {
         "matrix products and convolutions": 30,
         "copies and casts": 10,
         traces.IDLE: 60,
@@ -121,65 +121,65 @@ def test_of_a_gpu_its_own_streams_count_by_the_operations_that_they_run():
         ("a/b:Cholesky", "a/b", "Cholesky", "other"),
     ],
 )
-def test_operations_are_sorted_by_kernel_and_place(event, name, kernel, kind):
-    found = traces.describe(event, {"adam"})
-    assert (found.name, found.type) == (name, kernel)
-    assert found.kind.startswith(kind)
+def test_operations_are_sorted_by_kernel_and_scope(event, name, kernel, kind):
+    operation = traces.parse_operation(event, {"adam"})
+    assert (operation.name, operation.type) == (name, kernel)
+    assert operation.kind.startswith(kind)
 
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 1), dtype=np.uint8)
 
 
-def go_on(run, steps, **changes):
+def train(run, steps, **changes):
     trainer = make_dcgan_trainer()
-    place = checkpoints.restore_latest(trainer, run, pytest.fail)
+    state = checkpoints.restore_latest(trainer, run, pytest.fail)
     batches = functools.partial(make_noise_batches, IMAGES, 4, 4, 1)
-    fitting.fit(trainer, batches, run, dataclasses.replace(CONFIG, **changes), place, steps)
+    fit(trainer, batches, Plan(run, dataclasses.replace(CONFIG, **changes), state, steps))
 
 
 @pytest.fixture(scope="module")
 def profiled(tmp_path_factory):
     run = runs.open_run(dataclasses.replace(CONFIG, run=str(tmp_path_factory.mktemp("runs") / "run")), "train_gan")
     run.update_metadata(device="1 x CPU")
-    go_on(run, 20, profile=True)
+    train(run, 20, profile=True)
     return run
 
 
-def shares(page, heading):
+def percentages(page, heading):
     table = page.partition(heading)[2].partition("\n\n")[0]
-    return [float(share) for share in re.findall(r"([\d.]+)% \|", table)]
+    return [float(number) for number in re.findall(r"([\d.]+)% \|", table)]
 
 
-def test_a_run_is_profiled_and_the_page_says_where_the_time_went(profiled):
+def test_a_run_is_profiled_and_the_summary_shows_where_the_time_went(profiled):
     page = (profiled.profile / "summary.md").read_text()
     assert "train_gan on 1 x CPU in float32: steps 8 to 13 of an epoch." in page
-    *kinds, total = shares(page, "| what | ms per step | share |\n")
+    *kinds, total = percentages(page, "| kind | ms per step | fraction |\n")
     assert total == 100 and sum(kinds) == pytest.approx(100, abs=0.1 * len(kinds))
     assert "| matrix products and convolutions |" in page and "| before |" in page
-    dearest = page.partition("## The ten most expensive operations\n\n")[2]
-    assert len(shares(page, "## The ten most expensive operations\n\n")) == 10
-    assert re.search(r"\| Conv2D\w* \| 1 \|", dearest)
+    operations = page.partition("## The ten most expensive operations\n\n")[2]
+    assert len(percentages(page, "## The ten most expensive operations\n\n")) == 10
+    assert re.search(r"\| Conv2D\w* \| 1 \|", operations)
     assert len(list(profiled.profile.glob("plugins/profile/*/*.xplane.pb"))) == 1  # what TensorBoard reads
 
 
-def test_what_a_profile_measured_is_most_of_what_ran(profiled):
+def test_a_profile_covers_most_of_the_time(profiled):
     (path,) = profiled.profile.rglob("*.xplane.pb")
-    found = traces.breakdown(traces.read(path), "train_step", {"adam"})
-    assert found.steps == 6
-    calls = {operation.name: calls for operation, (_, calls) in found.operations.items()}
+    breakdown = traces.compute_breakdown(traces.load_trace(path), "train_step", {"adam"})
+    assert breakdown.steps == 6
+    calls = {operation.name: calls for operation, (_, calls) in breakdown.operations.items()}
     assert {calls[name] for name in calls if name.endswith("/FusedBatchNormV3")} == {6}
-    assert found.kinds[traces.OPTIMIZER] > 0
-    assert found.kinds.get(traces.OTHER, 0) < 0.1 * found.seconds
+    assert breakdown.kinds[traces.OPTIMIZER] > 0
+    assert breakdown.kinds.get(traces.OTHER, 0) < 0.1 * breakdown.seconds
 
 
 def test_without_the_flag_nothing_is_traced(monkeypatch):
     monkeypatch.setattr(tf.profiler.experimental, "start", pytest.fail)
     run = runs.open_run(CONFIG, "train_gan")
-    go_on(run, steps=3, epochs=1)
+    train(run, steps=3, epochs=1)
     assert not run.profile.exists()
 
 
-def test_the_flag_makes_no_other_run_of_it():
+def test_the_flag_does_not_change_the_config_of_a_run():
     config = RunConfig(run="run")
     runs.open_run(config, "train_gan")
     run = runs.open_run(dataclasses.replace(config, profile=True), "train_gan")
@@ -187,11 +187,11 @@ def test_the_flag_makes_no_other_run_of_it():
 
 
 @pytest.mark.parametrize(("first", "traced"), [(0, range(7, 13)), (3, range(10, 16)), (9, range(20, 26)), (38, None)])
-def test_the_steps_are_in_the_middle_and_of_one_epoch_wherever_a_run_goes_on(first, traced, monkeypatch, capsys):
+def test_traced_steps_are_in_the_middle_of_one_epoch_wherever_a_run_resumes(first, traced, monkeypatch, capsys):
     """Of two epochs of 20 steps, from step `first` on."""
-    found, now = [], []
-    monkeypatch.setattr(tf.profiler.experimental, "start", lambda folder: found.append(now[-1]))
-    monkeypatch.setattr(tf.profiler.experimental, "stop", lambda: found.append(now[-1] + 1))
+    traced_steps, now = [], []
+    monkeypatch.setattr(tf.profiler.experimental, "start", lambda folder: traced_steps.append(now[-1]))
+    monkeypatch.setattr(tf.profiler.experimental, "stop", lambda: traced_steps.append(now[-1] + 1))
     callback = Profile(runs.Run("run"), "")
     monkeypatch.setattr(callback, "_report", lambda: None)
     callback.set_params({"steps": 20})
@@ -203,16 +203,16 @@ def test_the_steps_are_in_the_middle_and_of_one_epoch_wherever_a_run_goes_on(fir
         callback.on_train_batch_begin(step % 20)
         callback.on_train_batch_end(step % 20)
     callback.on_train_end()
-    assert found == ([traced.start, traced.stop] if traced else [])
-    assert ("traced nothing: 2 steps were left" in capsys.readouterr().out) == (traced is None)
+    assert traced_steps == ([traced.start, traced.stop] if traced else [])
+    assert ("traced nothing: only 2 steps were left" in capsys.readouterr().out) == (traced is None)
 
 
-def test_a_page_is_written_of_a_trace_without_operations():
-    space = space_of({"/host:CPU": {"python": [("step", 0, 10)]}})
-    page = summary(traces.breakdown(space, "step"), "Nothing.")
-    assert shares(page, "| what | ms per step | share |\n")[-1] == 100
+def test_a_trace_without_operations_is_summarized():
+    space = make_trace({"/host:CPU": {"python": [("step", 0, 10)]}})
+    page = summarize(traces.compute_breakdown(space, "step"), "Nothing.")
+    assert percentages(page, "| kind | ms per step | fraction |\n")[-1] == 100
 
 
-def test_both_names_of_a_scaled_optimizer_are_known():
+def test_the_names_of_a_scaled_optimizer_and_its_inner_one_are_returned():
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(name="sgd"))
-    assert list(optimizer_names([optimizer])) == [optimizer.name, "sgd"]
+    assert list(get_optimizer_names([optimizer])) == [optimizer.name, "sgd"]

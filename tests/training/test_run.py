@@ -7,7 +7,7 @@ import yaml
 from karpa_tf.configs.gan import TINY, DCGANConfig
 from karpa_tf.configs.run import RunConfig
 from karpa_tf.errors import UserError
-from karpa_tf.system.files import publish_folder, require_writable
+from karpa_tf.system.files import require_writable
 from karpa_tf.training.run import Run, export_once, open_run, planned_folder, print_resume_command
 
 
@@ -104,22 +104,3 @@ def test_a_run_is_exported_once_and_again_if_the_export_was_removed(tmp_path):
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(UserError, match="holds no run"):
         Run(tmp_path).read_config()
-
-
-def test_a_folder_is_published_complete_or_not_at_all(tmp_path):
-    with publish_folder(tmp_path / "new") as folder:
-        (folder / "file").write_text("text")
-        assert not (tmp_path / "new").exists()
-    assert (tmp_path / "new" / "file").read_text() == "text"
-    with pytest.raises(ZeroDivisionError), publish_folder(tmp_path / "other") as folder:
-        (folder / "file").write_text("text")
-        raise ZeroDivisionError
-    assert [path.name for path in tmp_path.iterdir()] == ["new"]
-
-
-def test_a_published_folder_is_not_replaced(tmp_path):
-    for text in ("first", "second"):
-        with publish_folder(tmp_path / "new") as folder:
-            (folder / "file").write_text(text)
-    assert (tmp_path / "new" / "file").read_text() == "first"
-    assert len(list(tmp_path.iterdir())) == 1

@@ -52,7 +52,7 @@ TRAINERS = {
 
 
 @pytest.mark.parametrize("kind", TRAINERS)
-def test_the_trained_weights_and_their_average_are_told_apart(kind):
+def test_the_trained_weights_and_their_average_are_in_different_files(kind):
     trainer = TRAINERS[kind]()
     run = saved(trainer)
     trained = trainer.generator if kind == "gan" else trainer.network

@@ -1,1 +1,1 @@
-"""Text: from files to tokens, masks and batches."""
+"""Text data: corpora, vocabularies, tokenization, masking and batches."""

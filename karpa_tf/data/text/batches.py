@@ -1,4 +1,4 @@
-"""Rows of tokens, with some hidden to be guessed, as batches that are a function of their number."""
+"""Batches of masked rows of tokens; every batch is a function of the seed and its step."""
 
 import numpy as np
 import tensorflow as tf
@@ -10,165 +10,167 @@ from karpa_tf.data.text.vocabulary import CLS, PAD, SEP, SPECIAL
 _CLS, _SEP, _PAD = (SPECIAL.index(name) for name in (CLS, SEP, PAD))
 
 HELD_OUT_SEED = 0x6D61736B
-"""Decides the masks of held-out text: the same for every run and epoch."""
+"""Seed of the masks of held-out text, which are the same for every run and epoch."""
 
 
 def count_rows(tokens, length):
-    """Returns how many full rows of `length` there are in `Tokens`: [CLS], `length` - 2 tokens, [SEP]."""
+    """Returns the number of complete rows of `length` ids in `Tokens`: [CLS], `length` - 2 tokens, [SEP]."""
     return len(tokens) // (length - 2)
 
 
-def masked_batches(tokens, length, masking, batch_size, seed, first_step=0, meter=None):
+def make_masked_batches(tokens, length, masking, batch_size, seed, first_step=0, meter=None):
     """Returns an endless dataset of masked rows, for `fit` with `steps_per_epoch`.
 
-    The documents are cut into rows where they stand, one after the other with [SEP] between them, so that no row has
-    padding. Order and masks are a function of the seed and the step; an epoch takes `count_rows` // `batch_size`
-    batches, and no row twice.
+    Rows are consecutive tokens of the concatenated documents, separated by [SEP], and have no padding. Order and masks
+    are a function of the seed and the step; an epoch has `count_rows` // `batch_size` batches, all of different rows.
 
     Args:
         tokens: `Tokens`, of at least `batch_size` rows.
-        length: ids in a row, [CLS] and [SEP] included.
+        length: ids per row, including [CLS] and [SEP].
         masking: a `Masking` for this length.
-        batch_size: over all replicas.
+        batch_size: global batch size.
         seed: int.
-        first_step: number of the first batch, counted from the start of the first epoch.
-        meter: `InputMeter` that is to measure how long batches are waited for, or None.
+        first_step: step of the first batch.
+        meter: `InputMeter` that measures the time spent waiting for batches, or None.
 
     Returns:
-        A `tf.data.Dataset` of dicts: what `mask_tokens` returns, `padding_mask`, bool (batch_size, length), and
+        A `tf.data.Dataset` of dicts: the result of `mask_tokens`, `padding_mask`, bool (batch_size, length), and
         `segment_ids`, int32 (batch_size, length), all 0.
     """
     count = count_rows(tokens, length)
 
-    def batch(step):
-        places, _ = shuffle_indices(step, count, batch_size, seed)
-        rows = _between_ends(_rows(tokens, places, length - 2))
-        return _masked(rows, masking, tf.stack([tf.constant(seed, tf.int64), step]))
+    def make_batch(step):
+        indices, _ = shuffle_indices(step, count, batch_size, seed)
+        rows = _add_special_tokens(_read_rows(tokens, indices, length - 2))
+        return _mask(rows, masking, tf.stack([tf.constant(seed, tf.int64), step]))
 
-    return make_endless_dataset(batch, first_step, meter)
+    return make_endless_dataset(make_batch, first_step, meter)
 
 
-def pair_batches(tokens, length, masking, batch_size, seed, first_step=0, meter=None):
-    """Returns what `masked_batches` does, with every row in two segments, and whether the second follows the first.
+def make_pair_batches(tokens, length, masking, batch_size, seed, first_step=0, meter=None):
+    """Returns an endless dataset of masked rows of two segments, for next-sentence prediction.
 
-    A row is cut at a place in its middle half where a document goes on; in half of the rows, if there is more than one,
-    the rest is replaced by the end of another row (Devlin et al. 2018, section 3.1; there the segments are whole
-    documents' sentences, and rows are filled with padding). `segment_ids` are 0 in the first segment and 1 in the
-    second; `is_next`, float32 (batch_size,), is 1 where the second is what follows, else 0; `row_weights`, float32
-    (batch_size,), are 1.
+    A row is split at a position in its middle half, within a document; with probability 0.5 the second segment is
+    replaced by the end of another row, unless there is none (Devlin et al. 2018, section 3.1, where segments are
+    sentences, and rows are padded). Arguments are as for `make_masked_batches`.
+
+    Returns:
+        A `tf.data.Dataset` of the dicts of `make_masked_batches`, with `segment_ids` 0 or 1; `is_next`, float32
+        (batch_size,), 1 if the second segment follows the first, otherwise 0; and `row_weights`, float32
+        (batch_size,), all 1.
     """
     count = len(tokens) // (length - 3)
 
-    def batch(step):
-        places, _ = shuffle_indices(step, count, batch_size, seed)
+    def make_batch(step):
+        indices, _ = shuffle_indices(step, count, batch_size, seed)
         seeds = tf.random.split(tf.stack([tf.constant(seed, tf.int64), step]), 2)
-        rows = _pairs(tokens, places, count, length, seeds[0])
-        return _masked(rows, masking, seeds[1]) | {"row_weights": tf.ones(batch_size)}
+        rows = _make_pairs(tokens, indices, count, length, seeds[0])
+        return _mask(rows, masking, seeds[1]) | {"row_weights": tf.ones(batch_size)}
 
-    return make_endless_dataset(batch, first_step, meter)
+    return make_endless_dataset(make_batch, first_step, meter)
 
 
-def held_out_batches(tokens, length, masking, batch_size):
-    """Returns a dataset of all rows of `Tokens`, in order, masked always alike, for `evaluate`.
+def make_held_out_batches(tokens, length, masking, batch_size):
+    """Returns a dataset of all rows of `Tokens`, in order, always with the same masks, for `evaluate`.
 
-    The last row is filled up with padding, and the last batch with rows that hide nothing, so that all batches have one
-    shape. Elements are as in `masked_batches`.
+    The last row is padded, and the last batch is filled up with rows without masks. Elements are as in
+    `make_masked_batches`.
     """
     count = -(-len(tokens) // (length - 2))
 
-    def batch(step):
-        rows = _between_ends(_rows_in_order(tokens, step, batch_size, length - 2))
-        return _masked(rows, masking, tf.stack([tf.constant(HELD_OUT_SEED, tf.int64), step]))
+    def make_batch(step):
+        rows = _add_special_tokens(_read_rows_in_order(tokens, step, batch_size, length - 2))
+        return _mask(rows, masking, tf.stack([tf.constant(HELD_OUT_SEED, tf.int64), step]))
 
-    return _finite(batch, count, batch_size)
+    return _make_dataset(make_batch, count, batch_size)
 
 
-def held_out_pairs(tokens, length, masking, batch_size):
-    """Returns what `held_out_batches` does, in pairs as in `pair_batches`; what fills no row is left out.
+def make_held_out_pair_batches(tokens, length, masking, batch_size):
+    """Returns a dataset of all rows of two segments, in order, always the same, for `evaluate`.
 
-    `row_weights`, float32 (batch_size,), is 0 for rows that only fill the last batch up.
+    An incomplete last row is dropped. Elements are as in `make_pair_batches`; `row_weights` is 0 for rows that fill up
+    the last batch.
     """
     count = len(tokens) // (length - 3)
 
-    def batch(step):
-        places = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+    def make_batch(step):
+        indices = step * batch_size + tf.range(batch_size, dtype=tf.int64)
         seeds = tf.random.split(tf.stack([tf.constant(HELD_OUT_SEED, tf.int64), step]), 2)
-        rows = _masked(_pairs(tokens, tf.minimum(places, count - 1), count, length, seeds[0]), masking, seeds[1])
-        weights = tf.cast(places < count, tf.float32)
+        rows = _mask(_make_pairs(tokens, tf.minimum(indices, count - 1), count, length, seeds[0]), masking, seeds[1])
+        weights = tf.cast(indices < count, tf.float32)
         return rows | {"row_weights": weights, "mask_weights": rows["mask_weights"] * weights[:, None]}
 
-    return _finite(batch, count, batch_size)
+    return _make_dataset(make_batch, count, batch_size)
 
 
-def _finite(batch, count, batch_size):
+def _make_dataset(make_batch, count, batch_size):
     return disable_autotune(
-        tf.data.Dataset.range(-(-count // batch_size)).map(batch, 2, deterministic=True).prefetch(2)
+        tf.data.Dataset.range(-(-count // batch_size)).map(make_batch, 2, deterministic=True).prefetch(2)
     )
 
 
-def _masked(row, masking, seed):
-    row = dict(row)
-    return row | mask_tokens(row.pop("token_ids"), masking, seed)
+def _mask(rows, masking, seed):
+    return rows | mask_tokens(rows["token_ids"], masking, seed)
 
 
-def _between_ends(ids):
-    """Returns rows of ids between [CLS] and [SEP]; [PAD] at the end of ids stays padding, behind the [SEP]."""
-    batch = ids.shape[0]
-    used = tf.reduce_sum(tf.cast(ids != _PAD, tf.int32), axis=1, keepdims=True)
-    rows = tf.concat([tf.fill([batch, 1], _CLS), ids, tf.fill([batch, 1], _PAD)], axis=1)
-    places = tf.range(rows.shape[1])[None]
-    rows = tf.where(places == used + 1, _SEP, rows)
-    return {"token_ids": rows, "padding_mask": places <= used + 1, "segment_ids": tf.zeros_like(rows)}
+def _add_special_tokens(ids):
+    """Returns a dict of rows with [CLS] before their ids and [SEP] after them, followed by their padding."""
+    batch_size = ids.shape[0]
+    counts = tf.reduce_sum(tf.cast(ids != _PAD, tf.int32), axis=1, keepdims=True)
+    rows = tf.concat([tf.fill([batch_size, 1], _CLS), ids, tf.fill([batch_size, 1], _PAD)], axis=1)
+    positions = tf.range(rows.shape[1])[None]
+    rows = tf.where(positions == counts + 1, _SEP, rows)
+    return {"token_ids": rows, "padding_mask": positions <= counts + 1, "segment_ids": tf.zeros_like(rows)}
 
 
-def _pairs(tokens, places, count, length, seed):
+def _make_pairs(tokens, indices, count, length, seed):
     seeds = tf.random.split(seed, 3)
-    batch, size = places.shape[0], length - 3
-    first = _rows(tokens, places, size)
-    shifts = tf.random.stateless_uniform((batch,), seeds[0], minval=1, maxval=max(count, 2), dtype=tf.int64)
-    other = _rows(tokens, (places + shifts) % count, size)
-    # The cut is where no document ends.
-    inside = (first[:, :-1] != _SEP) & (first[:, 1:] != _SEP)
+    batch_size, size = indices.shape[0], length - 3
+    first = _read_rows(tokens, indices, size)
+    shifts = tf.random.stateless_uniform((batch_size,), seeds[0], minval=1, maxval=max(count, 2), dtype=tf.int64)
+    other = _read_rows(tokens, (indices + shifts) % count, size)
+    # The best positions are in the middle half, without [SEP] beside them.
+    is_inside = (first[:, :-1] != _SEP) & (first[:, 1:] != _SEP)
     middle = tf.range(size - 1)
-    inside &= (middle >= size // 4) & (middle < size - size // 4)
-    scores = tf.random.stateless_uniform((batch, size - 1), seeds[1]) + tf.cast(inside, tf.float32)
-    cut = 1 + tf.argmax(scores, axis=1, output_type=tf.int32)[:, None]
-    # A corpus of a single row has no other row.
-    is_next = (tf.random.stateless_uniform((batch,), seeds[2]) < 0.5) | (count == 1)
+    is_inside &= (middle >= size // 4) & (middle < size - size // 4)
+    scores = tf.random.stateless_uniform((batch_size, size - 1), seeds[1]) + tf.cast(is_inside, tf.float32)
+    split = 1 + tf.argmax(scores, axis=1, output_type=tf.int32)[:, None]
+    # If there is a single row, there is no other to continue with.
+    is_next = (tf.random.stateless_uniform((batch_size,), seeds[2]) < 0.5) | (count == 1)
     second = tf.where(is_next[:, None], first, other)
-    place = tf.broadcast_to(tf.range(length)[None], (batch, length))
+    position = tf.broadcast_to(tf.range(length)[None], (batch_size, length))
     ids = tf.where(
-        place <= cut,
-        tf.gather(first, tf.clip_by_value(place - 1, 0, size - 1), batch_dims=1),
-        tf.gather(second, tf.clip_by_value(place - 2, 0, size - 1), batch_dims=1),
+        position <= split,
+        tf.gather(first, tf.clip_by_value(position - 1, 0, size - 1), batch_dims=1),
+        tf.gather(second, tf.clip_by_value(position - 2, 0, size - 1), batch_dims=1),
     )
-    ids = tf.where(place == 0, _CLS, tf.where((place == cut + 1) | (place == length - 1), _SEP, ids))
+    ids = tf.where(position == 0, _CLS, tf.where((position == split + 1) | (position == length - 1), _SEP, ids))
     return {
         "token_ids": ids,
         "padding_mask": tf.ones_like(ids, tf.bool),
-        "segment_ids": tf.cast(place > cut + 1, tf.int32),
+        "segment_ids": tf.cast(position > split + 1, tf.int32),
         "is_next": tf.cast(is_next, tf.float32),
     }
 
 
-def _rows(tokens, places, size):
+def _read_rows(tokens, indices, size):
     """Returns the ids of rows, int32 (batch, size)."""
     columns = np.arange(size)
 
-    def read(places):
-        return tokens.ids[places[:, None] * size + columns].astype(np.int32)
+    def read(indices):
+        return tokens.ids[indices[:, None] * size + columns].astype(np.int32)
 
-    return tf.ensure_shape(tf.numpy_function(read, [places], np.int32, stateful=False), (places.shape[0], size))
+    return tf.ensure_shape(tf.numpy_function(read, [indices], np.int32, stateful=False), (indices.shape[0], size))
 
 
-def _rows_in_order(tokens, step, batch_size, size):
-    """Returns the ids of a step's rows, int32 (batch_size, size), [PAD] behind the end."""
+def _read_rows_in_order(tokens, step, batch_size, size):
+    """Returns the ids of a step's rows, int32 (batch_size, size), padded with [PAD]."""
 
     def read(step):
         ids = np.full(batch_size * size, _PAD, np.int32)
         start = int(step) * batch_size * size
-        found = tokens.ids[start : start + batch_size * size]
-        ids[: len(found)] = found
+        row_ids = tokens.ids[start : start + batch_size * size]
+        ids[: len(row_ids)] = row_ids
         return ids.reshape(batch_size, size)
 
     return tf.ensure_shape(tf.numpy_function(read, [step], np.int32, stateful=False), (batch_size, size))

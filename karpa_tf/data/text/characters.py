@@ -1,68 +1,73 @@
-"""What BERT's rules make of every character: the same table for TensorFlow as for the `tokenizers` package."""
+"""BERT's text normalization as a table of characters, with the same results as the `tokenizers` package."""
 
 import functools
 
 import numpy as np
 
-from karpa_tf.data.text.vocabulary import rules
+from karpa_tf.data.text.vocabulary import make_normalizer_and_splitter
 
-LAST = 0x10FFFF
-"""The last code point. It stands for no character, and here for a special token that may be written in a text."""
+LAST_CODE_POINT = 0x10FFFF
+"""The last code point, a noncharacter; `WordPiece` substitutes it for [MASK] in a text."""
 
-ITSELF = -1
-"""In the table: the character as it is."""
+UNCHANGED = -1
+"""Table entry of a character that normalization does not change."""
 
-PAGE = 256
-"""Code points in a page; pages that are alike are kept once."""
+PAGE_SIZE = 256
+"""Code points per page of the table; equal pages are stored once."""
 
 
 @functools.cache
-def character_table(lowercase, strip_accents):
-    """Returns what each character becomes: nothing, itself, others, or one that stands alone, between spaces.
+def make_character_table(lowercase, strip_accents):
+    """Returns the normalized form of each character: nothing, itself, other characters, or one between spaces.
 
-    BERT's cleaning, its spaces around Chinese characters, accent stripping, lower case and the split at spaces and
-    punctuation each treat one character at a time, so that a table is exact. It is read off the `tokenizers` package,
-    whose classes of characters are those of its own version of Unicode.
+    BERT's cleaning, spaces around Chinese characters, accent stripping, lowercasing and splitting at spaces and
+    punctuation process one character at a time, so a table is exact. It is computed with the `tokenizers` package, with
+    the character classes of its version of Unicode.
 
     Returns:
-        int32 (4352,), the page of every 256 code points; and int32 (pages, 256, k), up to k code points for each, then
-        0; `ITSELF` stands for the character.
+        int32 (4352,), the page of every 256 code points; and int32 (pages, 256, k), up to k code points for each,
+        padded with 0; `UNCHANGED` is the character itself.
     """
-    normalizer, splitter = rules(lowercase, strip_accents)
-    becomes = {}
-    table = np.zeros((LAST + 1, 1), np.int32)  # most code points are nothing
-    for start in range(0, LAST + 1, PAGE):
-        codes = [code for code in range(start, start + PAGE) if not 0xD800 <= code < 0xE000]
-        # Between two letters nothing is lost: "a b" was a space, "ab" nothing, "a . b" stands alone.
+    normalizer, splitter = make_normalizer_and_splitter(lowercase, strip_accents)
+    normalized = {}
+    table = np.zeros((LAST_CODE_POINT + 1, 1), np.int32)  # most code points are removed
+    for start in range(0, LAST_CODE_POINT + 1, PAGE_SIZE):
+        codes = [code for code in range(start, start + PAGE_SIZE) if not 0xD800 <= code < 0xE000]
+        # Normalized between the letters a and b: "a b" is a space, "ab" is nothing, "a . b" is a word of its own.
         texts = "\n\n".join(f"a{chr(code)}b" for code in codes)
-        marked = normalizer.normalize_str(texts)
-        if marked == "  ".join(["ab"] * len(codes)):
+        normalized_texts = normalizer.normalize_str(texts)
+        if normalized_texts == "  ".join(["ab"] * len(codes)):
             continue
-        words = splitter.pre_tokenize_str(marked)
-        if len(words) == len(codes) and marked == texts.replace("\n\n", "  "):
-            table[codes] = ITSELF
+        words = splitter.pre_tokenize_str(normalized_texts)
+        if len(words) == len(codes) and normalized_texts == texts.replace("\n\n", "  "):
+            table[codes] = UNCHANGED
         else:
-            becomes |= zip(codes, _between_letters(marked, words), strict=True)
-    becomes[LAST] = f" {chr(LAST)} "
-    table = np.pad(table, ((0, 0), (0, max(map(len, becomes.values())) - 1)))
-    for code, text in becomes.items():
+            normalized |= zip(codes, _split_normalized(normalized_texts, words), strict=True)
+    normalized[LAST_CODE_POINT] = f" {chr(LAST_CODE_POINT)} "
+    table = np.pad(table, ((0, 0), (0, max(map(len, normalized.values())) - 1)))
+    for code, text in normalized.items():
         table[code] = 0
-        table[code, : len(text)] = [ITSELF if ord(letter) == code else ord(letter) for letter in text]
+        table[code, : len(text)] = [UNCHANGED if ord(letter) == code else ord(letter) for letter in text]
     pages = {}
-    index = [pages.setdefault(page.tobytes(), len(pages)) for page in table.reshape(-1, PAGE, table.shape[1])]
-    different = np.frombuffer(b"".join(pages), np.int32).reshape(len(pages), PAGE, table.shape[1])
+    index = [pages.setdefault(page.tobytes(), len(pages)) for page in table.reshape(-1, PAGE_SIZE, table.shape[1])]
+    different = np.frombuffer(b"".join(pages), np.int32).reshape(len(pages), PAGE_SIZE, table.shape[1])
     return np.array(index, np.int32), different
 
 
-def _between_letters(marked, words):
-    """Yields what stands between a and b in each part of a text, words one space apart; two spaces end a part."""
+def _split_normalized(normalized_texts, words):
+    """Yields the normalized form of each character, without the a and b around it.
+
+    Args:
+        normalized_texts: the normalized characters, each between a and b, separated by two spaces.
+        words: the words of `normalized_texts`, each with its start and end.
+    """
     words = iter(words)
     word, (start, _) = next(words)
     end = -2
-    for part in marked.split("  "):
-        end += 2 + len(part)
-        found = []
+    for text in normalized_texts.split("  "):
+        end += 2 + len(text)
+        words_of_text = []
         while start < end:
-            found.append(word)
+            words_of_text.append(word)
             word, (start, _) = next(words, ("", (end, end)))
-        yield " ".join(found)[1:-1]
+        yield " ".join(words_of_text)[1:-1]

@@ -1,4 +1,4 @@
-"""Texts with a class each, in three parts: from tables, JSON lines, or a folder per class."""
+"""Labeled texts in train, validation and test splits, from tables, JSON lines, or a folder per class."""
 
 import csv
 import dataclasses
@@ -10,49 +10,48 @@ from pathlib import Path
 import numpy as np
 
 from karpa_tf.data.splits import SPLIT_FOLDERS, hold_out
-from karpa_tf.data.text.corpus import read_json_lines, read_lines
+from karpa_tf.data.text.lines import read_json_lines, read_lines
 from karpa_tf.errors import UserError
 
-TABLES = {".tsv": "\t", ".csv": ","}
-"""Endings of tables, and what parts their columns."""
+DELIMITERS = {".tsv": "\t", ".csv": ","}
+"""Delimiters of the columns of tables, by the suffix of the file."""
 
-ENDINGS = (*TABLES, ".jsonl", ".ndjson")
+SUFFIXES = (*DELIMITERS, ".jsonl", ".ndjson")
 
 TEXT_FIELDS = ("text", "sentence", "review", "content", "document")
 LABEL_FIELDS = ("label", "class", "category", "sentiment", "target")
-"""Names by which the columns are found where no flag names them, in this order."""
+"""Names of columns that are used if no flag selects a column, in order of precedence."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TextSet:
-    """Texts that are ready to learn from."""
+    """Labeled texts."""
 
     name: str
-    """The file or folder."""
+    """Path of the file or folder."""
 
     texts: tuple[str, ...]
-    """The texts."""
 
     labels: np.ndarray
-    """int32 (n,), places in `classes`."""
+    """int32 (n,), indices in `classes`."""
 
     classes: tuple[str, ...]
     """Names of the classes."""
 
     skipped: tuple[str, ...] = ()
-    """What was left out, with the reason."""
+    """Skipped examples, each with the reason."""
 
     def __len__(self):
         return len(self.texts)
 
     @property
     def names(self):
-        """Names of the examples, for `hold_out`: the texts themselves."""
+        """Names of the examples, for `hold_out`: the texts."""
         return self.texts
 
     @property
     def fingerprint(self):
-        """Changes when the texts or their classes do."""
+        """Hexadecimal digits that identify the texts and their labels."""
         values = json.dumps([self.texts, self.labels.tolist(), self.classes])
         return hashlib.sha256(values.encode()).hexdigest()[:16]
 
@@ -64,76 +63,76 @@ class TextSet:
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-    """Where text and class stand in a table or in JSON lines."""
+    """Columns of the text and the label in a table or in JSON lines."""
 
     text: str | None = None
-    """Name of the text's column; None looks for one of `TEXT_FIELDS`, or takes the first of a table without names."""
+    """Name of the text column; None finds one of `TEXT_FIELDS`, or uses the first column of a table without header."""
 
     label: str | None = None
-    """Name of the class's column; None looks for one of `LABEL_FIELDS`, or takes the last."""
+    """Name of the label column; None finds one of `LABEL_FIELDS`, or uses the last column of a table without header."""
 
     encoding: str = "utf-8"
-    """Of the files."""
+    """Encoding of the files."""
 
 
 def load_text_splits(data, columns, validation_fraction=0.1, test_fraction=0.2):
-    """Returns a dict of `TextSet`s: `train`, and `validation` and `test` where there are any.
+    """Returns a dict of `TextSet`: `train`, and `validation` and `test` unless they are empty.
 
-    A part that is missing is taken from the training part, each class in proportion; which texts are taken depends on
-    them alone.
+    A validation or test split that does not exist is held out from the training split, stratified by class. Which texts
+    are held out depends only on the texts.
 
     Args:
-        data: a .tsv, .csv or .jsonl file; or a folder with train.tsv (or .csv, .jsonl), and, if it likes,
-            validation.tsv (or valid, val, dev) and test.tsv; or with a folder of text files per class, or
-            train/<class>/... and so on.
+        data: a .tsv, .csv or .jsonl file; or a folder with train.tsv (or .csv, .jsonl), and optionally validation.tsv
+            (or valid, val, dev) and test.tsv; or a folder with a folder of text files per class, or with train/<class>
+            and so on.
         columns: a `Columns`.
-        validation_fraction: share of the training texts for a validation part that is missing, in [0, 1); 0 for none.
-        test_fraction: the same for a test part that is missing.
+        validation_fraction: fraction of the training texts to hold out if there is no validation split, in [0, 1).
+        test_fraction: fraction of the training texts to hold out if there is no test split, in [0, 1).
 
     Raises:
-        UserError: there are no texts, columns or classes of that kind, or fewer than two classes.
+        UserError: the data does not exist, cannot be read, or has fewer than two classes.
     """
     path = Path(data).expanduser()
     if not path.exists():
         raise UserError(f"--data {data}: there is no such file or folder.")
-    files = {"train": path} if path.is_file() else _files_of(path)
-    rows = {split: _read(file, columns) for split, file in files.items() if file}
-    classes = _class_names({label for _, label in rows["train"]})
+    files = {"train": path} if path.is_file() else _find_split_files(path)
+    rows = {split: _read_rows(file, columns) for split, file in files.items() if file}
+    classes = _sort_classes({label for _, label in rows["train"]})
     if len(classes) < 2:
-        what = f"texts of one class only ({classes[0]})" if classes else "no texts"
-        raise UserError(f"--data {data} has {what}; expected two classes.")
-    parts = {split: _text_set(files[split], found, classes) for split, found in rows.items()}
-    if "test" not in parts and test_fraction:
-        parts["train"], parts["test"] = hold_out(parts["train"], test_fraction, "test")
-    if "validation" not in parts and validation_fraction:
-        parts["train"], parts["validation"] = hold_out(parts["train"], validation_fraction, "validation")
-    return {split: parts[split] for split in SPLIT_FOLDERS if split in parts and len(parts[split])}
+        received = f"texts of one class only ({classes[0]})" if classes else "no texts"
+        raise UserError(f"--data {data} has {received}; expected at least two classes.")
+    splits = {split: _make_text_set(files[split], split_rows, classes) for split, split_rows in rows.items()}
+    if "test" not in splits and test_fraction:
+        splits["train"], splits["test"] = hold_out(splits["train"], test_fraction, "test")
+    if "validation" not in splits and validation_fraction:
+        splits["train"], splits["validation"] = hold_out(splits["train"], validation_fraction, "validation")
+    return {split: splits[split] for split in SPLIT_FOLDERS if split in splits and len(splits[split])}
 
 
-def _files_of(folder):
-    """Returns the file or folder of each split, None where there is none."""
-    found = {
+def _find_split_files(folder):
+    """Returns a dict of the file or folder of each split, or None; without a training split, `folder` is that."""
+    files = {
         split: next(
-            (path for name in names for ending in ("", *ENDINGS) if (path := folder / f"{name}{ending}").exists()),
+            (path for name in names for suffix in ("", *SUFFIXES) if (path := folder / f"{name}{suffix}").exists()),
             None,
         )
         for split, names in SPLIT_FOLDERS.items()
     }
-    return found if found["train"] else {"train": folder}
+    return files if files["train"] else {"train": folder}
 
 
-def _read(path, columns):
-    """Returns a list of (text, name of the class)."""
+def _read_rows(path, columns):
+    """Returns a list of (text, class name)."""
     if path.is_dir():
         return _read_folder(path, columns)
-    if path.suffix.lower() not in ENDINGS:
-        raise UserError(f"--data {path} is no table; expected a name ending in {', '.join(ENDINGS)}, or a folder.")
-    if path.suffix.lower() in TABLES:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UserError(f"--data {path} is not a table; expected a file ending in {', '.join(SUFFIXES)}, or a folder.")
+    if suffix in DELIMITERS:
         return _read_table(path, columns)
     rows = []
-    for where, row in read_json_lines(path, columns.encoding):
-        names = [_name(where, row, *wanted) for wanted in _wanted(columns)]
-        rows.append(tuple(str(row[name]).strip() for name in names))
+    for location, row in read_json_lines(path, columns.encoding):
+        rows.append(tuple(str(row[name]).strip() for name in _find_columns(location, row, columns)))
     return rows
 
 
@@ -142,57 +141,67 @@ def _read_folder(folder, columns):
     files = [(file, entry.name) for entry in classes for file in sorted(entry.rglob("*")) if file.is_file()]
     if not files:
         raise UserError(
-            f"--data {folder} holds neither train{'/'.join(ENDINGS)} nor a folder of text files for each class."
+            f"--data {folder} has no texts; expected train{'/'.join(SUFFIXES)} or a folder of text files for each "
+            "class."
         )
     return [("".join(read_lines(file, columns.encoding)).strip(), label) for file, label in files]
 
 
 def _read_table(path, columns):
     csv.field_size_limit(2**24)
-    parting = TABLES[path.suffix.lower()]
-    quoting = csv.QUOTE_MINIMAL if parting == "," else csv.QUOTE_NONE  # a tab-separated text may begin with a quote
-    table = csv.reader(read_lines(path, columns.encoding, cut=False), delimiter=parting, quoting=quoting)
+    delimiter = DELIMITERS[path.suffix.lower()]
+    quoting = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE  # texts in .tsv files may start with a quote
+    lines = read_lines(path, columns.encoding, split_long=False)
+    table = csv.reader(lines, delimiter=delimiter, quoting=quoting)
     first = next(table, None)
     if first is None:
         return []
-    places, before = (0, len(first) - 1), [first]
+    table_rows = table
     if columns.text or columns.label or {name.lower() for name in first} & {*TEXT_FIELDS, *LABEL_FIELDS}:
-        places, before = [first.index(_name(path, first, *wanted)) for wanted in _wanted(columns)], []
+        indices = [first.index(name) for name in _find_columns(path, first, columns)]
+    else:  # no header
+        indices, table_rows = (0, len(first) - 1), itertools.chain([first], table)
     rows = []
-    for row in itertools.chain(before, table):
+    for row in table_rows:
         if len(row) != len(first) or len(row) < 2:
-            expected = f"{len(first)} as in the first line" if len(first) > 1 else "two or more"
-            raise UserError(f"{path}, line {table.line_num}, has {len(row)} columns; expected {expected}.")
-        rows.append(tuple(row[place].strip() for place in places))
+            expected = f"{len(first)} as in the first line" if len(first) > 1 else "at least two"
+            raise UserError(f"{path}, line {table.line_num}: {len(row)} columns; expected {expected}.")
+        rows.append(tuple(row[index].strip() for index in indices))
     return rows
 
 
-def _wanted(columns):
-    """Returns for text and class: the flag, the name that was asked for or None, and those to look for."""
-    return ("--text-field", columns.text, TEXT_FIELDS), ("--label-field", columns.label, LABEL_FIELDS)
+def _find_columns(location, names, columns):
+    """Returns the names of the text column and of the label column among `names`."""
+    return (
+        _find_column(location, names, columns.text, TEXT_FIELDS, "--text-field"),
+        _find_column(location, names, columns.label, LABEL_FIELDS, "--label-field"),
+    )
 
 
-def _name(where, names, flag, asked, known):
-    """Returns which of `names` is meant; raises `UserError` if none is."""
-    found = asked if asked in names else None
-    if asked is None:
-        found = next((name for wanted in known for name in names if name.lower() == wanted), None)
+def _find_column(location, names, column, candidates, flag):
+    """Returns `column`, or the name that equals the first possible candidate, ignoring case."""
+    if column is None:
+        found = next((name for candidate in candidates for name in names if name.lower() == candidate), None)
+    else:
+        found = column if column in names else None
     if found is None:
-        what = asked or f"column called {' or '.join(known)}"
-        raise UserError(f"{where} has no {what}; it has {', '.join(map(str, names))}: choose by {flag}.")
+        expected = column or " or ".join(candidates)
+        raise UserError(
+            f"{location}: no column {expected}; the columns are {', '.join(map(str, names))}. Select one with {flag}."
+        )
     return found
 
 
-def _class_names(labels):
-    """Returns the names of the classes, numbers in the order of numbers."""
-    return tuple(sorted(labels, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name)))
+def _sort_classes(names):
+    """Returns the names of classes in order; numbers come first, in numerical order."""
+    return tuple(sorted(names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name)))
 
 
-def _text_set(path, rows, classes):
+def _make_text_set(path, rows, classes):
     unknown = sorted({label for _, label in rows} - set(classes))
     if unknown:
-        raise UserError(f"{path} has a class that the training texts lack: {unknown[0]}.")
-    kept = [(text, classes.index(label)) for text, label in rows if text]
-    skipped = tuple(f"{path}, example {place}: no text" for place, (text, _) in enumerate(rows, 1) if not text)
-    labels = np.array([label for _, label in kept], np.int32)
-    return TextSet(str(path), tuple(text for text, _ in kept), labels, classes, skipped)
+        raise UserError(f"{path} has a class that the training texts do not have: {unknown[0]}.")
+    examples = [(text, classes.index(label)) for text, label in rows if text]
+    skipped = tuple(f"{path}, example {number}: no text" for number, (text, _) in enumerate(rows, 1) if not text)
+    labels = np.array([label for _, label in examples], np.int32)
+    return TextSet(str(path), tuple(text for text, _ in examples), labels, classes, skipped)

@@ -1,4 +1,4 @@
-"""Hides tokens that a model is to guess (Devlin et al. 2018, section 3.1), anew for every step."""
+"""Dynamic masking of tokens for masked language modeling (Devlin et al. 2018, section 3.1)."""
 
 import dataclasses
 import math
@@ -8,47 +8,46 @@ import tensorflow as tf
 
 from karpa_tf.data.text.vocabulary import CONTINUATION, MASK, SPECIAL
 
-LONGEST_SPAN, SPAN_STOP = 10, 0.2
-"""Spans end after each token with probability 0.2, and at ten tokens (Joshi et al. 2019, section 3.1)."""
+MAX_SPAN_LENGTH, SPAN_END_PROBABILITY = 10, 0.2
+"""Span lengths are geometric with this probability, clipped to the maximum (Joshi et al. 2019, section 3.1)."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Masking:
-    """What is needed to hide tokens of one vocabulary in rows of one length."""
+    """How to mask tokens of a vocabulary in rows of a fixed length."""
 
     units: str
-    """What is hidden at once: "tokens", "words" or "spans"."""
+    """"tokens", "words" or "spans": words and spans are masked completely or not at all."""
 
     rate: float
-    """Share of the tokens to hide, in (0, 1)."""
+    """Fraction of the tokens to mask, in (0, 1)."""
 
     num_predictions: int
-    """Tokens hidden in a row at most: the fixed number of positions that are predicted."""
+    """Maximum number of masked tokens per row, for which there are predictions."""
 
     mask_id: int
-    """Id of [MASK]."""
 
-    size: int
-    """Number of tokens in the vocabulary; the first `len(SPECIAL)` are special."""
+    vocabulary_size: int
+    """Number of tokens, of which the first `len(SPECIAL)` are special."""
 
-    continues: np.ndarray
-    """bool (size,): which tokens are pieces that continue a word."""
+    is_continuation: np.ndarray
+    """bool (vocabulary_size,): whether a token continues a word."""
 
 
 def make_masking(vocabulary, length, rate=0.15, units="tokens"):
     """Returns the `Masking` for rows of `length` ids of a `Vocabulary`."""
-    continues = np.array([token.startswith(CONTINUATION) for token in vocabulary.tokens])
+    is_continuation = np.array([token.startswith(CONTINUATION) for token in vocabulary.tokens])
     mask_id = vocabulary.tokens.index(MASK)
-    return Masking(units, rate, max(1, math.ceil(rate * length)), mask_id, len(vocabulary), continues)
+    return Masking(units, rate, max(1, math.ceil(rate * length)), mask_id, len(vocabulary), is_continuation)
 
 
 def mask_tokens(token_ids, masking, seed):
-    """Chooses tokens to predict and hides them.
+    """Selects tokens to predict and masks them.
 
-    Of the n tokens of a row that are not special, n times the rate are chosen, rounded up or down by chance, so that
-    the rate is met on the average, and at most `masking.num_predictions`. Of the chosen, 80 % become [MASK], 10 % a token
-    drawn from all that are not special, 10 % stay. Words and spans are chosen whole or not at all, which leaves a row a
-    little below its number.
+    Of the n tokens of a row that are not special, n times the rate are selected, rounded up or down at random so that
+    the rate is correct on average, and at most `masking.num_predictions`. Of these, 80 % become [MASK], 10 % a random
+    token that is not special, and 10 % stay the same. With words and spans, which are never masked partially, slightly
+    fewer tokens are selected.
 
     Args:
         token_ids: int32 (batch, length).
@@ -56,62 +55,66 @@ def mask_tokens(token_ids, masking, seed):
         seed: int (2,); the same seed and ids give the same mask.
 
     Returns:
-        dict: `token_ids`, int32 (batch, length), what is left to see; `mask_positions`, int32 (batch, predictions), and
-        `mask_ids`, int32 (batch, predictions), what was hidden there; `mask_weights`, float32 (batch, predictions),
-        1, or 0 for places that only fill up the row (position 0, id 0).
+        A dict:
+            token_ids: int32 (batch, length), with the selected tokens masked.
+            mask_positions: int32 (batch, num_predictions), positions of the selected tokens in their row.
+            mask_ids: int32 (batch, num_predictions), ids of the selected tokens before masking.
+            mask_weights: float32 (batch, num_predictions), 1, or 0 for padding, whose position and id are 0.
     """
     seeds = tf.random.split(seed, 4)
-    hidden = token_ids >= len(SPECIAL)
-    units = _UNITS[masking.units](token_ids, masking, seeds[0])
+    is_maskable = token_ids >= len(SPECIAL)
+    units = _ASSIGN_UNITS[masking.units](token_ids, masking, seeds[0])
     batch, length = tf.shape(token_ids)[0], tf.shape(token_ids)[1]
-    # Every unit draws a score, and all its tokens have it; special tokens come last.
+    # All tokens of a unit have the same random score; special tokens come last.
     scores = tf.random.stateless_uniform((batch, length), seeds[1])
-    scores = tf.where(hidden, tf.gather(scores, units, batch_dims=1), -1.0)
+    scores = tf.where(is_maskable, tf.gather(scores, units, batch_dims=1), -1.0)
 
-    wanted = masking.rate * tf.reduce_sum(tf.cast(hidden, tf.float32), axis=1)
-    wanted = tf.cast(tf.floor(wanted + tf.random.stateless_uniform((batch,), seeds[2])), tf.int32)
-    wanted = tf.minimum(wanted, masking.num_predictions)[:, None]
+    counts = masking.rate * tf.reduce_sum(tf.cast(is_maskable, tf.float32), axis=1)
+    counts = tf.cast(tf.floor(counts + tf.random.stateless_uniform((batch,), seeds[2])), tf.int32)
+    counts = tf.minimum(counts, masking.num_predictions)[:, None]
     best, positions = tf.math.top_k(scores, masking.num_predictions + 1)
     rank = tf.range(masking.num_predictions)[None]
-    # A unit that the number would cut in two has the score of the first token left out.
-    first_left_out = tf.gather(best, wanted, batch_dims=1)
-    chosen = (rank < wanted) & (best[:, :-1] > first_left_out) & (best[:, :-1] >= 0)
-    positions = tf.where(chosen, positions[:, :-1], 0)
-    originals = tf.where(chosen, tf.gather(token_ids, positions, batch_dims=1), 0)
+    # A unit that does not fit completely has the score of the first token that is not selected.
+    first_excluded = tf.gather(best, counts, batch_dims=1)
+    is_masked = (rank < counts) & (best[:, :-1] > first_excluded) & (best[:, :-1] >= 0)
+    positions = tf.where(is_masked, positions[:, :-1], 0)
+    originals = tf.where(is_masked, tf.gather(token_ids, positions, batch_dims=1), 0)
 
-    kind = tf.random.stateless_uniform(tf.shape(positions), seeds[3])
-    anything = tf.random.stateless_uniform(
-        tf.shape(positions), seeds[3] + 1, minval=len(SPECIAL), maxval=masking.size, dtype=tf.int32
+    draw = tf.random.stateless_uniform(tf.shape(positions), seeds[3])
+    random_ids = tf.random.stateless_uniform(
+        tf.shape(positions), seeds[3] + 1, minval=len(SPECIAL), maxval=masking.vocabulary_size, dtype=tf.int32
     )
-    shown = tf.where(kind < 0.8, masking.mask_id, tf.where(kind < 0.9, anything, originals))
+    inputs = tf.where(draw < 0.8, masking.mask_id, tf.where(draw < 0.9, random_ids, originals))
     rows = tf.broadcast_to(tf.range(batch)[:, None], tf.shape(positions))
-    places = tf.boolean_mask(tf.stack([rows, positions], axis=-1), chosen)
+    indices = tf.boolean_mask(tf.stack([rows, positions], axis=-1), is_masked)
     return {
-        "token_ids": tf.tensor_scatter_nd_update(token_ids, places, tf.boolean_mask(shown, chosen)),
+        "token_ids": tf.tensor_scatter_nd_update(token_ids, indices, tf.boolean_mask(inputs, is_masked)),
         "mask_positions": positions,
         "mask_ids": originals,
-        "mask_weights": tf.cast(chosen, tf.float32),
+        "mask_weights": tf.cast(is_masked, tf.float32),
     }
 
 
-def _tokens(token_ids, masking, seed):
-    """Returns the number of each token's unit in its row, int32 (batch, length): its own place."""
+def _assign_tokens(token_ids, masking, seed):
+    """Returns the position of each token in its row, int32 (batch, length)."""
     return tf.broadcast_to(tf.range(tf.shape(token_ids)[1])[None], tf.shape(token_ids))
 
 
-def _words(token_ids, masking, seed):
-    """Returns the number of each token's word: that of the words that have begun so far."""
-    begins = ~tf.gather(tf.constant(masking.continues), token_ids)
-    return tf.maximum(tf.cumsum(tf.cast(begins, tf.int32), axis=1) - 1, 0)
+def _assign_words(token_ids, masking, seed):
+    """Returns the index of each token's word in its row, int32 (batch, length)."""
+    is_start = ~tf.gather(tf.constant(masking.is_continuation), token_ids)
+    return tf.maximum(tf.cumsum(tf.cast(is_start, tf.int32), axis=1) - 1, 0)
 
 
-def _spans(token_ids, masking, seed):
-    """Returns the number of each token's span; the row is cut into spans of random length at every place alike."""
+def _assign_spans(token_ids, masking, seed):
+    """Returns the index of each token's span, of random length, in its row, int32 (batch, length)."""
     shape = tf.shape(token_ids)
-    lengths = 1 + tf.floor(tf.math.log(1 - tf.random.stateless_uniform(shape, seed)) / math.log(1 - SPAN_STOP))
-    ends = tf.cumsum(tf.cast(tf.minimum(lengths, LONGEST_SPAN), tf.int32), axis=1)
-    places = tf.broadcast_to(tf.range(shape[1])[None], shape)
-    return tf.searchsorted(ends, places, image_size="right")
+    lengths = 1 + tf.floor(
+        tf.math.log(1 - tf.random.stateless_uniform(shape, seed)) / math.log(1 - SPAN_END_PROBABILITY)
+    )
+    ends = tf.cumsum(tf.cast(tf.minimum(lengths, MAX_SPAN_LENGTH), tf.int32), axis=1)
+    positions = tf.broadcast_to(tf.range(shape[1])[None], shape)
+    return tf.searchsorted(ends, positions, side="right")
 
 
-_UNITS = {"tokens": _tokens, "words": _words, "spans": _spans}
+_ASSIGN_UNITS = {"tokens": _assign_tokens, "words": _assign_words, "spans": _assign_spans}

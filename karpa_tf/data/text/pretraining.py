@@ -12,63 +12,63 @@ from karpa_tf.data.text.vocabulary import Vocabulary
 from karpa_tf.errors import UserError
 
 EXAMPLE_WORDS = 16
-"""Words of a document that are kept as an example."""
+"""Number of words of an example text."""
 
-MAX_SEARCHED = 10_000
-"""Documents among which examples are searched."""
+MAX_EXAMPLE_DOCUMENTS = 10_000
+"""Number of documents at the beginning of a corpus from which examples are selected."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PretrainingText:
-    """Tokenized text."""
+    """Tokenized text and its vocabulary."""
 
     vocabulary: Vocabulary
 
     train: Tokens
 
     held_out: Tokens
-    """The text to evaluate on; may be empty."""
+    """Text for evaluation; may be empty."""
 
-    documents: Callable[[], Iterator[str]]
+    read_example_documents: Callable[[], Iterator[str]]
     """Returns an iterator over held-out documents, or over training documents if none are held out."""
 
-    def sentences(self, count):
-        """Returns the beginnings of `count` documents, a list."""
-        words = (document.split() for document in itertools.islice(self.documents(), count))
-        return [" ".join(some[:EXAMPLE_WORDS]) for some in words]
+    def select_examples(self, count):
+        """Returns a list of up to `count` strings: the first `EXAMPLE_WORDS` words of documents."""
+        documents = itertools.islice(self.read_example_documents(), count)
+        return [" ".join(document.split()[:EXAMPLE_WORDS]) for document in documents]
 
     def summary(self):
-        """Returns a line for people."""
+        """Returns a line with the numbers of tokens and documents and the size of the vocabulary."""
         train, held_out = (
-            f"{len(split):,} tokens of {split.documents:,} documents" for split in (self.train, self.held_out)
+            f"{len(split):,} tokens of {split.num_documents:,} documents" for split in (self.train, self.held_out)
         )
         return f"{train}, held out {held_out}; vocabulary of {len(self.vocabulary):,} tokens"
 
     def metadata(self):
-        """Returns what `run.json` says about the data, a dict."""
+        """Returns a dict for `run.json`."""
         splits = {"train": self.train, "held_out": self.held_out}
         return {
-            name: {"fingerprint": split.fingerprint, "tokens": len(split), "documents": split.documents}
+            name: {"fingerprint": split.fingerprint, "tokens": len(split), "documents": split.num_documents}
             for name, split in splits.items()
         }
 
 
 def load_pretraining_text(config, vocabulary=None):
-    """Returns the `PretrainingText` of a `MaskedLMConfig`; text that was tokenized before is read from the cache.
+    """Returns the `PretrainingText` of a `MaskedLMConfig`, tokenized or from the cache.
 
     Args:
         config: a `MaskedLMConfig`.
-        vocabulary: the `Vocabulary` to use, or None to train one on the text.
+        vocabulary: a `Vocabulary`, or None to train one on the text.
 
     Raises:
-        UserError: there is no such text, or too little of it for the vocabulary or for a batch.
+        UserError: the text does not exist, or is too short for the vocabulary or for a batch.
     """
     find = functools.partial(find_corpus, field=config.field, encoding=config.encoding, data_dir=config.data_dir)
     corpus = find(config.data)
     if corpus is None:
         raise UserError(f"--data {config.data} has no training split.")
     held_out_corpus = find(config.validation_data) if config.validation_data else None
-    if not config.validation_data and corpus.is_set:
+    if not config.validation_data and corpus.is_tfds:
         held_out_corpus = find(config.data, split="validation")
     if vocabulary is None:
         strip_accents = config.lowercase if config.strip_accents is None else config.strip_accents
@@ -84,11 +84,11 @@ def load_pretraining_text(config, vocabulary=None):
             f"--data {config.data} has {count_rows(train, config.row_length):,} sequences of {config.row_length} "
             f"tokens, fewer than --batch-size {config.batch_size}; lower that or --sequence-length, or use more text."
         )
-    documents = functools.partial(_documents, held_out_corpus or corpus, fraction if len(held_out) else 0.0)
-    return PretrainingText(vocabulary, train, held_out, documents)
+    read_examples = functools.partial(_read_examples, held_out_corpus or corpus, fraction if len(held_out) else 0.0)
+    return PretrainingText(vocabulary, train, held_out, read_examples)
 
 
-def _documents(corpus, fraction):
-    """Yields the first documents of a corpus, or those of them that are held out."""
-    first = itertools.islice(corpus.read(), MAX_SEARCHED)
-    return (document for document in first if not fraction or is_held_out(document, fraction))
+def _read_examples(corpus, fraction):
+    """Yields the first documents of a corpus or, if `fraction` is not 0, those of them that are held out."""
+    documents = itertools.islice(corpus.read(), MAX_EXAMPLE_DOCUMENTS)
+    return (document for document in documents if not fraction or is_held_out(document, fraction))

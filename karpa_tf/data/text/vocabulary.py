@@ -1,4 +1,4 @@
-"""A WordPiece vocabulary: learned from text, kept as a text file with one token in a line."""
+"""WordPiece vocabularies: trained on text, stored as a text file with one token per line."""
 
 import dataclasses
 import json
@@ -8,65 +8,65 @@ from karpa_tf.errors import UserError
 from karpa_tf.system.files import write_text
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-"""Tokens that stand for no text; the first of every vocabulary, in this order."""
+"""The first tokens of every vocabulary, in this order."""
 
-LONGEST_WORD = 100
-"""Characters; a longer word is one [UNK]."""
+MAX_WORD_LENGTH = 100
+"""In characters; a longer word becomes [UNK]."""
 
 CONTINUATION = "##"
-"""Before every piece of a word but its first."""
+"""Prefix of every token of a word except the first."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """Tokens, and how text is brought to the form that they are looked up in."""
+    """Tokens, and how text is normalized before it is split into them."""
 
     tokens: tuple[str, ...]
-    """The token of every id."""
+    """Tokens in the order of their ids."""
 
     lowercase: bool = True
-    """Lower-case all letters."""
+    """Convert text to lowercase."""
 
     strip_accents: bool = True
-    """Take combining marks off their letters."""
+    """Remove combining marks from letters."""
 
     def __post_init__(self):
         if self.tokens[: len(SPECIAL)] != SPECIAL:
-            raise UserError(f"A vocabulary begins with {' '.join(SPECIAL)}; this one with {' '.join(self.tokens[:5])}.")
+            raise UserError(f"A vocabulary starts with {' '.join(SPECIAL)}; this one with {' '.join(self.tokens[:5])}.")
         if len(set(self.tokens)) < len(self.tokens):
-            twice = next(token for place, token in enumerate(self.tokens) if token in self.tokens[:place])
-            raise UserError(f"The vocabulary holds {twice} twice.")
+            duplicate = next(token for index, token in enumerate(self.tokens) if token in self.tokens[:index])
+            raise UserError(f"The vocabulary has {duplicate} twice.")
 
     def __len__(self):
         return len(self.tokens)
 
     def save(self, path):
-        """Writes the tokens to `path`, and the settings beside it, to the same name ending in .json."""
+        """Writes the tokens to `path`, and the settings to the same name ending in .json."""
         path = Path(path)
         write_text(path, "".join(f"{token}\n" for token in self.tokens))
         settings = {"lowercase": self.lowercase, "strip_accents": self.strip_accents}
         write_text(path.with_suffix(".json"), json.dumps(settings) + "\n")
 
-    def tokenizer(self):
-        """Returns the same as a tokenizer of the `tokenizers` package, which is fast on many texts at once.
+    def make_tokenizer(self):
+        """Returns the tokenizer of the `tokenizers` package, which is fast for many texts.
 
-        It knows no special tokens in text: a written [MASK] is three pieces, or unknown.
+        Special tokens are not recognized in text: [MASK] is split like any other text.
         """
         from tokenizers import Tokenizer, models
 
-        words = models.WordPiece(
-            {token: place for place, token in enumerate(self.tokens)},
+        model = models.WordPiece(
+            {token: index for index, token in enumerate(self.tokens)},
             unk_token=UNK,
-            max_input_chars_per_word=LONGEST_WORD,
+            max_input_chars_per_word=MAX_WORD_LENGTH,
             continuing_subword_prefix=CONTINUATION,
         )
-        tokenizer = Tokenizer(words)
-        tokenizer.normalizer, tokenizer.pre_tokenizer = rules(self.lowercase, self.strip_accents)
+        tokenizer = Tokenizer(model)
+        tokenizer.normalizer, tokenizer.pre_tokenizer = make_normalizer_and_splitter(self.lowercase, self.strip_accents)
         return tokenizer
 
 
-def rules(lowercase, strip_accents):
-    """Returns BERT's normalizer and its splitter into words, of the `tokenizers` package."""
+def make_normalizer_and_splitter(lowercase, strip_accents):
+    """Returns BERT's normalizer and word splitter from the `tokenizers` package."""
     from tokenizers import normalizers, pre_tokenizers
 
     normalizer = normalizers.BertNormalizer(
@@ -76,26 +76,26 @@ def rules(lowercase, strip_accents):
 
 
 def train_vocabulary(texts, size, lowercase=True, strip_accents=True, min_frequency=2):
-    """Returns the `Vocabulary` that WordPiece learns (Wu et al. 2016, section 4.1, by the `tokenizers` package).
+    """Returns a `Vocabulary` trained with WordPiece (Wu et al. 2016, section 4.1) by the `tokenizers` package.
 
-    Same texts, same vocabulary: of equally frequent pairs the package joins the one whose pieces came first, so the
-    continuing characters are given to it in order; left to itself it takes them as a hash map has them.
+    The result is deterministic: of equally frequent pairs the package merges the one with the lowest ids, so the
+    continuing characters are passed to it in order; by default their order is that of a hash map.
 
     Args:
-        texts: strings; gone through twice, so no iterator that is used up.
-        size: number of tokens, the special ones included.
+        texts: iterable of strings, not an iterator: it is iterated twice.
+        size: number of tokens, including the special ones.
         lowercase: as in `Vocabulary`.
         strip_accents: as in `Vocabulary`.
-        min_frequency: pairs that come more seldom are not joined.
+        min_frequency: minimum number of occurrences of a pair to be merged.
 
     Raises:
-        UserError: the text does not hold so many tokens.
+        UserError: the text has fewer than `size` tokens.
     """
     from tokenizers import Tokenizer, models, trainers
 
     tokenizer = Tokenizer(models.WordPiece(unk_token=UNK))
-    tokenizer.normalizer, tokenizer.pre_tokenizer = rules(lowercase, strip_accents)
-    words = {word for text in texts for word, _ in _split(tokenizer, text)}
+    tokenizer.normalizer, tokenizer.pre_tokenizer = make_normalizer_and_splitter(lowercase, strip_accents)
+    words = {word for text in texts for word, _ in _split_words(tokenizer, text)}
     inner = sorted({letter for word in words for letter in word[1:]})
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,
@@ -105,21 +105,21 @@ def train_vocabulary(texts, size, lowercase=True, strip_accents=True, min_freque
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    places = tokenizer.get_vocab()
-    tokens = tuple(sorted(places, key=places.get))
+    ids = tokenizer.get_vocab()
+    tokens = tuple(sorted(ids, key=ids.get))
     if len(tokens) < size:
         raise UserError(
-            f"The text holds {len(tokens)} tokens only; choose --vocabulary-size {len(tokens)} or less, or more text."
+            f"The text has only {len(tokens)} tokens; choose --vocabulary-size {len(tokens)} or less, or use more text."
         )
     return Vocabulary(tokens, lowercase, strip_accents)
 
 
-def _split(tokenizer, text):
+def _split_words(tokenizer, text):
     return tokenizer.pre_tokenizer.pre_tokenize_str(tokenizer.normalizer.normalize_str(text))
 
 
 def load(path):
-    """Returns the `Vocabulary` that was saved to `path`; raises `UserError` where there is none."""
+    """Returns the `Vocabulary` saved to `path`; raises `UserError` if it cannot be read."""
     path = Path(path)
     try:
         tokens = tuple(path.read_text(encoding="utf-8").split("\n")[:-1])

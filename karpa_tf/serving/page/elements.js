@@ -1,20 +1,20 @@
-// Pieces of the page. Text goes in as text nodes only: names of models, classes and tokens may hold markup.
+// Elements of the page. Text is added as text nodes only: names of models, classes and tokens may contain markup.
 
 export function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
+  const created = Object.assign(document.createElement(tag), properties);
+  created.append(...children);
+  return created;
 }
 
 let ids = 0;
 
-/** Returns a label and its control, tied to each other. */
+/** Returns a label and its control. */
 export function labeled(text, control) {
   control.id ||= `control-${++ids}`;
   return [element("label", { htmlFor: control.id }, text), control];
 }
 
-/** Puts new text or children in only where they differ, so that a selection or focus in what stays is not lost. */
+/** Replaces the children of an element if they differ; otherwise a selection or focus in them would be lost. */
 export function refill(parent, ...children) {
   const next = element("div", {}, ...children);
   if (parent.innerHTML !== next.innerHTML) parent.replaceChildren(...next.childNodes);
@@ -24,18 +24,18 @@ export function percent(score) {
   return `${(100 * score).toFixed(1)} %`;
 }
 
-/** Returns a list of the `limit` best names with a bar for the score of each. */
+/** Returns a list of the `limit` names with the highest scores, each with a bar for its score. */
 export function bars(names, scores, limit = 5) {
   const order = [...scores.keys()].sort((a, b) => scores[b] - scores[a]).slice(0, limit);
-  const rows = order.map((place) => {
+  const rows = order.map((index) => {
     const fill = element("span", { className: "fill" });
-    fill.style.width = `${Math.min(100, Math.max(0, 100 * scores[place]))}%`;
+    fill.style.width = `${Math.min(100, Math.max(0, 100 * scores[index]))}%`;
     const track = element("span", { className: "track", ariaHidden: "true" }, fill);
     return element(
       "li",
       {},
-      element("span", { className: "name" }, names[place]),
-      element("span", { className: "score" }, percent(scores[place])),
+      element("span", { className: "name" }, names[index]),
+      element("span", { className: "score" }, percent(scores[index])),
       track,
     );
   });

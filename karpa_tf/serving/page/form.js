@@ -1,9 +1,9 @@
-// What all forms share: asking the server, one question at a time, and showing what it said.
+// Common code of all forms: one request at a time to the server, and its answer.
 
 import { command, element } from "./elements.js";
 
-/** Asks the server; throws an Error whose message is a sentence for people. */
-export async function ask(url, body) {
+/** Sends a request; throws an Error whose message is shown to the user. */
+export async function post(url, body) {
   const start = performance.now();
   let response, text;
   try {
@@ -11,17 +11,17 @@ export async function ask(url, body) {
     response = await fetch(url, { method: "POST", headers, body });
     text = await response.text();
   } catch {
-    throw new Error("No answer came: the server has gone, or it closed the connection on a request above its limits.");
+    throw new Error("No answer: the server is down, or it closed the connection on a request above its limits.");
   }
   const milliseconds = performance.now() - start;
   let reply;
   try {
     reply = JSON.parse(text);
   } catch {
-    throw new Error(`The server answered with status ${response.status} and what is no JSON: ${text.slice(0, 300)}`);
+    throw new Error(`The server answered with status ${response.status} and no JSON: ${text.slice(0, 300)}`);
   }
-  if (!response.ok) throw new Error(`The server refused (${response.status}): ${sentence(reply?.error ?? text)}`);
-  return { reply, text, milliseconds };
+  if (response.ok) return { reply, text, milliseconds };
+  throw new Error(`The server rejected the request (${response.status}): ${sentence(reply?.error ?? text)}`);
 }
 
 function sentence(text) {
@@ -29,7 +29,7 @@ function sentence(text) {
   return /[.!?]$/.test(trimmed) ? trimmed : `${trimmed}.`;
 }
 
-/** Returns a function that never runs `work` twice at once; of the calls that come meanwhile the last one counts. */
+/** Returns a function that runs `work` once at a time; of the calls during a run only the last one is executed. */
 export function latestOnly(work) {
   let running = false;
   let waiting = false;
@@ -59,40 +59,40 @@ export function curl(url, body) {
 }
 
 /**
- * Returns a form of the fields of a task; it is sent by its button, and by `task.send`, which is set here.
+ * Returns a form; it is sent by its button and by the returned `send`.
  *
- * @param url function to the path to ask.
- * @param task.fields elements of the form.
- * @param task.button what its button says.
- * @param task.request function to the body to send, text or a promise of it; throws an Error that says what is missing.
- * @param task.show function of the server's reply, and its text, to the elements of the answer.
- * @param task.summary function of the reply to a sentence for those who hear the page.
- * @param task.command function of the URL to a shell command that asks the same.
+ * @param url function that returns the path of the request.
+ * @param options.fields elements of the form.
+ * @param options.button text of its button.
+ * @param options.request function that returns the body, text or a promise; throws an Error if input is missing.
+ * @param options.show function of the server's reply, and its text, that returns the elements of the answer.
+ * @param options.summary function of the reply that returns a sentence for screen readers.
+ * @param options.command function of the URL that returns a shell command for the same request.
  */
-export function makeForm(url, task) {
+export function makeForm(url, options) {
   const status = element("p", { className: "status", role: "status" });
   const answer = element("div", { className: "answer" });
   const shell = command();
-  const button = element("button", { type: "submit" }, task.button);
+  const button = element("button", { type: "submit" }, options.button);
   const form = element(
     "form",
     { className: "ask", noValidate: true },
-    ...task.fields,
-    element("div", { className: "actions" }, button, ...(task.actions ?? []), status),
+    ...options.fields,
+    element("div", { className: "actions" }, button, ...(options.actions ?? []), status),
     answer,
-    element("details", { className: "shell" }, element("summary", {}, "The same with curl"), shell.box),
+    element("details", { className: "shell" }, element("summary", {}, "The same request with curl"), shell.box),
   );
 
-  const refresh = () => shell.show(task.command(url()));
-  task.send = latestOnly(async () => {
+  const refresh = () => shell.show(options.command(url()));
+  const send = latestOnly(async () => {
     refresh();
     form.classList.add("busy");
     try {
-      const { reply, text, milliseconds } = await ask(url(), await task.request());
-      answer.replaceChildren(...task.show(reply, text));
+      const { reply, text, milliseconds } = await post(url(), await options.request());
+      answer.replaceChildren(...options.show(reply, text));
       const time = milliseconds < 10 ? milliseconds.toFixed(1) : Math.round(milliseconds);
-      const heard = element("span", { className: "heard" }, `${task.summary(reply)} `);
-      status.replaceChildren(heard, `Answered in ${time} ms.`);
+      const spoken = element("span", { className: "sr-only" }, `${options.summary(reply)} `);
+      status.replaceChildren(spoken, `Answered in ${time} ms.`);
       status.classList.remove("refused");
     } catch (error) {
       answer.replaceChildren();
@@ -103,9 +103,9 @@ export function makeForm(url, task) {
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    task.send();
+    send();
   });
   form.addEventListener("input", refresh);
   refresh();
-  return { form, refresh, send: task.send };
+  return { form, refresh, send };
 }

@@ -1,4 +1,4 @@
-// Classification of images: a file that is dropped, pasted or chosen goes to the server as it is.
+// Classification of an image: a file that is dropped, pasted or selected is sent unchanged.
 
 import { bars, element, labeled, percent } from "./elements.js";
 import { makeForm, quoted } from "./form.js";
@@ -7,7 +7,7 @@ function base64(file) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
-    reader.onerror = () => reject(new Error(`${file.name} cannot be read; choose it again.`));
+    reader.onerror = () => reject(new Error(`${file.name} cannot be read; select it again.`));
     reader.readAsDataURL(file);
   });
 }
@@ -16,7 +16,7 @@ function requestBody(signature, b64) {
   return JSON.stringify({ signature_name: signature, instances: [{ image_bytes: { b64 } }] });
 }
 
-/** Returns curl of a body that a shell puts together, since the text of a whole image is no command to copy. */
+/** Returns a curl command whose body the shell encodes, since a complete image is too long to copy. */
 function imageCommand(url, signature, name) {
   const format = requestBody(signature, "\0").replaceAll("\\", String.raw`\\`).replaceAll("%", "%%");
   const filled = quoted(format.replace(String.raw`\\u0000`, "%s"));
@@ -26,20 +26,20 @@ function imageCommand(url, signature, name) {
 
 export function imageForm(url, { signature }) {
   let file = null;
-  const input = element("input", { type: "file", accept: "image/*", className: "heard" });
+  const input = element("input", { type: "file", accept: "image/*", className: "sr-only" });
   const thumbnail = element("img", { className: "thumbnail", alt: "", hidden: true });
-  const name = element("span", { className: "file" }, "Drop an image here, paste it, or choose a file");
+  const name = element("span", { className: "file" }, "Drop an image here, paste it, or select a file");
   const hint = element("span", { className: "note" }, "JPEG, PNG, GIF, BMP or WebP, of any size");
   const [label] = labeled("", input);
   label.className = "drop";
   label.append(thumbnail, element("span", { className: "words" }, name, hint));
   const zone = element("div", { className: "image" }, input, label);
 
-  const task = {
+  const options = {
     fields: [zone],
     button: "Classify",
     async request() {
-      if (!file) throw new Error("There is no image yet: drop one, paste one, or choose a file.");
+      if (!file) throw new Error("There is no image yet: drop one, paste one, or select a file.");
       return requestBody(signature, await base64(file));
     },
     show: ({ predictions: [{ classes, scores }] }) => bars(classes, scores),
@@ -49,29 +49,29 @@ export function imageForm(url, { signature }) {
     },
     command: (path) => imageCommand(path, signature, file?.name || "image.png"),
   };
-  const made = makeForm(url, task);
+  const made = makeForm(url, options);
 
-  function take(files) {
+  function setFile(files) {
     if (!files?.length) return;
     file = files[0];
     if (thumbnail.src) URL.revokeObjectURL(thumbnail.src);
     thumbnail.hidden = false;
     thumbnail.src = URL.createObjectURL(file);
     name.textContent = file.name;
-    hint.textContent = `${file.size.toLocaleString()} bytes; drop, paste or choose another one`;
+    hint.textContent = `${file.size.toLocaleString()} bytes; drop, paste or select another one`;
     made.send();
   }
-  // A kind of image that the browser cannot show may still be one that the server reads.
+  // The server may read a format that the browser does not show.
   thumbnail.onerror = () => (thumbnail.hidden = true);
   input.onchange = () => {
-    take(input.files);
-    input.value = ""; // so that the same file, changed since, can be chosen again
+    setFile(input.files);
+    input.value = ""; // so that the same file can be selected again after a change
   };
   for (const event of ["dragenter", "dragover"]) zone.addEventListener(event, () => zone.classList.add("over"));
   for (const event of ["dragleave", "drop"]) zone.addEventListener(event, () => zone.classList.remove("over"));
-  zone.addEventListener("drop", (event) => take(event.dataTransfer.files));
+  zone.addEventListener("drop", (event) => setFile(event.dataTransfer.files));
   document.addEventListener("paste", (event) => {
-    if (made.form.checkVisibility()) take(event.clipboardData.files);
+    if (made.form.checkVisibility()) setFile(event.clipboardData.files);
   });
   return made;
 }

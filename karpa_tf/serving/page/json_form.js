@@ -1,4 +1,4 @@
-// Any signature: a JSON body to write, starting from an example, and the JSON of the answer.
+// Any signature: an editable JSON body that starts as an example, and the JSON answer.
 
 import { element, labeled } from "./elements.js";
 import { curl, makeForm } from "./form.js";
@@ -6,7 +6,7 @@ import { curl, makeForm } from "./form.js";
 const LONGEST_EXAMPLE = 4096;
 const LONGEST_ANSWER = 20000;
 
-/** Returns a value that an input takes: zeros, "text", or for files an empty `b64`. */
+/** Returns an example value of an input: zeros, "text", or for files an empty `b64`. */
 function example(name, { dtype, shape }) {
   const isFile = name.endsWith("_bytes") || name === "inputs";
   const value = { bool: false, string: isFile ? { b64: "" } : "text" }[dtype] ?? 0;
@@ -15,7 +15,7 @@ function example(name, { dtype, shape }) {
   return sizes.reduceRight((inner, size) => Array(size).fill(inner), value);
 }
 
-/** Returns a body for a signature: a row where every input has a batch, and columns where one has none. */
+/** Returns a request body for a signature: row format if every input has a batch axis, else column format. */
 export function exampleBody(name, { inputs }) {
   const names = Object.keys(inputs);
   const rows = names.length > 0 && names.every((key) => inputs[key].shape?.[0] === null);
@@ -27,7 +27,7 @@ export function exampleBody(name, { inputs }) {
   return pretty({ signature_name: name, ...(rows ? { instances: [fields] } : { inputs: fields }) });
 }
 
-/** Returns indented JSON in which the numbers of one list stay on one line. */
+/** Returns indented JSON with flat lists on one line. */
 function pretty(value, margin = "") {
   if (typeof value !== "object") return JSON.stringify(value);
   const inner = `${margin}  `;
@@ -46,11 +46,11 @@ export function jsonForm(url, { signatures }) {
   const area = element("textarea", { rows: 8, spellcheck: false, className: "json" });
   const fill = () => (area.value = names.length ? exampleBody(select.value, signatures[select.value]) : "{}");
   fill();
-  // Before the form hears of it and shows the command.
+  // Registered before the form's own listener, which shows the command.
   select.addEventListener("input", fill);
 
   return makeForm(url, {
-    fields: [...labeled("Signature", select), ...labeled("Body of the request", area)],
+    fields: [...labeled("Signature", select), ...labeled("Request body", area)],
     button: "Send",
     request() {
       try {

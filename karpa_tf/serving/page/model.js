@@ -1,16 +1,17 @@
-// One model: its form, its versions, its signatures and what its card says.
+// One model: its form, versions, signatures and card.
 
 import { element, labeled, refill } from "./elements.js";
 import { jsonForm } from "./json_form.js";
 import { imageForm } from "./image_form.js";
 import { seedForm } from "./seed_form.js";
-import { blanksForm, textClassifierForm } from "./text_forms.js";
+import { maskedTextForm, textForm } from "./text_forms.js";
 
+/** By the kind of input that the model's card names. */
 const FORMS = {
-  image_classification: imageForm,
-  image_generation: seedForm,
-  masked_lm: blanksForm,
-  text_classification: textClassifierForm,
+  image: imageForm,
+  seed: seedForm,
+  masked_text: maskedTextForm,
+  text: textForm,
 };
 const STATES = {
   START: "found",
@@ -32,36 +33,35 @@ export function newestOf(model) {
 export function taskOf(model) {
   const newest = newestOf(model);
   if (!newest) return "";
-  const task = newest.form?.task ?? newest.card.task;
-  if (task === "masked_lm") return "masked language model";
-  return typeof task === "string" ? task.replaceAll("_", " ") : "other signatures";
+  const { task } = newest.card;
+  return typeof task === "string" ? task : "no model card";
 }
 
 export function chip(text) {
   return element("span", { className: `chip ${text}` }, text);
 }
 
-/** Returns the panel of a model; `update(model)` takes what the server says of it now. */
+/** Returns the panel of a model; `update(model)` shows a new description by the server. */
 export function modelPanel(name) {
   const title = element("h2", {}, name);
   const task = element("p", { className: "note" });
   const select = element("select");
-  const chooser = element("div", { className: "chooser" }, ...labeled("Version to ask", select));
-  const none = element("p", { className: "banner" }, "No version of this model can be asked now.");
+  const chooser = element("div", { className: "chooser" }, ...labeled("Version", select));
+  const none = element("p", { className: "banner" }, "No version of this model is available now.");
   const form = element("div", { className: "card" });
   const anything = element("div");
-  const json = element("details", { className: "card" }, element("summary", {}, "Any signature, in JSON"), anything);
-  const facts = element("aside");
+  const json = element("details", { className: "card" }, element("summary", {}, "Any signature, as JSON"), anything);
+  const details = element("aside");
   const head = element("div", { className: "head" }, element("div", {}, title, task), chooser);
   const asking = element("div", { className: "asking" }, head, none, form, json);
-  const panel = element("section", { className: "panel", hidden: true, ariaLabel: name }, asking, facts);
+  const panel = element("section", { className: "panel", hidden: true, ariaLabel: name }, asking, details);
 
   const url = () => `/v1/models/${encodeURIComponent(name)}${select.value}:predict`;
-  const forms = new Map(); // by their place: what each was made from, and the form
+  const forms = new Map(); // by their holder: the source of each form, and the form
   let now;
-  let drawn; // the version that the form last asked by itself
+  let drawn; // the version of the form's last automatic request
 
-  function place(holder, source, make) {
+  function mount(holder, source, make) {
     const key = JSON.stringify(source);
     if (forms.get(holder)?.key === key) return;
     const made = make();
@@ -70,22 +70,22 @@ export function modelPanel(name) {
   }
 
   function draw() {
-    const version = chosenVersion(now, select.value);
-    refill(facts, ...factsOf(now, version));
+    const version = selectedVersion(now, select.value);
+    refill(details, ...detailsOf(now, version));
     none.hidden = Boolean(version);
     chooser.hidden = !newestOf(now);
     form.hidden = json.hidden = !version;
     if (!version) return;
     const { signatures, form: wanted } = version;
-    const make = FORMS[wanted?.task];
+    const make = FORMS[wanted?.kind];
     form.hidden = !make;
     if (make) {
       const signature = wanted.signature;
-      place(form, [wanted, signatures[signature]], () => make(url, { signature, model: name }));
+      mount(form, [wanted, signatures[signature]], () => make(url, { signature, model: name }));
     } else if (!forms.has(anything)) {
       json.open = true;
     }
-    place(anything, signatures, () => jsonForm(url, { signatures }));
+    mount(anything, signatures, () => jsonForm(url, { signatures }));
     for (const { made } of forms.values()) made.refresh();
     if (!panel.hidden && make && drawn !== version.version) {
       drawn = version.version;
@@ -99,7 +99,7 @@ export function modelPanel(name) {
     update(model) {
       now = model;
       task.textContent = taskOf(model);
-      choose(select, model);
+      fillSelect(select, model);
       draw();
     },
     show(visible) {
@@ -109,11 +109,11 @@ export function modelPanel(name) {
   };
 }
 
-function choose(select, model) {
+function fillSelect(select, model) {
   const newest = newestOf(model);
   const available = model.versions.filter((version) => version.signatures);
   const options = [
-    ["", newest ? `the newest (${newest.version})` : "none"],
+    ["", newest ? `newest (${newest.version})` : "none"],
     ...Object.entries(model.labels).map(([label, number]) => [
       `/labels/${encodeURIComponent(label)}`,
       `label ${label} (${number})`,
@@ -125,21 +125,21 @@ function choose(select, model) {
   select.value = options.some(([value]) => value === before) ? before : "";
 }
 
-function chosenVersion(model, choice) {
-  const [, kind, which] = choice.split("/");
+function selectedVersion(model, selection) {
+  const [, kind, which] = selection.split("/");
   if (!kind) return newestOf(model);
   const number = kind === "labels" ? model.labels[decodeURIComponent(which)] : which;
   return model.versions.find((version) => version.version === number && version.signatures);
 }
 
-function factsOf(model, version) {
-  const facts = [section("Versions", versionsTable(model))];
-  if (!version) return facts;
+function detailsOf(model, version) {
+  const details = [section("Versions", versionsTable(model))];
+  if (!version) return details;
   const tables = Object.entries(version.signatures).map(([name, signature]) => signatureTable(name, signature));
-  facts.push(section(`Signatures of version ${version.version}`, ...tables));
+  details.push(section(`Signatures of version ${version.version}`, ...tables));
   const lists = cardLists(version.card);
-  if (lists.length) facts.push(section("Card", ...lists));
-  return facts;
+  if (lists.length) details.push(section("Card", ...lists));
+  return details;
 }
 
 function section(title, ...children) {
@@ -154,7 +154,7 @@ function table(className, heads, rows) {
 
 function versionsTable(model) {
   if (model.error) return element("p", { className: "error" }, model.error);
-  if (!model.versions.length) return element("p", { className: "note" }, "None has been found yet.");
+  if (!model.versions.length) return element("p", { className: "note" }, "No versions yet.");
   const rows = model.versions.map((version) => {
     const labels = Object.keys(model.labels).filter((label) => model.labels[label] === version.version);
     const why = version.error ? [element("p", { className: "error" }, version.error)] : [];
@@ -177,35 +177,35 @@ function shapeText(shape) {
   return shape ? `(${shape.map((size) => size ?? "any").join(", ")})` : "any";
 }
 
-const LONGEST_TEXT = 160;
+const MAX_TEXT = 160;
 
-/** Returns the definition lists of a card: one of its single values, one more for each of its parts. */
+/** Returns the definition lists of a card: one of its scalars, and one for each of its sections. */
 function cardLists(card) {
   const fields = Object.entries(card).filter(([, value]) => value !== null && value !== "" && value.length !== 0);
-  const parts = fields.filter(([, value]) => isPart(value));
-  const single = fields.filter(([, value]) => !isPart(value));
+  const sections = fields.filter(([, value]) => isSection(value));
+  const single = fields.filter(([, value]) => !isSection(value));
   return [
     ...(single.length ? [element("dl", {}, ...single.flatMap(row))] : []),
-    ...parts.flatMap(([name, part]) => [
+    ...sections.flatMap(([name, section]) => [
       element("h4", {}, name === "versions" ? "packages" : name),
-      element("dl", {}, ...Object.entries(part).flatMap(row)),
+      element("dl", {}, ...Object.entries(section).flatMap(row)),
     ]),
   ];
 }
 
-const isPart = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+const isSection = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
 function row([name, value]) {
   const text = cardText(value);
-  const shown = text.length > LONGEST_TEXT ? `${text.slice(0, LONGEST_TEXT)} …` : text;
+  const shown = text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)} …` : text;
   return [element("dt", {}, name.replaceAll("_", " ")), element("dd", {}, shown)];
 }
 
 function cardText(value) {
   if (typeof value === "number" && !Number.isInteger(value)) return String(Number(value.toPrecision(4)));
   if (Array.isArray(value)) return value.map(cardText).join(", ");
-  if (!isPart(value)) return String(value ?? "none");
-  const inside = (inner) => (isPart(inner) ? `(${cardText(inner)})` : cardText(inner));
+  if (!isSection(value)) return String(value ?? "none");
+  const inside = (inner) => (isSection(inner) ? `(${cardText(inner)})` : cardText(inner));
   return Object.entries(value)
     .map(([name, inner]) => `${name}: ${inside(inner)}`)
     .join(", ");

@@ -1,11 +1,11 @@
-// The list of models, asked for again every few seconds. What a user typed stays: a form is made anew only where the
-// signature it asks has changed.
+// The list of models, polled every few seconds. User input is kept: a form is created again only if its signature has
+// changed.
 
 import { element, refill } from "./elements.js";
 import { chip, modelPanel, newestOf, stateOf, taskOf } from "./model.js";
 
-const EVERY = 2000;
-const PATIENCE = 10000;
+const POLL_INTERVAL = 2000;
+const TIMEOUT = 10000;
 
 const list = document.getElementById("models");
 const holder = document.getElementById("panels");
@@ -15,7 +15,7 @@ const panels = new Map();
 let before = "";
 let models = [];
 
-function wanted() {
+function selectedName() {
   try {
     return decodeURIComponent(location.hash.slice(1));
   } catch {
@@ -24,7 +24,7 @@ function wanted() {
 }
 
 function show() {
-  const name = panels.has(wanted()) ? wanted() : models[0]?.name;
+  const name = panels.has(selectedName()) ? selectedName() : models[0]?.name;
   for (const [other, { show }] of panels) show(other === name);
   const links = models.map((model) => {
     const newest = newestOf(model);
@@ -51,9 +51,9 @@ function update() {
   }
   for (const model of models) {
     if (!panels.has(model.name)) {
-      const made = modelPanel(model.name);
-      panels.set(model.name, made);
-      holder.append(made.panel);
+      const added = modelPanel(model.name);
+      panels.set(model.name, added);
+      holder.append(added.panel);
     }
     panels.get(model.name).update(model);
   }
@@ -62,25 +62,25 @@ function update() {
   show();
 }
 
-/** Returns what the server says of its models, text, or null where it says nothing. */
-async function described() {
+/** Returns the server's description of its models as JSON text, or null if there is no answer. */
+async function fetchModels() {
   let why;
   try {
-    const response = await fetch("/page/models", { signal: AbortSignal.timeout(PATIENCE) });
+    const response = await fetch("/page/models", { signal: AbortSignal.timeout(TIMEOUT) });
     if (response.ok) return await response.text();
     why = `it answers with status ${response.status}`;
   } catch {
     why = "it does not answer";
   }
-  const sentence = `The server at ${location.host} is gone: ${why}. What is shown is from before; asking again …`;
-  // An alert is read out whenever it is written.
+  const sentence = `The server at ${location.host} is not available: ${why}. This page shows its last answer …`;
+  // Screen readers read an alert aloud whenever it is written.
   if (gone.textContent !== sentence) gone.textContent = sentence;
   gone.hidden = false;
   return null;
 }
 
 async function refresh() {
-  const text = await described();
+  const text = await fetchModels();
   if (text === null) return;
   gone.hidden = true;
   gone.textContent = "";
@@ -91,10 +91,10 @@ async function refresh() {
 }
 
 function again() {
-  refresh().finally(() => setTimeout(again, EVERY));
+  refresh().finally(() => setTimeout(again, POLL_INTERVAL));
 }
 
-// An image that is dropped beside its field would replace the page.
+// An image that is dropped outside its field would replace the page.
 for (const event of ["dragover", "drop"]) document.addEventListener(event, (dragged) => dragged.preventDefault());
 addEventListener("hashchange", show);
 again();

@@ -1,14 +1,14 @@
-// Texts: the classes of one, and what stands in its blanks.
+// Texts: classification, and prediction of masked words.
 
 import { bars, element, labeled, percent } from "./elements.js";
 import { curl, makeForm } from "./form.js";
 
 const MASK = "[MASK]";
-const CHOICES = 8;
+const MAX_CHOICES = 8;
 
 function textFields(text, rows) {
   const area = element("textarea", { rows, spellcheck: true, value: text });
-  // Enter sends, as in a search box; Shift+Enter makes a new line.
+  // Enter submits; Shift+Enter starts a new line.
   area.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
@@ -21,7 +21,7 @@ function bodyOf(signature, text) {
   return JSON.stringify({ signature_name: signature, instances: [{ text }] });
 }
 
-export function textClassifierForm(url, { signature }) {
+export function textForm(url, { signature }) {
   const area = textFields("", 3);
   area.placeholder = "A text to classify";
   return makeForm(url, {
@@ -37,15 +37,15 @@ export function textClassifierForm(url, { signature }) {
   });
 }
 
-/** Joins a text's parts with what stands between them; a piece that starts with ## goes on with the word before it. */
-export function filledText(parts, words) {
-  return parts.slice(1).reduce((text, part, place) => {
-    const word = words[place];
-    return word.startsWith("##") ? text.trimEnd() + word.slice(2) + part : text + word + part;
-  }, parts[0]);
+/** Joins pieces of a text with words between them; a word that starts with ## continues the word before it. */
+export function filledText(pieces, words) {
+  return pieces.slice(1).reduce((text, piece, index) => {
+    const word = words[index];
+    return word.startsWith("##") ? text.trimEnd() + word.slice(2) + piece : text + word + piece;
+  }, pieces[0]);
 }
 
-export function blanksForm(url, { signature }) {
+export function maskedTextForm(url, { signature }) {
   const area = textFields(`The capital of France is ${MASK}.`, 3);
   const insert = element("button", { type: "button", className: "quiet" }, `Insert ${MASK}`);
   insert.onclick = () => {
@@ -53,72 +53,72 @@ export function blanksForm(url, { signature }) {
     area.focus();
     area.dispatchEvent(new Event("input", { bubbles: true }));
   };
-  let asked = "";
+  let requested = "";
 
-  const task = {
-    fields: labeled(`Sentence, with ${MASK} for every blank`, area),
+  const options = {
+    fields: labeled(`Text, with ${MASK} for every word to predict`, area),
     actions: [insert],
-    button: "Fill in",
+    button: "Predict",
     request() {
-      asked = area.value;
-      if (!asked.includes(MASK)) throw new Error(`The sentence has no blank: write ${MASK} where a word is wanted.`);
-      return bodyOf(signature, asked);
+      requested = area.value;
+      if (!requested.includes(MASK)) throw new Error(`The text has no ${MASK}: write one for every word to predict.`);
+      return bodyOf(signature, requested);
     },
-    show: ({ predictions: [answer] }) => sentence(asked.split(MASK), answer, area, () => made.send()),
-    summary: ({ predictions: [{ tokens }] }) => `Likeliest: ${tokens.map((choices) => choices[0]).join(", ")}.`,
+    show: ({ predictions: [answer] }) => filledSentence(requested.split(MASK), answer, area, () => made.send()),
+    summary: ({ predictions: [{ tokens }] }) => `Most probable: ${tokens.map((choices) => choices[0]).join(", ")}.`,
     command: (path) => curl(path, bodyOf(signature, area.value)),
   };
-  const made = makeForm(url, task);
+  const made = makeForm(url, options);
   return made;
 }
 
-/** Returns the sentence and, for each of its blanks, the tokens to choose from. */
-function sentence(parts, { tokens, scores }, area, send) {
-  const blanks = parts.length - 1;
-  const words = Array(blanks).fill(MASK);
+/** Returns the text and, for each of its masks, buttons with the predicted tokens. */
+function filledSentence(pieces, { tokens, scores }, area, send) {
+  const count = pieces.length - 1;
+  const words = Array(count).fill(MASK);
   const shown = element("p", { className: "sentence" });
-  const again = element("button", { type: "button" }, "Ask again with these words");
+  const again = element("button", { type: "button" }, "Predict again with these words");
   again.onclick = () => {
-    area.value = filledText(parts, words);
+    area.value = filledText(pieces, words);
     area.dispatchEvent(new Event("input", { bubbles: true }));
     send();
   };
 
-  const mark = (word, place) =>
+  const mark = (word, index) =>
     word === MASK
-      ? element("mark", {}, String(place + 1))
+      ? element("mark", {}, String(index + 1))
       : element("mark", { className: "filled" }, word.replace(/^##/, ""));
 
   function draw() {
-    // A piece that starts with ## goes on with the word before it.
-    const before = words.map((word, place) => (word.startsWith("##") ? parts[place].trimEnd() : parts[place]));
-    shown.replaceChildren(...words.flatMap((word, place) => [before[place], mark(word, place)]), parts[blanks]);
-    // What is filled in wholly leaves nothing to ask.
+    // A word that starts with ## continues the word before it.
+    const before = words.map((word, index) => (word.startsWith("##") ? pieces[index].trimEnd() : pieces[index]));
+    shown.replaceChildren(...words.flatMap((word, index) => [before[index], mark(word, index)]), pieces[count]);
+    // A text without masks leaves nothing to predict.
     const left = words.filter((word) => word === MASK).length;
-    again.hidden = left === 0 || left === blanks;
+    again.hidden = left === 0 || left === count;
   }
 
-  const lists = words.map((_, blank) => {
-    const title = element("h4", {}, blanks > 1 ? `Blank ${blank + 1}` : "The blank");
-    if (blank >= tokens.length) {
-      const note = "The model did not see this blank: the sentence is longer than what it reads.";
-      return element("section", { className: "blank" }, title, element("p", { className: "note" }, note));
+  const lists = words.map((_, mask) => {
+    const title = element("h4", {}, count > 1 ? `Mask ${mask + 1}` : "Mask");
+    if (mask >= tokens.length) {
+      const note = "No prediction: this mask is beyond the model's maximum sequence length.";
+      return element("section", { className: "mask" }, title, element("p", { className: "note" }, note));
     }
-    const buttons = tokens[blank].slice(0, CHOICES).map((token, place) => {
+    const buttons = tokens[mask].slice(0, MAX_CHOICES).map((token, index) => {
       const fill = element("span", { className: "fill", ariaHidden: "true" });
-      fill.style.width = `${100 * scores[blank][place]}%`;
-      const score = element("span", { className: "score" }, percent(scores[blank][place]));
+      fill.style.width = `${100 * scores[mask][index]}%`;
+      const score = element("span", { className: "score" }, percent(scores[mask][index]));
       const button = element("button", { type: "button", className: "choice", ariaPressed: "false" });
       button.append(fill, element("span", { className: "name" }, token), score);
       button.onclick = () => {
-        words[blank] = words[blank] === token ? MASK : token;
-        for (const other of buttons) other.ariaPressed = String(other === button && words[blank] === token);
+        words[mask] = words[mask] === token ? MASK : token;
+        for (const other of buttons) other.ariaPressed = String(other === button && words[mask] === token);
         draw();
       };
       return button;
     });
-    return element("section", { className: "blank" }, title, ...buttons);
+    return element("section", { className: "mask" }, title, ...buttons);
   });
   draw();
-  return [shown, element("div", { className: "blanks" }, ...lists), again];
+  return [shown, element("div", { className: "masks" }, ...lists), again];
 }

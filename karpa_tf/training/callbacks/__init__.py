@@ -1,1 +1,1 @@
-"""What happens around the steps of `fit`: logs, sheets of samples, warnings, progress."""
+"""Keras callbacks: logs, progress, sample grids, warnings, profiles."""

@@ -1,17 +1,17 @@
-"""Keeps the best epoch's weights, and ends a run that gets no better."""
+"""Keeps the weights of the best epoch, and stops early."""
 
 import json
 
 import keras
 
-from karpa_tf.distribution import collectives as workers
+from karpa_tf.distribution import collectives
 from karpa_tf.system.files import digest, replace, write_text
 
 
 class BestEpoch(keras.callbacks.Callback):
-    """Keeps the weights of the epoch with the lowest validation loss, and stops after so many epochs without a lower.
+    """Keeps the weights of the epoch with the lowest validation loss, and stops after `patience` epochs without one.
 
-    What was best, and when, is read from disk after an interruption (Keras' own forgets it).
+    After an interruption the best epoch is read from disk, which Keras' own callbacks do not do.
 
     Args:
         run: a `Run`; its `checkpoints` folder gets `best.weights.h5` and `best.json`.
@@ -25,21 +25,21 @@ class BestEpoch(keras.callbacks.Callback):
         best = {"epoch": 0, "val_loss": float("inf")}
         if run.writes and self.record.exists() and self.weights.exists():
             best = json.loads(self.record.read_text())
-        self.best = workers.broadcast_object(best)
+        self.best = collectives.broadcast_object(best)
 
     def is_over(self, epochs):
-        """Returns whether a run of so many epochs has been stopped."""
+        """Returns whether a run has been stopped early by the end of this number of epochs."""
         return 0 < self.patience <= epochs - self.best["epoch"]
 
     def on_epoch_end(self, epoch, logs=None):
-        done = epoch + 1
+        epochs = epoch + 1
         if logs["val_loss"] < self.best["val_loss"]:
-            self.best = {"epoch": done, "val_loss": float(logs["val_loss"])}
+            self.best = {"epoch": epochs, "val_loss": float(logs["val_loss"])}
             if self.writes:
                 self._save()
-        elif self.is_over(done):
+        elif self.is_over(epochs):
             self.model.stop_training = True
-            print(f"Stopped after epoch {done}: the best was epoch {self.best['epoch']}.")
+            print(f"Stopped early after epoch {epochs}: the best was epoch {self.best['epoch']}.")
 
     def _save(self):
         temporary = self.weights.with_name("writing.weights.h5")

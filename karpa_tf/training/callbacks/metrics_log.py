@@ -1,4 +1,4 @@
-"""Numbers of a run over its steps: `metrics.csv` and TensorBoard."""
+"""Metrics over the steps of a run: `metrics.csv` and TensorBoard."""
 
 import csv
 import os
@@ -12,21 +12,21 @@ from karpa_tf.training.callbacks.window_means import MetricWindows
 
 
 class MetricsLog(keras.callbacks.Callback):
-    """Writes the means over every few steps to `metrics.csv` and TensorBoard, under the metrics' own names.
+    """Writes means of the metrics over every few steps to `metrics.csv` and TensorBoard.
 
     Args:
-        run: a `Run`; where it is not ours to write in, only the sums are followed, which workers make together.
-        batch_size: units in a step, for `images_per_second`.
-        every: steps between two rows; the last step of an epoch always ends one.
-        first_step: steps made before this start; later rows of an interrupted run are dropped.
-        validation: names of what `fit` measures after an epoch; they stand in the last row of each.
-        unit: what is counted, in the plural; it names that column.
+        run: a `Run`; workers that do not write only take part in the reductions.
+        units_per_step: for the column `<unit>_per_second`.
+        every: steps between two rows; the last step of an epoch always has a row.
+        first_step: steps done before this start; later rows of an interrupted run are removed.
+        validation: names of validation metrics; they are written in the last row of each epoch.
+        unit: what throughput is counted in, in the plural.
     """
 
-    def __init__(self, run, batch_size, every, first_step=0, validation=(), unit="images"):
+    def __init__(self, run, units_per_step, every, first_step=0, validation=(), unit="images"):
         super().__init__()
         self.validation, self.rate = tuple(validation), f"{unit}_per_second"
-        self.run, self.batch_size, self.every, self.step = run, batch_size, every, first_step
+        self.run, self.units_per_step, self.every, self.step = run, units_per_step, every, first_step
         self.window, self.last_row, self.sums = MetricWindows(), None, None
 
     def on_train_begin(self, logs=None):
@@ -37,15 +37,15 @@ class MetricsLog(keras.callbacks.Callback):
         self.file = open(self.run.metrics_file, "a", newline="")
 
     def get_state(self):
-        """Returns what the next row depends on, and sees to it that the rows so far are on the disk."""
+        """Returns what the next row depends on, and syncs the rows so far to disk."""
         if self.run.writes:
             self.file.flush()
             os.fsync(self.file.fileno())
             self.writer.flush()
-        return {"sums": self.window.known, "last_row": self.last_row}
+        return {"sums": self.window.sums, "last_row": self.last_row}
 
     def set_state(self, state):
-        """Goes on with an epoch from what `get_state` returned, or begins one if that is None."""
+        """Resumes an epoch from the result of `get_state`, or starts one if it is None."""
         if state:
             self.sums, self.last_row = state["sums"], state["last_row"]
 
@@ -59,13 +59,13 @@ class MetricsLog(keras.callbacks.Callback):
         if self.step % self.every and done != self.params["steps"]:
             return
         now = time.perf_counter()
-        units = (done - self.closed) * self.batch_size
+        units = (done - self.closed) * self.units_per_step
         means = self.window.close([metric for metric in self.model.metrics if metric.name in logs])
         row = {"step": self.step, "epoch": self.epoch + done / self.params["steps"], **means}
         row[self.rate] = units / (now - self.since)
         self.since, self.closed = now, done
         if done == self.params["steps"]:
-            self.last_row = row  # validation is still to come
+            self.last_row = row  # Validation is still to come.
         else:
             self._write_row(row)
 
@@ -83,9 +83,9 @@ class MetricsLog(keras.callbacks.Callback):
         if not self.run.metrics_file.exists():
             return
         header, *rows = self.run.metrics_file.read_text().splitlines() or [""]
-        # The last row may be half a row.
-        whole = [row for row in rows if row.count(",") == header.count(",")]
-        kept = [row for row in whole if int(row.split(",")[0]) <= self.step]
+        # The last row may be incomplete.
+        complete = [row for row in rows if row.count(",") == header.count(",")]
+        kept = [row for row in complete if int(row.split(",")[0]) <= self.step]
         write_text(self.run.metrics_file, "\n".join([header, *kept]) + "\n" if kept else "")
 
     def _write_row(self, row):

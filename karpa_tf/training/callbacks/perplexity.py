@@ -1,4 +1,4 @@
-"""Perplexity: what a loss in nats means in words."""
+"""Validation perplexity."""
 
 import keras
 
@@ -6,10 +6,10 @@ from karpa_tf.metrics import language
 
 
 class Perplexity(keras.callbacks.Callback):
-    """Adds `val_perplexity`, e to the power of `val_loss`, to what is logged after an epoch; stands before the logs."""
+    """Adds `val_perplexity`, the exponential of `val_loss`, to the logs of an epoch; must come before `MetricsLog`."""
 
     adds = ("val_perplexity",)
-    """What it adds to the logs of an epoch."""
+    """Names that it adds to the logs of an epoch."""
 
     def on_epoch_end(self, epoch, logs=None):
         logs["val_perplexity"] = language.perplexity(logs["val_loss"])

@@ -1,4 +1,4 @@
-"""How far a run is."""
+"""Progress of a run."""
 
 import sys
 import time
@@ -6,26 +6,25 @@ import time
 import keras
 import rich.progress
 
-LINES = 40
-"""At most so many epochs are reported in a log file."""
+MAX_LINES = 40
+"""Maximum number of lines in a log file."""
 
 
 class Progress(keras.callbacks.Callback):
-    """One bar for the whole run on a terminal; elsewhere a line after each epoch, or after some of many. Use `with`.
+    """Context manager and callback: a progress bar on a terminal, otherwise a line after each epoch, or some of many.
 
-    Both say how many images, or other units, a second the steps of the epoch so far have taken in, and for what part of
-    their time they waited for input.
+    Both show the throughput of the epoch so far and the fraction of its time spent waiting for input.
 
     Args:
-        batch_size: units in a step.
-        unit: what is counted, in the plural.
-        first_step: steps made before this start.
-        watch: an `InputWatch`, which stands before it in the list of callbacks, or None.
+        units_per_step: number of images, or other units, per step.
+        unit: what throughput is counted in, in the plural.
+        first_step: steps done before this start.
+        watch: an `InputWatch`, before this in the list of callbacks, or None.
     """
 
-    def __init__(self, batch_size, unit="images", first_step=0, watch=None):
+    def __init__(self, units_per_step, unit="images", first_step=0, watch=None):
         super().__init__()
-        self.batch_size, self.unit, self.first_step, self.watch = batch_size, unit, first_step, watch
+        self.units_per_step, self.unit, self.first_step, self.watch = units_per_step, unit, first_step, watch
         self.bar = None
 
     def __enter__(self):
@@ -59,25 +58,25 @@ class Progress(keras.callbacks.Callback):
         self.since, self.steps, self.rate = time.perf_counter(), 0, ""
 
     def on_train_batch_end(self, batch, logs=None):
-        # Taken here and not at the end of the epoch, which comes after validation.
+        # Not at the end of the epoch, which comes after validation.
         seconds = time.perf_counter() - self.since
         self.steps += 1
-        self.rate = f"{self.steps * self.batch_size / seconds:,.0f} {self.unit}/s"
+        self.rate = f"{self.steps * self.units_per_step / seconds:,.0f} {self.unit}/s"
         waiting = self.watch and self.watch.epoch_fraction
         if waiting is not None:
             self.rate += f", {waiting:.0%} waiting for input"
         if self.bar:
-            self.bar.update(self.task, advance=1, rate=self.rate, metrics=self._in_words(logs))
+            self.bar.update(self.task, advance=1, rate=self.rate, metrics=self._format_metrics(logs))
 
     def on_epoch_end(self, epoch, logs=None):
         if self.bar:
             self.bar.update(self.task, epoch=epoch + 1)
-        elif (epoch + 1) * LINES // self.params["epochs"] > epoch * LINES // self.params["epochs"]:
+        elif (epoch + 1) * MAX_LINES // self.params["epochs"] > epoch * MAX_LINES // self.params["epochs"]:
             seconds = time.perf_counter() - self.since
             done = f"epoch {epoch + 1}/{self.params['epochs']}"
-            print(f"{done}  {seconds:.1f} s  {self.rate}  {self._in_words(logs)}", flush=True)
+            print(f"{done}  {seconds:.1f} s  {self.rate}  {self._format_metrics(logs)}", flush=True)
 
-    def _in_words(self, logs):
-        names = [metric.name for metric in self.model.metrics]  # `fit` sorts them
+    def _format_metrics(self, logs):
+        names = [metric.name for metric in self.model.metrics]  # `fit` sorts them by name
         names = [name for name in [*names, *(f"val_{name}" for name in names)] if name in logs]
         return "  ".join(f"{name} {logs[name]:.3f}" for name in names)

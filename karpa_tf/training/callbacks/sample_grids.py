@@ -1,4 +1,4 @@
-"""What a generator draws while it learns."""
+"""Samples of a generator during training."""
 
 import keras
 import numpy as np
@@ -10,13 +10,13 @@ from karpa_tf.system.console import warn
 
 
 class SampleGrids(keras.callbacks.Callback):
-    """Draws a sheet of samples from one fixed noise at the end of every epoch, and warns, once, if they are alike.
+    """Writes a grid of samples from fixed noise at the end of every epoch, and warns, once, if they are all alike.
 
     Args:
-        run: a `Run`; sheets go to its `samples` folder and to TensorBoard.
+        run: a `Run`; grids go to its `samples` folder and to TensorBoard.
         noise: float32 (n, latent_dim).
-        real_diversity: `diversity` of the data; less than a twentieth of it counts as collapsed.
-        warn_after: steps before which nothing is said: an untrained generator draws the same gray for any noise.
+        real_diversity: `diversity` of the data; less than a twentieth of it counts as mode collapse.
+        warn_after: number of steps without warnings: an untrained generator draws the same gray for any noise.
     """
 
     def __init__(self, run, noise, real_diversity, warn_after=500):
@@ -48,7 +48,7 @@ class SampleGrids(keras.callbacks.Callback):
 
 
 def diversity(images):
-    """Returns how much images differ: the mean over pixels of the standard deviation over images, in gray levels.
+    """Returns the mean over pixels of the standard deviation over images, in gray levels.
 
     Args:
         images: uint8 (n, height, width, channels).

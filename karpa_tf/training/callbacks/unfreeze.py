@@ -1,14 +1,14 @@
-"""Frozen layers begin to learn one part after another (Howard and Ruder 2018, section 3.3)."""
+"""Gradual unfreezing (Howard and Ruder 2018, section 3.3)."""
 
 import keras
 import numpy as np
 
 
 class Unfreeze(keras.callbacks.Callback):
-    """Lets the parts of a `Classifier` learn from the epoch on at which their turn comes.
+    """Unfreezes the groups of a `Classifier` at the start of the epoch in which they are to be trained.
 
     Args:
-        steps_per_epoch: number of steps that `fit` makes in one epoch.
+        steps_per_epoch: number of steps in one epoch.
     """
 
     def __init__(self, steps_per_epoch):
@@ -22,4 +22,4 @@ class Unfreeze(keras.callbacks.Callback):
             self.model.unfreeze_groups(step)
         if len(self.model.active_groups) != before:
             count = sum(int(np.prod(variable.shape)) for variable in self.model.active_variables)
-            print(f"From epoch {epoch + 1} on {count:,} weights learn.")
+            print(f"From epoch {epoch + 1} on {count:,} weights are trained.")

@@ -1,4 +1,4 @@
-"""Signs that a run goes wrong: said once, or the end of it."""
+"""Warnings and errors about a training that goes wrong."""
 
 import math
 
@@ -11,15 +11,15 @@ from karpa_tf.training.callbacks.window_means import WindowMeans
 
 
 class DiscriminatorWatch(keras.callbacks.Callback):
-    """Warns, once, when the discriminator has told all real images from all fakes over a whole window of steps.
+    """Warns, once, if the discriminator separates all real images from all fakes over a window of steps.
 
     Args:
-        window: steps over which mean D(x) must be above 0.95 and mean D(G(z)) below 0.05.
+        window: number of steps over which mean D(x) must be above 0.95 and mean D(G(z)) below 0.05.
     """
 
     def __init__(self, window=200):
         super().__init__()
-        self.window, self.seen, self.sums, self.warned = window, 0, np.zeros(2), False
+        self.window, self.steps, self.sums, self.warned = window, 0, np.zeros(2), False
         self.means = WindowMeans()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -28,16 +28,16 @@ class DiscriminatorWatch(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         step = self.means.close(batch + 1, {name: logs[name] for name in ("D(x)", "D(G(z))")})
         self.sums += step["D(x)"], step["D(G(z))"]
-        self.seen += 1
-        if self.seen < self.window:
+        self.steps += 1
+        if self.steps < self.window:
             return
-        real, fake = self.sums / self.seen
-        self.seen, self.sums = 0, np.zeros(2)
+        real, fake = self.sums / self.steps
+        self.steps, self.sums = 0, np.zeros(2)
         if not self.warned and real > 0.95 and fake < 0.05:
             self.warned = True
             warn(
-                f"The discriminator has won outright for {self.window} steps (D(x) {real:.3f}, D(G(z)) {fake:.3f}): "
-                "the generator hardly learns. Try a lower --discriminator-learning-rate or more --dropout."
+                f"The discriminator has won for {self.window} steps (D(x) {real:.3f}, D(G(z)) {fake:.3f}): "
+                "the generator gets almost no gradient. Try a lower --discriminator-learning-rate or more --dropout."
             )
 
 
@@ -45,8 +45,8 @@ class StopIfNotFinite(keras.callbacks.Callback):
     """Raises `UserError` at the first step whose loss is not a finite number.
 
     Args:
-        latest_checkpoint: function of no arguments that returns the newest checkpoint or None, to say what is left.
-        first_step: steps made before this start.
+        latest_checkpoint: function without arguments that returns the newest checkpoint or None, for the message.
+        first_step: steps done before this start.
     """
 
     def __init__(self, latest_checkpoint, first_step=0):

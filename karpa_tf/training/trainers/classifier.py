@@ -7,8 +7,6 @@ import tensorflow as tf
 from karpa_tf.distribution import reductions
 from karpa_tf.keras_compat import AlreadyBuilt
 from karpa_tf.losses import cross_entropy
-from karpa_tf.models.classifiers import split_by_depth
-from karpa_tf.training import optimizers
 from karpa_tf.training.trainers.updates import (
     accumulate_gradients,
     apply_gradients,
@@ -126,32 +124,6 @@ class Classifier(AlreadyBuilt, keras.Model):
         self.accuracy.update_state(targets, logits, sample_weight=weights)
         if self.top_5:
             self.top_5.update_state(targets, logits, sample_weight=weights)
-
-
-def compile_classifier(trainer, config, freezing, steps_per_epoch, jit_compile=False):
-    """Compiles a `Classifier` as its config says; call it in the scope of the strategy.
-
-    Args:
-        trainer: a `Classifier`.
-        config: a `LabeledConfig` with an `OptimizerConfig`, `optimization`.
-        freezing: a `FreezeConfig`.
-        steps_per_epoch: number of steps in one epoch.
-        jit_compile: whether to compile the step with XLA.
-    """
-    groups = optimizers.make_optimizer_groups(
-        config.optimization,
-        config.learning_rate,
-        optimizers.make_parameter_groups(split_by_depth(trainer.network), freezing, steps_per_epoch),
-        config.epochs * steps_per_epoch,
-        steps_per_epoch,
-        scale_loss=config.precision == "mixed_float16",
-    )
-    trainer.compile(
-        groups,
-        config.optimization.global_clipnorm,
-        config.optimization.gradient_accumulation_steps,
-        jit_compile=jit_compile,
-    )
 
 
 def describe_weights(trainer):

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from karpa_tf.distribution import reductions
+from karpa_tf.training import optimizers
 
 
 def select_inputs(model, data):
@@ -85,3 +86,26 @@ def apply_gradients(groups, gradients, global_clipnorm=None):
         if is_scaled:
             own = [group.optimizer.scale_loss(gradient) for gradient in own]
         group.optimizer.apply(own, group.variables)
+
+
+def compile_trainer(trainer, config, parameter_groups, steps_per_epoch, jit_compile=False):
+    """Compiles a trainer that takes groups of optimizers as its config says; call it in the scope of the strategy.
+
+    Args:
+        trainer: a `Classifier` or `MaskedLM`.
+        config: a `RunConfig` with an `OptimizerConfig`, `optimization`.
+        parameter_groups: list of `optimizers.ParameterGroup`.
+        steps_per_epoch: number of steps in one epoch.
+        jit_compile: whether to compile the step with XLA.
+    """
+    optimization = config.optimization
+    groups = optimizers.make_optimizer_groups(
+        optimization,
+        config.learning_rate,
+        parameter_groups,
+        config.epochs * steps_per_epoch,
+        steps_per_epoch,
+        scale_loss=config.precision == "mixed_float16",
+    )
+    clipping, parts = optimization.global_clipnorm, optimization.gradient_accumulation_steps
+    trainer.compile(groups, clipping, parts, jit_compile=jit_compile)

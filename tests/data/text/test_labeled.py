@@ -1,4 +1,4 @@
-"""Texts with classes: tables, JSON lines, folders; their parts, and their batches."""
+"""Labeled texts of tables, JSON lines and folders, their splits, and their batches."""
 
 import csv
 import json
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from karpa_tf.data.text.labeled import Columns, load_text_splits
-from karpa_tf.data.text.labeled_batches import evaluation_text_batches, labeled_text_batches, token_rows
+from karpa_tf.data.text.labeled_batches import make_evaluation_text_batches, make_labeled_text_batches, make_token_rows
 from karpa_tf.data.text.vocabulary import SPECIAL, Vocabulary
 from karpa_tf.errors import UserError
 
@@ -22,148 +22,154 @@ def write_csv(path, header=("id", "Text", "Label")):
         table.writerows((number, text, label) for number, (text, label) in enumerate(ROWS))
 
 
-def read(part):
-    return [(text, part.classes[label]) for text, label in zip(part.texts, part.labels, strict=True)]
+def load_rows(data, columns=Columns()):  # noqa: B008
+    """Returns a list of (text, class name)."""
+    (train,) = load_text_splits(data, columns, 0, 0).values()
+    return [(text, train.classes[label]) for text, label in zip(train.texts, train.labels, strict=True)]
 
 
-def whole(data, columns=Columns()):  # noqa: B008
-    (part,) = load_text_splits(data, columns, 0, 0).values()
-    return read(part)
-
-
-def test_a_table_is_read_by_the_names_of_its_columns():
+def test_the_columns_of_a_table_are_found_by_their_names():
     write_csv("a.csv")
-    assert whole("a.csv") == ROWS
+    assert load_rows("a.csv") == ROWS
     write_csv("b.csv", ("sentiment", "body", "stars"))
-    assert whole("b.csv", Columns("body", "stars")) == ROWS
+    assert load_rows("b.csv", Columns("body", "stars")) == ROWS
 
 
-def test_a_table_without_names_has_the_text_first_and_the_class_last():
+def test_a_table_without_header_has_the_text_first_and_the_label_last():
     Path("a.tsv").write_text('"quoted word\tpos\nplain\tneg\n\n'.replace("\n\n", "\n"))
-    assert whole("a.tsv") == [('"quoted word', "pos"), ("plain", "neg")]
+    assert load_rows("a.tsv") == [('"quoted word', "pos"), ("plain", "neg")]
 
 
-def test_json_lines_and_folders_give_the_same():
+def test_json_lines_and_folders_have_the_same_texts_as_a_table():
     Path("a.jsonl").write_text("\n".join(json.dumps({"sentence": text, "label": int(label)}) for text, label in ROWS))
-    assert whole("a.jsonl") == ROWS
+    assert load_rows("a.jsonl") == ROWS
     for number, (text, label) in enumerate(ROWS):
         Path("data", label).mkdir(parents=True, exist_ok=True)
         Path("data", label, f"{number:02}.txt").write_text(text)
-    assert sorted(whole("data")) == sorted(ROWS)
+    assert sorted(load_rows("data")) == sorted(ROWS)
 
 
-def test_parts_have_files_of_their_own_or_are_taken_from_the_training_texts():
+def test_splits_are_read_from_their_files_or_held_out_from_the_training_texts():
     for name in ("train.tsv", "dev.tsv", "test.tsv"):
         Path("data").mkdir(exist_ok=True)
         Path("data", name).write_text("".join(f"{name} {i}\t{i % 2}\n" for i in range(50)))
-    found = load_text_splits("data", Columns())
-    assert {name: part.texts[3] for name, part in found.items()} == {
+    splits = load_text_splits("data", Columns())
+    assert {name: split.texts[3] for name, split in splits.items()} == {
         "train": "train.tsv 3",
         "validation": "dev.tsv 3",
         "test": "test.tsv 3",
     }
-    alone = load_text_splits("data/train.tsv", Columns(), 0.1, 0.2)
-    assert [len(alone[name]) for name in ("train", "validation", "test")] == [36, 4, 10]
-    assert sorted(sum((part.texts for part in alone.values()), ())) == sorted(f"train.tsv {i}" for i in range(50))
-    assert all(np.bincount(part.labels).tolist() == [len(part) / 2] * 2 for part in alone.values())
+    splits = load_text_splits("data/train.tsv", Columns(), 0.1, 0.2)
+    assert [len(splits[name]) for name in ("train", "validation", "test")] == [36, 4, 10]
+    assert sorted(sum((split.texts for split in splits.values()), ())) == sorted(f"train.tsv {i}" for i in range(50))
+    assert all(np.bincount(split.labels).tolist() == [len(split) / 2] * 2 for split in splits.values())
 
 
-def test_numbers_are_classes_in_their_order():
+def test_classes_that_are_numbers_are_in_numerical_order():
     Path("a.tsv").write_text("".join(f"text {i}\t{i}\n" for i in (10, 9, 2, 1)))
     assert load_text_splits("a.tsv", Columns(), 0, 0)["train"].classes == ("1", "2", "9", "10")
 
 
-def test_a_row_without_text_is_left_out_and_said():
+def test_rows_without_text_are_skipped_and_listed():
     Path("a.tsv").write_text("one\ta\n \tb\ntwo\tb\n")
-    part = load_text_splits("a.tsv", Columns(), 0, 0)["train"]
-    assert part.texts == ("one", "two") and part.skipped == ("a.tsv, example 2: no text",)
+    train = load_text_splits("a.tsv", Columns(), 0, 0)["train"]
+    assert train.texts == ("one", "two") and train.skipped == ("a.tsv, example 2: no text",)
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "columns", "says"),
+    ("name", "content", "columns", "message"),
     [
         ("a.csv", b"", Columns(), "a.csv has no texts"),
-        ("a.csv", b"text,label\n", Columns(), "has no texts; expected two classes"),
+        ("a.csv", b"text,label\n", Columns(), "has no texts; expected at least two classes"),
         ("a.csv", b"text,label\nx,1\ny,1\n", Columns(), r"texts of one class only \(1\)"),
-        ("a.csv", b"text,label\nx,1\ny\n", Columns(), "line 3, has 1 columns; expected 2 as in the first line"),
-        ("a.tsv", b"only text\nmore\n", Columns(), "line 1, has 1 columns; expected two or more"),
+        ("a.csv", b"text,label\nx,1\ny\n", Columns(), "line 3: 1 columns; expected 2 as in the first line"),
+        ("a.tsv", b"only text\nmore\n", Columns(), "line 1: 1 columns; expected at least two"),
         (
             "a.csv",
             b"words,label\nx,1\n",
             Columns(),
-            "called text or .*; it has words, label: choose by --text-field",
+            "no column text or .*; the columns are words, label. Select one with --text-field",
         ),
-        ("a.csv", b"a,b\nx,1\n", Columns(text="c"), "has no c; it has a, b: choose by --text-field"),
-        ("a.csv", b"text,b\nx,1\n", Columns(label="c"), "has no c; it has text, b: choose by --label-field"),
-        ("a.jsonl", b'{"text": "a"}\n', Columns(), "line 1, has no column called label or .*: choose by --label-field"),
+        ("a.csv", b"a,b\nx,1\n", Columns(text="c"), "no column c; the columns are a, b. Select one with --text-field"),
+        (
+            "a.csv",
+            b"text,b\nx,1\n",
+            Columns(label="c"),
+            "no column c; the columns are text, b. Select one with --label-field",
+        ),
+        ("a.jsonl", b'{"text": "a"}\n', Columns(), "line 1: no column label or .* Select one with --label-field"),
         ("a.tsv", b"caf\xe9\t1\n", Columns(), "is not utf-8: byte 3 is 0xe9"),
-        ("a.txt", b"text\n", Columns(), "a.txt is no table; expected a name ending in .tsv, .csv"),
+        ("a.txt", b"text\n", Columns(), "a.txt is not a table; expected a file ending in .tsv, .csv"),
     ],
 )
-def test_a_table_that_is_not_what_it_should_be_is_refused(name, content, columns, says):
+def test_invalid_tables_are_refused(name, content, columns, message):
     Path(name).write_bytes(content)
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         load_text_splits(name, columns)
 
 
-def test_folders_that_hold_nothing_and_unknown_classes_are_refused():
+def test_empty_folders_and_unknown_classes_are_refused():
     Path("data").mkdir()
-    with pytest.raises(UserError, match="holds neither train.tsv/.csv"):
+    with pytest.raises(UserError, match="has no texts; expected train.tsv/.csv"):
         load_text_splits("data", Columns())
     with pytest.raises(UserError, match="there is no such file or folder"):
         load_text_splits("missing", Columns())
     Path("data/train.tsv").write_text("x\ta\ny\tb\n")
     Path("data/test.tsv").write_text("x\tc\n")
-    with pytest.raises(UserError, match="test.tsv has a class that the training texts lack: c"):
+    with pytest.raises(UserError, match="test.tsv has a class that the training texts do not have: c"):
         load_text_splits("data", Columns())
 
 
-WORDS = Vocabulary((*SPECIAL, *(f"w{i}" for i in range(30))))
+VOCABULARY = Vocabulary((*SPECIAL, *(f"w{i}" for i in range(30))))
 
 
-def numbered(count):
-    """Texts of one to six words, each beginning with its own."""
+def make_rows(count):
+    """Returns the token ids of texts of one to six words, and the number of truncated ones."""
     texts = [" ".join(f"w{(i + k) % 30}" for k in range(1 + i % 6)) for i in range(count)]
-    return token_rows(texts, WORDS, 6)
+    return make_token_rows(texts, VOCABULARY, 6)
 
 
-def test_rows_stand_between_cls_and_sep_and_the_cut_ones_are_counted():
-    rows, cut = numbered(12)
+def test_rows_start_with_cls_and_end_with_sep_and_truncated_ones_are_counted():
+    rows, truncated = make_rows(12)
     assert [row.tolist() for row in rows[:2]] == [[2, 5, 3], [2, 6, 7, 3]]
-    assert cut == 4 and max(map(len, rows)) == 6 and all(row[-1] == 3 for row in rows)
+    assert truncated == 4 and max(map(len, rows)) == 6 and all(row[-1] == 3 for row in rows)
 
 
-def test_an_epoch_holds_every_text_once_with_its_class_padded_to_the_longest():
-    rows, _ = numbered(24)
+def test_an_epoch_has_every_text_once_with_its_label():
+    rows, _ = make_rows(24)
     labels = np.arange(24) % 3
-    batches = labeled_text_batches(rows, labels, 3, 4, seed=0)
+    batches = make_labeled_text_batches(rows, labels, 3, 4, seed=0)
     for epoch in range(2):
-        seen = []
+        indices = []
         for inputs, targets in batches.skip(6 * epoch).take(6).as_numpy_iterator():
             lengths = inputs["padding_mask"].sum(1)
             assert inputs["token_ids"].shape[1] == lengths.max()
             for ids, length, target in zip(inputs["token_ids"], lengths, targets, strict=True):
                 assert (ids[length:] == 0).all() and target.sum() == 1
-                place = next(i for i, row in enumerate(rows) if row.tolist() == ids[:length].tolist())
-                assert target.argmax() == labels[place]
-                seen.append(place)
-        assert sorted(seen) == list(range(24))
+                index = next(i for i, row in enumerate(rows) if row.tolist() == ids[:length].tolist())
+                assert target.argmax() == labels[index]
+                indices.append(index)
+        assert sorted(indices) == list(range(24))
 
 
 def test_any_step_can_be_the_first():
-    rows, _ = numbered(24)
-    whole_run = list(labeled_text_batches(rows, np.zeros(24, int), 2, 4, seed=1).take(9).as_numpy_iterator())
-    late = list(labeled_text_batches(rows, np.zeros(24, int), 2, 4, 1, first_step=7).take(2).as_numpy_iterator())
-    for (expected, _), (found, _) in zip(whole_run[7:], late, strict=True):
-        np.testing.assert_array_equal(expected["token_ids"], found["token_ids"])
+    rows, _ = make_rows(24)
+    batches = list(make_labeled_text_batches(rows, np.zeros(24, int), 2, 4, seed=1).take(9).as_numpy_iterator())
+    resumed = list(
+        make_labeled_text_batches(rows, np.zeros(24, int), 2, 4, 1, first_step=7).take(2).as_numpy_iterator()
+    )
+    for (expected, _), (inputs, _) in zip(batches[7:], resumed, strict=True):
+        np.testing.assert_array_equal(expected["token_ids"], inputs["token_ids"])
 
 
-def test_evaluation_holds_every_text_once_in_order():
-    rows, _ = numbered(10)
-    batches = list(evaluation_text_batches(rows, np.arange(10) % 2, 2, 4).as_numpy_iterator())
+def test_evaluation_batches_have_every_text_once_in_order():
+    rows, _ = make_rows(10)
+    batches = list(make_evaluation_text_batches(rows, np.arange(10) % 2, 2, 4).as_numpy_iterator())
     weights = np.concatenate([weights for *_, weights in batches])
     assert weights.tolist() == [1.0] * 10 + [0.0] * 2
-    found = [
-        ids[mask].tolist() for i, *_ in batches for ids, mask in zip(i["token_ids"], i["padding_mask"], strict=True)
+    token_ids = [
+        ids[mask].tolist()
+        for inputs, *_ in batches
+        for ids, mask in zip(inputs["token_ids"], inputs["padding_mask"], strict=True)
     ]
-    assert found[:10] == [row.tolist() for row in rows]
+    assert token_ids[:10] == [row.tolist() for row in rows]

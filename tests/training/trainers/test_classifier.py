@@ -34,7 +34,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_one_replica_and_two_learn_the_same(images, two_replicas, variant):
+def test_two_replicas_train_as_one_does(images, two_replicas, variant):
     alone = make_trainer(**VARIANTS[variant])
     history_alone = fit(alone, images)
     with two_replicas.scope():
@@ -50,7 +50,7 @@ def test_one_replica_and_two_learn_the_same(images, two_replicas, variant):
     assert_moved(alone, make_trainer(**VARIANTS[variant]))
 
 
-def test_a_step_is_that_of_keras_own_trainer(images):
+def test_a_step_equals_that_of_keras_own_trainer(images):
     trainer = make_trainer()
     other = make_trainer().network
     data = make_image_set(images[:8])
@@ -65,7 +65,7 @@ def test_a_step_is_that_of_keras_own_trainer(images):
         np.testing.assert_allclose(one, two, atol=1e-5)
 
 
-def test_a_batch_in_parts_is_the_same_step_as_the_whole(images):
+def test_gradient_accumulation_does_not_change_the_step(images):
     whole, parts = (
         make_trainer(),
         make_trainer(OptimizerConfig(optimizer="sgd", momentum=0.5, gradient_accumulation_steps=4)),
@@ -75,7 +75,7 @@ def test_a_batch_in_parts_is_the_same_step_as_the_whole(images):
     assert_same_weights(whole, parts)
 
 
-def test_a_long_gradient_is_cut_to_the_norm_and_a_short_one_left(images):
+def test_long_gradients_are_clipped_to_the_norm_and_short_ones_are_not(images):
     plain = OptimizerConfig(optimizer="sgd", momentum=0.0)
     start = make_trainer(plain)
     lengths = []
@@ -98,7 +98,7 @@ def test_class_weights_are_factors_of_the_loss(images):
     np.testing.assert_allclose(history["loss"][0], np.mean(np.array(weights)[data.labels] * losses), rtol=1e-5)
 
 
-def test_label_smoothing_has_the_loss_of_its_formula(images):
+def test_label_smoothing_follows_its_formula(images):
     trainer = make_trainer(label_smoothing=0.3, learning_rate=1e-9)
     history = fit(trainer, images[:8], epochs=1)
     data = make_image_set(images[:8])
@@ -133,13 +133,13 @@ def test_evaluation_counts_every_image_exactly_once(images, two_replicas, count,
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "muon"])
-def test_iterations_of_every_optimizer_are_the_steps_made(images, name):
+def test_every_optimizer_counts_every_step(images, name):
     trainer = make_trainer(OptimizerConfig(optimizer=name), learning_rate=1e-3)
     fit(trainer, images, epochs=3, validation_data=make_evaluation_batches(make_image_set(images[:5]), 8))
     assert {int(group.optimizer.iterations) for group in trainer.groups} == {15}
 
 
-def test_statistics_of_batch_normalization_are_those_of_all_replicas(images, two_replicas):
+def test_batch_statistics_are_averaged_over_replicas(images, two_replicas):
     with two_replicas.scope():
         trainer = make_trainer(network=CNNConfig(filters=(4,), dense_units=(), batch_norm=True))
     fit(trainer, images, epochs=1)
@@ -149,7 +149,7 @@ def test_statistics_of_batch_normalization_are_those_of_all_replicas(images, two
             np.testing.assert_array_equal(first, other)
 
 
-def test_more_than_ten_classes_report_the_best_five(images):
+def test_more_than_ten_classes_report_top_5_accuracy(images):
     history = fit(make_trainer(classes=12), images, epochs=1)
     assert history.keys() == {"loss", "accuracy", "top_5_accuracy"}
     assert history["accuracy"][0] <= history["top_5_accuracy"][0] <= 1
@@ -158,7 +158,7 @@ def test_more_than_ten_classes_report_the_best_five(images):
 WITH_NORM = CNNConfig(filters=(4, 4, 4, 4), dense_units=(), batch_norm=True)
 
 
-def test_frozen_features_and_their_statistics_stay_and_the_head_learns(images):
+def test_frozen_features_and_their_statistics_do_not_change_and_the_head_is_trained(images):
     frozen = TransferConfig(init="x", freeze="features")
     trainer, start = (make_trainer(network=WITH_NORM, transfer=frozen) for _ in range(2))
     fit(trainer, images)
@@ -167,7 +167,7 @@ def test_frozen_features_and_their_statistics_stay_and_the_head_learns(images):
             assert np.array_equal(now, then) == (layer.name != "logits"), layer.name
 
 
-def test_layers_thaw_from_the_top_down(images):
+def test_layers_are_unfrozen_from_the_top_down(images):
     thawing = TransferConfig(init="x", freeze="features", unfreeze_every=1)
     trainer, start = (make_trainer(network=WITH_NORM, transfer=thawing) for _ in range(2))
 
@@ -219,7 +219,7 @@ def test_a_checkpoint_restores_weights_averages_and_all_optimizers(images):
         np.testing.assert_allclose(one, two, atol=1e-7)
 
 
-def test_it_learns(images):
+def test_training_lowers_the_loss(images):
     """Forty random images by heart."""
     network = CNNConfig(filters=(8, 8), dense_units=(32,))
     trainer = make_trainer(OptimizerConfig(optimizer="adam"), network, learning_rate=3e-3)

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 from tiny_gan import FULL_CONFIG, fit, get_weights, make_dcgan_trainer, make_sgd_trainer
 
+from karpa_tf import losses
 from karpa_tf.data.images.batches import make_noise_batches
 
 
@@ -12,7 +13,7 @@ def one_batch(images, seed=0):
     return images[:8].astype(np.float32) / 127.5 - 1, rng.normal(size=(8, 4)).astype(np.float32)
 
 
-def test_one_replica_and_two_learn_the_same(images, two_replicas):
+def test_two_replicas_train_as_one_does(images, two_replicas):
     alone = make_sgd_trainer()
     history_alone = fit(alone, images)
     with two_replicas.scope():
@@ -40,7 +41,7 @@ def test_both_replicas_hold_the_same_weights(images, two_replicas):
             np.testing.assert_array_equal(first, other)
 
 
-def test_a_step_follows_the_gradients_of_both_games_taken_apart(images):
+def test_a_step_follows_the_gradients_of_both_losses_computed_separately(images):
     images, noise = one_batch(images)
     trainer, reference = make_sgd_trainer(ema=0), make_sgd_trainer(ema=0)
     fit_one = tf.data.Dataset.from_tensors((images, noise))
@@ -112,7 +113,7 @@ def test_without_an_average_the_generator_itself_is_exported(images):
     assert trainer.exported is trainer.generator
 
 
-def test_evaluation_judges_the_average_and_changes_nothing(images):
+def test_evaluation_uses_the_moving_average_and_changes_nothing(images):
     trainer = make_dcgan_trainer(ema=0.9)
     fit(trainer, images)
     before = get_weights(trainer)
@@ -124,7 +125,25 @@ def test_evaluation_judges_the_average_and_changes_nothing(images):
         np.testing.assert_array_equal(old, new)
 
 
-def test_loss_scaling_saves_gradients_that_float16_cannot_hold(images):
+def test_the_losses_are_functions_handed_to_the_trainer(images):
+    least_squares = losses.GANLosses(
+        generator=lambda logits: tf.square(logits[:, 0] - 1),
+        real=lambda logits: tf.square(logits[:, 0] - 1),
+        fake=lambda logits: tf.square(logits[:, 0]),
+    )
+    trainer = make_sgd_trainer(ema=0)
+    optimizers = keras.optimizers.SGD(1e-12), keras.optimizers.SGD(1e-12)  # so small that the networks do not change
+    trainer.compile(*optimizers, least_squares)
+    inputs, noise = one_batch(images)
+    history = trainer.fit(tf.data.Dataset.from_tensors((inputs, noise)), verbose=0, shuffle=False).history
+    fake = trainer.discriminator(trainer.generator(noise)).numpy()
+    real = trainer.discriminator(inputs).numpy()
+    np.testing.assert_allclose(history["g_loss"], np.square(fake - 1).mean(), rtol=1e-5)
+    np.testing.assert_allclose(history["d_loss_real"], np.square(real - 1).mean(), rtol=1e-5)
+    np.testing.assert_allclose(history["d_loss_fake"], np.square(fake).mean(), rtol=1e-5)
+
+
+def test_loss_scaling_preserves_gradients_below_the_range_of_float16(images):
     def generator_update(learning_rate=1e7):
         trainer = make_sgd_trainer(ema=0, learning_rate=learning_rate)
         # D takes the fakes for real: the gradient that reaches G is of the order of e^-17, below float16's range.

@@ -46,7 +46,7 @@ def by_hand(trainer, data):
 
 
 @KINDS
-def test_it_reports_means_over_what_is_hidden(kind, make):
+def test_metrics_are_means_over_the_masked_tokens(kind, make):
     trainer = make_trainer(kind, make)
     (batch,) = make_batches(1)
     assert trainer.evaluate(make_batches(1), verbose=0, return_dict=True) == pytest.approx(
@@ -55,7 +55,7 @@ def test_it_reports_means_over_what_is_hidden(kind, make):
 
 
 @KINDS
-def test_one_replica_and_two_take_the_same_steps(kind, make, two_replicas):
+def test_two_replicas_take_the_same_steps_as_one(kind, make, two_replicas):
     alone = make_trainer(kind, make)
     history = fit(alone)
     with two_replicas.scope():
@@ -69,7 +69,7 @@ def test_one_replica_and_two_take_the_same_steps(kind, make, two_replicas):
 
 
 @KINDS
-def test_a_batch_in_parts_is_the_same_step_clipped_or_not(kind, make):
+def test_gradient_accumulation_does_not_change_the_step_with_or_without_clipping(kind, make):
     for global_clipnorm in (None, 0.05):
         whole, parts = (
             make_trainer(kind, make, global_clipnorm=global_clipnorm, gradient_accumulation_steps=n) for n in (1, 4)
@@ -90,7 +90,7 @@ def test_clipping_is_the_same_on_two_replicas(two_replicas):
     assert np.abs(free.network.weights[0] - alone.network.weights[0]).max() > 1e-3
 
 
-def test_the_gradient_is_that_of_the_mean_over_hidden_tokens():
+def test_the_gradient_is_that_of_the_mean_over_masked_tokens():
     trainer = make_trainer(MaskedLM, make_masked_lm, learning_rate=1.0)
     (batch,) = make_batches(1)
     variable = trainer.network.get_layer("logits").bias
@@ -103,7 +103,7 @@ def test_the_gradient_is_that_of_the_mean_over_hidden_tokens():
     np.testing.assert_allclose(before - variable.numpy(), expected, atol=1e-6)
 
 
-def test_a_batch_that_hides_nothing_moves_nothing_and_is_finite():
+def test_a_batch_without_masked_tokens_changes_nothing_and_is_finite():
     trainer = make_trainer(MaskedLM, make_masked_lm)
     before = [weight.numpy() for weight in trainer.network.weights]
     data = make_batches(1).map(lambda batch: batch | {"mask_weights": tf.zeros_like(batch["mask_weights"])})
@@ -113,7 +113,7 @@ def test_a_batch_that_hides_nothing_moves_nothing_and_is_finite():
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_learns_as_float32_does(policy):
+def test_mixed_precision_trains_as_float32_does(policy):
     losses = []
     for name in ("float32", policy):
         keras.config.set_dtype_policy(name)
@@ -135,7 +135,7 @@ def test_mixed_precision_learns_as_float32_does(policy):
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
 
 
-def test_the_average_is_what_is_evaluated_and_lags_behind():
+def test_the_moving_average_is_evaluated_and_lags_behind():
     trainer = make_trainer(MaskedLM, make_masked_lm, ema=0.9)
     start = trainer.network.weights[0].numpy()
     trainer.fit(make_batches(1), verbose=0, shuffle=False)
@@ -144,7 +144,7 @@ def test_the_average_is_what_is_evaluated_and_lags_behind():
     np.testing.assert_allclose(trainer.exported.weights[0], decay * start + (1 - decay) * moved, atol=1e-6)
 
 
-def test_the_parts_of_a_model_share_its_weights_and_outputs():
+def test_extracted_models_share_weights_and_outputs():
     model = make_pretraining(CONFIG, make_encoder(CONFIG, VOCABULARY_SIZE))
     (batch,) = make_batches(1)
     outputs = model(select_inputs(model, batch))
@@ -154,7 +154,7 @@ def test_the_parts_of_a_model_share_its_weights_and_outputs():
     assert encoder(select_inputs(encoder, batch)).shape == (8, 12, 8)
 
 
-def test_entries_that_a_model_does_not_take_are_left_out():
+def test_entries_that_a_model_does_not_take_are_ignored():
     model = make_masked_lm(CONFIG, make_encoder(CONFIG, VOCABULARY_SIZE))
     (batch,) = make_batches(1)
     names = {"token_ids", "padding_mask", "segment_ids", "mask_positions"}
@@ -163,7 +163,7 @@ def test_entries_that_a_model_does_not_take_are_left_out():
 
 
 @pytest.mark.parametrize("make", [make_masked_lm, make_pretraining])
-def test_tuning_starts_from_every_weight_of_the_pretrained_encoder(make):
+def test_fine_tuning_starts_from_all_weights_of_the_pretrained_encoder(make):
     pretrained = make(CONFIG, make_encoder(CONFIG, VOCABULARY_SIZE))
     model = make_text_classifier(CONFIG, make_encoder(CONFIG, VOCABULARY_SIZE), 3)
     copy_encoder(model, pretrained)

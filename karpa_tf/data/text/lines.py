@@ -1,0 +1,72 @@
+"""Reads the lines of text files, with errors that name the line or byte."""
+
+import codecs
+import json
+
+from karpa_tf.errors import UserError
+
+MAX_CHARACTERS = 2**20
+"""Of a line or document; longer ones are split, so that no file has to fit into memory."""
+
+
+def read_json_lines(file, encoding):
+    """Yields the location ("FILE, line 3") and the object of every line of a file that is not blank.
+
+    Raises:
+        UserError: a line is not a JSON object.
+    """
+    for number, line in enumerate(read_lines(file, encoding, split_long=False), 1):
+        if line.strip():
+            location = f"{file}, line {number}"
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{location}: expected a JSON object; {error.msg}.") from error
+            if not isinstance(row, dict):
+                raise UserError(f"{location}: expected a JSON object; received {line.strip():.40}.")
+            yield location, row
+
+
+def read_lines(file, encoding, split_long=True):
+    """Yields the lines of a text file.
+
+    Args:
+        file: path of the file.
+        encoding: encoding of the file; a byte order mark of UTF-8 is skipped.
+        split_long: whether to split lines after `MAX_CHARACTERS` characters.
+
+    Raises:
+        UserError: the file cannot be read or decoded, or contains zero bytes.
+    """
+    encoding = codecs.lookup(encoding).name
+    try:
+        with open(file, encoding="utf-8-sig" if encoding == "utf-8" else encoding) as lines:
+            while line := lines.readline(MAX_CHARACTERS if split_long else -1):
+                if "\0" in line:
+                    raise UserError(f"{file} is not a text file: it contains zero bytes.")
+                yield line
+    except UnicodeError as error:
+        offset, value = _find_undecodable_byte(file, encoding)
+        raise UserError(
+            f"{file} is not {encoding}: byte {offset} is {value}; specify the encoding with --encoding, for example "
+            "latin-1."
+        ) from error
+    except OSError as error:
+        raise UserError(f"{file} cannot be read ({error.strerror}).") from error
+
+
+def _find_undecodable_byte(file, encoding):
+    """Returns the offset of the first byte that cannot be decoded, and its value as a hexadecimal string."""
+    decoder = codecs.getincrementaldecoder(encoding)()
+    offset = 0
+    with open(file, "rb") as stream:
+        while True:
+            pending, chunk = decoder.getstate()[0], stream.read(2**20)
+            data = pending + chunk
+            try:
+                decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                return offset - len(pending) + error.start, f"0x{data[error.start]:02x}"
+            except UnicodeError:  # for example, a missing byte order mark
+                return offset, "wrong"
+            offset += len(chunk)
