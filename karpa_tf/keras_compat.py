@@ -78,7 +78,7 @@ class SeededRandAugment(keras.layers.RandAugment):
 
 
 def freeze_variables(function):
-    """Returns a `ConcreteFunction` that computes the same as another one, with constants in place of its variables.
+    """Returns a `ConcreteFunction` that computes the same as another one, with constants instead of its variables.
 
     TensorFlow 2.21 has no public function for this.
     """

@@ -1,4 +1,4 @@
-"""Flags that all training programs share: one name and one meaning for each."""
+"""Flags of all training programs: one name and one meaning for each."""
 
 import dataclasses
 from typing import Literal

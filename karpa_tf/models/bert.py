@@ -77,14 +77,14 @@ def make_masked_lm(config, encoder):
     )(x)
     x = _layer_norm("mlm_head_layer_norm")(x)
     x = encoder.get_layer("token_embedding")(x, reverse=True)
-    return keras.Model(inputs, Bias(dtype="float32", name="logits")(x), name="masked_lm")
+    return keras.Model(inputs, Bias(dtype="float32", name="logits")(x), name="bert_masked_lm")
 
 
 def make_pretraining(config, encoder):
     """Returns a model of tokens to `logits`, as `make_masked_lm`, and `is_next`, float32 (batch,), one logit per pair.
 
     `is_next` is high if the second segment follows the first; it is computed from the first token (Devlin et al. 2018,
-    section 3.1), with a single logit in place of the paper's two.
+    section 3.1), with a single logit instead of the paper's two.
     """
     masked_lm = make_masked_lm(config, encoder)
     initializer = make_initializer(config.hidden_dim)
@@ -116,7 +116,7 @@ def make_text_classifier(config, encoder, classes):
     logits = layers.Dense(
         classes, kernel_initializer=make_initializer(config.hidden_dim), dtype="float32", name="logits"
     )(x)
-    return keras.Model(inputs, logits, name="text_classifier")
+    return keras.Model(inputs, logits, name="bert_text_classifier")
 
 
 def extract_encoder(model):

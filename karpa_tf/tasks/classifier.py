@@ -28,7 +28,7 @@ from karpa_tf.training.trainers.classifier import Classifier
 from karpa_tf.training.trainers.updates import compile_trainer
 from karpa_tf.training.weights import require_weights
 
-NAME, APP = "classifier", "train_classifier"
+NAME, APP, TITLE = "classifier", "train_classifier", "image classification"
 
 
 def make_trainer(config, splits, steps_per_epoch, jit_compile=False):
@@ -96,7 +96,7 @@ def describe(finished):
 def make_export(finished):
     """Returns the `Export` of a `FinishedRun`."""
     images = examples.load_images(finished.run, finished.model.input_shape[1:])
-    return make_classifier_export(finished.model, finished.classes, images, task="image_classification")
+    return make_classifier_export(finished.model, finished.classes, images, task=TITLE)
 
 
 def load_scorer(run=None, saved_model=None):
@@ -104,7 +104,7 @@ def load_scorer(run=None, saved_model=None):
 
     Args:
         run: path of a run folder, or None.
-        saved_model: path of an exported classifier, in place of a run.
+        saved_model: path of an exported classifier, instead of a run.
 
     Returns:
         The function; the class names; the image size and the channels; and the run's config, or None.
@@ -125,7 +125,7 @@ def classify_files(run, saved_model, files, top):
 
     Args:
         run: path of a run folder, or None.
-        saved_model: path of an exported classifier, in place of a run.
+        saved_model: path of an exported classifier, instead of a run.
         files: list of paths; files that cannot be read are skipped with a warning.
         top: number of classes.
     """
@@ -232,8 +232,7 @@ def _replace(config, config_class, **changes):
 TASK = Task(
     name=NAME,
     app=APP,
-    title="image classification",
-    form="image",
+    title=TITLE,
     bfloat16=True,
     evaluated_on="examples that were not used for training",
     load=load,

@@ -16,7 +16,7 @@ from karpa_tf.training.run import Run
 from karpa_tf.training.trainers.gan import GAN
 from karpa_tf.training.weights import require_weights
 
-NAME, APP = "gan", "train_gan"
+NAME, APP, TITLE = "gan", "train_gan", "image generation"
 
 
 def make_trainer(config, jit_compile=False):
@@ -51,7 +51,7 @@ def describe(finished):
 
 def make_export(finished):
     """Returns the `Export` of a `FinishedRun`."""
-    return make_generator_export(finished.model, task="image_generation")
+    return make_generator_export(finished.model, task=TITLE)
 
 
 def sample(run, saved_model, count, seed, interpolate=False):
@@ -59,7 +59,7 @@ def sample(run, saved_model, count, seed, interpolate=False):
 
     Args:
         run: path of a run folder, or None.
-        saved_model: path of an exported generator, in place of a run.
+        saved_model: path of an exported generator, instead of a run.
         count: number of images.
         seed: seed of the first image; image i is that of seed + i.
         interpolate: interpolate from the image of the seed to that of seed + 1 instead.
@@ -82,8 +82,7 @@ def sample(run, saved_model, count, seed, interpolate=False):
 TASK = Task(
     name=NAME,
     app=APP,
-    title="image generation",
-    form="seed",
+    title=TITLE,
     bfloat16=True,
     evaluated_on="training images, with new noise",
     load=load,

@@ -22,7 +22,7 @@ from karpa_tf.training.trainers.masked_lm import MaskedLM, Pretraining
 from karpa_tf.training.trainers.updates import compile_trainer
 from karpa_tf.training.weights import require_weights
 
-NAME, APP = "masked_lm", "train_mlm"
+NAME, APP, TITLE = "masked_lm", "train_mlm", "masked language model"
 
 BATCH_SIZE = 64
 
@@ -104,9 +104,7 @@ def describe(finished):
 def make_export(finished):
     """Returns the `Export` of a `FinishedRun`."""
     texts = examples.load_texts(finished.run)
-    return make_masked_lm_export(
-        finished.model, finished.vocabulary, finished.config.row_length, texts, task="masked_lm"
-    )
+    return make_masked_lm_export(finished.model, finished.vocabulary, finished.config.row_length, texts, task=TITLE)
 
 
 def load_init_weights(model, vocabulary, config):
@@ -135,7 +133,7 @@ def fill_masks(run, saved_model, texts, top):
 
     Args:
         run: path of a run folder, or None.
-        saved_model: path of an exported version, in place of a run.
+        saved_model: path of an exported version, instead of a run.
         texts: list of strings; those without [MASK] are skipped with a warning.
         top: number of words, the most probable first.
 
@@ -193,8 +191,7 @@ def _load_function(run, saved_model):
 TASK = Task(
     name=NAME,
     app=APP,
-    title="masked language model",
-    form="masked_text",
+    title=TITLE,
     bfloat16=True,
     evaluated_on="text that was not used for training",
     load=load,

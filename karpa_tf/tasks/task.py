@@ -48,9 +48,6 @@ class Task:
     title: str
     """What people read, for example in the model card."""
 
-    form: str
-    """What the serving page asks for: "image", "seed", "masked_text" or "text"; "" shows the signatures only."""
-
     bfloat16: bool
     """Whether results in mixed_bfloat16 were measured to be as good as in float32: --precision auto may then use it."""
 
@@ -77,7 +74,7 @@ class Task:
             **options: for `versions.write`.
         """
         finished = self.load(run, kind)
-        export = dataclasses.replace(self.make_export(finished), task=self.title, form=self.form)
+        export = self.make_export(finished)
         if not export.real_examples:
             warn(f"{run.path} keeps no examples of its data; the export is checked and warmed up with synthetic ones.")
         return versions.write(base, export, self.metadata(finished), **options), finished.weights

@@ -20,7 +20,7 @@ from karpa_tf.training.trainers.classifier import Classifier
 from karpa_tf.training.trainers.updates import compile_trainer
 from karpa_tf.training.weights import require_weights
 
-NAME, APP = "text_classifier", "finetune_text"
+NAME, APP, TITLE = "text_classifier", "finetune_text", "text classification"
 
 
 def make_trainer(config, train, vocabulary, steps_per_epoch, jit_compile=False):
@@ -122,15 +122,14 @@ def make_export(finished):
         finished.config.row_length,
         finished.classes,
         texts,
-        task="text_classification",
+        task=TITLE,
     )
 
 
 TASK = Task(
     name=NAME,
     app=APP,
-    title="text classification",
-    form="text",
+    title=TITLE,
     bfloat16=True,
     evaluated_on="examples that were not used for training",
     load=load,

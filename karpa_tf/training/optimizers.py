@@ -146,7 +146,7 @@ def orthogonalize(kernel, steps):
 
 @dataclasses.dataclass(frozen=True)
 class ParameterGroup:
-    """Trainable Keras variables that share a learning rate, for example those of the same depth."""
+    """Trainable Keras variables with one learning rate, for example those of the same depth."""
 
     variables: list
 

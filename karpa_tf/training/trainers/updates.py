@@ -1,4 +1,4 @@
-"""What the steps of several trainers share between gradients and weights; exact on any number of replicas."""
+"""What the steps of several trainers do between gradients and weights; exact on any number of replicas."""
 
 import keras
 import tensorflow as tf
