@@ -76,7 +76,7 @@ def test_weights_say_when_they_were_saved():
     assert str(weights) == "epoch 2, the newest, as a moving average"
 
 
-TASK = Task("x", "train_x", "tests", "", False, "new examples", load=None, describe=lambda _: "tiny", make_export=None)
+TASK = Task("x", "train_x", "tests", False, "new examples", load=None, describe=lambda _: "tiny", make_export=None)
 
 
 def metadata(run, weights):
