@@ -142,7 +142,7 @@ def _update(config, values, file):
     except UserError as error:
         raise UserError(f"In --config {file}: {error}") from error
     except SystemExit:
-        raise UserError(f"In --config {file} is the value that was refused above.") from None
+        raise UserError(f"The value above is from --config {file}.") from None
 
 
 def _require_fields(config, values, prefix=""):

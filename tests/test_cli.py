@@ -114,7 +114,7 @@ def test_a_wrong_flag_ends_with_code_2_and_is_named(words, message, capsys):
     [
         ("epocs: 3", "no epocs; did you mean epochs"),
         ("model:\n  filtres: [3]", "no model.filtres; did you mean filters"),
-        ("epochs: many", "the value that was refused above"),
+        ("epochs: many", "The value above is from --config"),
         ("epochs: 0", "--epochs must be above 0"),
         ("model: 3", "model cannot be 3"),
         ("epochs: {a: 1}", "epochs cannot be"),

@@ -11,6 +11,7 @@ from karpa_tf.training import checkpoints
 from karpa_tf.training.callbacks.best_epoch import BestEpoch
 from karpa_tf.training.callbacks.input_watch import InputWatch
 from karpa_tf.training.callbacks.metrics_log import MetricsLog
+from karpa_tf.training.callbacks.profile import Profile
 from karpa_tf.training.callbacks.progress import Progress
 from karpa_tf.training.callbacks.watch import StopIfNotFinite
 
@@ -104,9 +105,6 @@ def _make_profile(run, config):
     """Returns the callbacks for `--profile`, a list."""
     if not (config.profile and run.writes):
         return []
-    # Imported only when needed: the trace format has no public name in TensorFlow.
-    from karpa_tf.training.callbacks.profile import Profile
-
     metadata = run.metadata()
     return [Profile(run, f"{metadata['app']} on {metadata['device']} in {config.precision}")]
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from exported_models import BERT, CLASSES, IMAGE_SIZE, VOCABULARY
+from exported_models import BERT, CLASSES, IMAGE_SIZE, VOCABULARY, randomize
 
 from karpa_tf.configs import gan, resnet
 from karpa_tf.data.text.vocabulary import SPECIAL
@@ -20,14 +20,6 @@ from karpa_tf.models.dcgan import make_generator
 
 NETWORKS = ("classifier", "generator", "masked_lm", "text_classifier")
 RESNET = resnet.ResNetConfig(filters=(4, 8), blocks=(1, 1))
-
-
-def randomize(model, scale=0.3):
-    """Changes all weights as training would; the outputs of a new network hardly depend on its inputs."""
-    for index, weight in enumerate(model.weights):
-        step = scale * keras.random.normal(weight.shape, seed=index)
-        weight.assign(weight + (abs(step) if "variance" in weight.path else step))
-    return model
 
 
 def make_network(name, **config):
@@ -47,7 +39,7 @@ def make_network(name, **config):
         function = make_classifier_functions(randomize(model, 0.1), CLASSES)["images"]
         return function, model, lambda n, _: {"images": random.integers(0, 256, (n, *input_shape), np.uint8)}
     if name == "generator":
-        model = randomize(make_generator(dataclasses.replace(gan.TINY, **config)))
+        model = randomize(make_generator(dataclasses.replace(gan.TINY, **config)), 0.3)
         function = make_generator_functions(model)["noise"]
         return function, model, lambda n, _: {"noise": random.normal(size=(n, 8)).astype(np.float32)}
     config = dataclasses.replace(BERT, **config)
@@ -59,7 +51,7 @@ def make_network(name, **config):
         return {"token_ids": token_ids}
 
     if name == "masked_lm":
-        model = randomize(make_masked_lm(config, encoder))
+        model = randomize(make_masked_lm(config, encoder), 0.3)
 
         def make_masked_inputs(count, length):
             positions = {"mask_positions": random.integers(0, length, (count, length // 3), np.int32)}
@@ -67,7 +59,7 @@ def make_network(name, **config):
 
         functions, _ = make_masked_lm_functions(model, VOCABULARY, config.max_sequence_length)
         return functions["token_ids"], model, make_masked_inputs
-    model = randomize(make_text_classifier(config, encoder, 2))
+    model = randomize(make_text_classifier(config, encoder, 2), 0.3)
 
     @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32, name="token_ids")])
     def compute_scores(token_ids):

@@ -27,12 +27,20 @@ BERT = BERTConfig(max_sequence_length=16, hidden_dim=8, num_layers=1, num_heads=
 TEXTS = ("the list of a cat.", "a good cat! the list")
 
 
+def randomize(model, scale=0.5):
+    """Changes all weights as training would; the outputs of a new network hardly depend on its inputs."""
+    for index, weight in enumerate(model.weights):
+        step = scale * keras.random.normal(weight.shape, seed=index)
+        weight.assign(weight + (abs(step) if "variance" in weight.path else step))
+    return model
+
+
 def make_tiny_classifier(seed=0):
     """Returns the `Export` of an image classifier."""
     keras.utils.set_random_seed(seed)
     config = ResNetConfig(filters=(4, 8), blocks=(1, 1))
     images = np.random.default_rng(seed + 1).integers(0, 256, (3, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8)
-    model = _randomize(make_classifier(config, (IMAGE_SIZE, IMAGE_SIZE, 3), len(CLASSES)))
+    model = randomize(make_classifier(config, (IMAGE_SIZE, IMAGE_SIZE, 3), len(CLASSES)))
     return make_classifier_export(model, CLASSES, images, task="image_classification")
 
 
@@ -49,14 +57,14 @@ def make_tiny_generator(seed=0):
 def make_tiny_masked_lm(seed=0, texts=TEXTS):
     """Returns the `Export` of a masked language model."""
     keras.utils.set_random_seed(seed)
-    model = _randomize(make_masked_lm(BERT, make_encoder(BERT, len(VOCABULARY))))
+    model = randomize(make_masked_lm(BERT, make_encoder(BERT, len(VOCABULARY))))
     return make_masked_lm_export(model, VOCABULARY, BERT.max_sequence_length, texts, task="masked_lm")
 
 
 def make_tiny_text_classifier(seed=0):
     """Returns the `Export` of a text classifier."""
     keras.utils.set_random_seed(seed)
-    model = _randomize(make_text_classifier(BERT, make_encoder(BERT, len(VOCABULARY)), len(TEXT_CLASSES)))
+    model = randomize(make_text_classifier(BERT, make_encoder(BERT, len(VOCABULARY)), len(TEXT_CLASSES)))
     return make_text_classifier_export(
         model, VOCABULARY, BERT.max_sequence_length, TEXT_CLASSES, TEXTS, task="text_classification"
     )
@@ -89,9 +97,3 @@ def export_tiny_masked_lm(base, seed=0):
 def export_tiny_text_classifier(base, seed=0):
     """Writes a version to the model folder `base` and returns its folder."""
     return write(base, make_tiny_text_classifier(seed))
-
-
-def _randomize(model):
-    for index, weight in enumerate(model.weights):
-        weight.assign(weight + 0.5 * keras.random.normal(weight.shape, seed=index))
-    return model

@@ -1,5 +1,6 @@
 """Exports of every task in one folder, and a server in its own process."""
 
+import fcntl
 import io
 import os
 import re
@@ -21,17 +22,27 @@ from exported_models import (
 from PIL import Image
 from tensorflow_serving.apis import predict_pb2
 
+from karpa_tf.system.files import publish_folder
+
 ROOT = Path(__file__).parents[2]
 
 
 def tiny_models(tmp_path_factory):
-    """Returns the folder of the models images, drawings, words and opinions; they are exported once per session."""
-    base = tmp_path_factory.getbasetemp() / "served_models"
-    if not base.exists():
-        export_tiny_classifier(base / "images")
-        export_tiny_generator(base / "drawings")
-        export_tiny_masked_lm(base / "words")
-        export_tiny_text_classifier(base / "opinions")
+    """Returns the folder of the models images, drawings, words and opinions.
+
+    They are exported once per session: all processes of pytest-xdist use the same.
+    """
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    base = root / "served_models"
+    with open(root / "served_models.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not base.exists():
+            with publish_folder(base) as folder:
+                export_tiny_classifier(folder / "images")
+                export_tiny_generator(folder / "drawings")
+                export_tiny_masked_lm(folder / "words")
+                export_tiny_text_classifier(folder / "opinions")
     return base
 
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from layer_gradients import run_layer
 
 from karpa_tf.configs import gan as gan_configs
 from karpa_tf.configs import resnet
@@ -36,20 +37,6 @@ def make_pair(layer_class, shape, dtype="mixed_bfloat16", **arguments):
     return layers
 
 
-def compute(layer, x, jit_compile=False):
-    """Returns the output and the gradients of the input and the weights."""
-
-    @tf.function(jit_compile=jit_compile)
-    def step(x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = tf.cast(layer(x), tf.float32)
-            loss = tf.reduce_sum(y * tf.reshape(tf.sin(tf.range(tf.size(y), dtype=tf.float32)), tf.shape(y)))
-        return [y, *tape.gradient(loss, [x, *(variable.value for variable in layer.trainable_variables)])]
-
-    return [result.numpy() for result in step(tf.constant(x))]
-
-
 def count_matrix_products(function, *arguments):
     """Returns the number of kernel gradients by a matrix product, counting the operations that extract patches."""
     graph = tf.function(function).get_concrete_function(*arguments).graph
@@ -74,7 +61,7 @@ def test_outputs_and_gradients_match_keras(layer_class, arguments, jit_compile):
     x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     assert count_matrix_products(make_kernel_gradient_function(layers[0]), tf.constant(x)) == 1
     assert count_matrix_products(make_kernel_gradient_function(layers[1]), tf.constant(x)) == 0
-    for result, expected in zip(*(compute(layer, x, jit_compile) for layer in layers), strict=True):
+    for result, expected in zip(*(run_layer(layer, x, jit_compile) for layer in layers), strict=True):
         # Both accumulate in float32 and round the sum to the eight significant bits of bfloat16.
         np.testing.assert_allclose(result, expected, rtol=2**-7, atol=2**-7 * np.abs(expected).max())
 
@@ -97,7 +84,7 @@ def test_the_matrix_product_is_exact(layer_class, monkeypatch):
     for arguments in ARGUMENTS:
         layers = make_pair(layer_class, shape, "float32", **arguments)
         x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
-        for result, expected in zip(*(compute(layer, x) for layer in layers), strict=True):
+        for result, expected in zip(*(run_layer(layer, x) for layer in layers), strict=True):
             np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-5)
 
 

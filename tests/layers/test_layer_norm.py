@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from layer_gradients import run_layer
 
 from karpa_tf.layers.layer_norm import LayerNormalization
 
@@ -26,20 +27,6 @@ def make_pair(shape, **arguments):
     return layers
 
 
-def compute(layer, x, jit_compile=False):
-    """Returns the output and the gradients of the input and the weights."""
-
-    @tf.function(jit_compile=jit_compile)
-    def step(x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = tf.cast(layer(x), tf.float64)
-            loss = tf.reduce_sum(y * tf.reshape(tf.sin(tf.range(tf.size(y), dtype=tf.float64)), tf.shape(y)))
-        return [y, *tape.gradient(loss, [x, *(variable.value for variable in layer.trainable_variables)])]
-
-    return [result.numpy() for result in step(tf.constant(x))]
-
-
 def make_inputs(shape, dtype="float32"):
     return np.random.default_rng(1).normal(1, 2, shape).astype(dtype)
 
@@ -50,14 +37,14 @@ def test_outputs_and_gradients_match_keras(policy, shape):
     layers = make_pair(shape, dtype=policy, epsilon=1e-3)
     x = make_inputs(shape, "float64" if policy == "float64" else "float32")
     tolerance = TOLERANCE[policy]
-    for result, expected in zip(*(compute(layer, x) for layer in layers), strict=True):
+    for result, expected in zip(*(run_layer(layer, x) for layer in layers), strict=True):
         assert result.dtype == expected.dtype
         np.testing.assert_allclose(result, expected, rtol=tolerance, atol=tolerance)
 
 
 def test_they_match_with_xla():
     layers = make_pair((3, 5, 8), epsilon=1e-3)
-    for result, expected in zip(*(compute(layer, make_inputs((3, 5, 8)), True) for layer in layers), strict=True):
+    for result, expected in zip(*(run_layer(layer, make_inputs((3, 5, 8)), True) for layer in layers), strict=True):
         np.testing.assert_allclose(result, expected, rtol=2e-5, atol=2e-5)
 
 
@@ -72,7 +59,7 @@ def test_sums_are_float32_under_mixed_precision():
 
 def test_constant_rows_give_the_offset_and_finite_gradients():
     layer, _ = make_pair((2, 8), epsilon=1e-12)
-    results = compute(layer, np.full((2, 8), 3.0, np.float32))
+    results = run_layer(layer, np.full((2, 8), 3.0, np.float32))
     np.testing.assert_array_equal(results[0], np.tile(layer.beta.numpy().astype(np.float64), (2, 1)))
     assert all(np.isfinite(result).all() for result in results)
 
@@ -96,7 +83,7 @@ def test_second_derivatives_match_keras():
 @pytest.mark.parametrize("arguments", [{"axis": 1}, {"axis": [1, 2]}, {"rms_scaling": True}, {"scale": False}])
 def test_other_arguments_use_keras_implementation(arguments):
     layers = make_pair((3, 5, 8), **arguments)
-    for result, expected in zip(*(compute(layer, make_inputs((3, 5, 8))) for layer in layers), strict=True):
+    for result, expected in zip(*(run_layer(layer, make_inputs((3, 5, 8))) for layer in layers), strict=True):
         np.testing.assert_array_equal(result, expected)
 
 

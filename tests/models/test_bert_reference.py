@@ -10,7 +10,7 @@ from karpa_tf.configs.bert import BERTConfig
 from karpa_tf.models.bert import make_encoder, make_masked_lm
 
 torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+pytest.importorskip("transformers")
 
 CONFIG = BERTConfig(
     max_sequence_length=24, hidden_dim=16, num_layers=3, num_heads=4, intermediate_dim=40, dropout=0.0, num_segments=2
@@ -20,22 +20,9 @@ VOCABULARY_SIZE = 60
 
 def make_reference(config, vocabulary_size):
     """Returns the `BertForMaskedLM` for a `BERTConfig`."""
-    return transformers.BertForMaskedLM(
-        transformers.BertConfig(
-            vocab_size=vocabulary_size,
-            hidden_size=config.hidden_dim,
-            num_hidden_layers=config.num_layers,
-            num_attention_heads=config.num_heads,
-            intermediate_size=config.intermediate_dim,
-            hidden_act="gelu",
-            hidden_dropout_prob=config.dropout,
-            attention_probs_dropout_prob=config.dropout,
-            max_position_embeddings=config.max_sequence_length,
-            type_vocab_size=config.num_segments,
-            layer_norm_eps=1e-12,
-            pad_token_id=0,
-        )
-    )
+    from benchmarks.peers.transformers_bert import make_network
+
+    return make_network(config, vocabulary_size)
 
 
 def convert_weights(arrays, num_layers):

@@ -23,11 +23,24 @@ def copy(tmp_path_factory):
     return folder
 
 
-def run(copy, *words):
-    environment = os.environ | {"PYTHONPATH": str(copy)}
-    done = subprocess.run([sys.executable, "-m", *words], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+TRAIN = "apps.train_parity --epochs 5 --run run --precision auto"
+PROGRAM = """
+import contextlib, io, json, re, runpy, sys
+
+
+def run(line):
+    sys.argv = line.split()
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    return output.getvalue()
+
+
+trained = run(sys.argv[1])
+resume = re.search(r"^To resume after a stop: python -m (.*)$", trained, re.MULTILINE)[1]
+lines = (resume, "apps.export --run run --last", "apps.inspect_model run")
+json.dump([trained, *map(run, lines)], open("outputs.json", "w"))
+"""
+"""Runs programs of the copy in one process, which imports TensorFlow once."""
 
 
 def test_a_task_is_added_by_three_files_and_one_line(copy):
@@ -48,12 +61,14 @@ def test_a_task_is_added_by_three_files_and_one_line(copy):
 
 
 def test_the_new_task_trains_resumes_exports_and_is_inspected(copy):
-    output = run(copy, "apps.train_parity", "--epochs", "5", "--run", "run", "--precision", "auto")
-    assert "the quality of train_parity in bfloat16 has not been measured" in output
+    environment = os.environ | {"PYTHONPATH": str(copy)}
+    done = subprocess.run([sys.executable, "-c", PROGRAM, TRAIN], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    trained, resumed, exported, inspected = json.loads(Path("outputs.json").read_text())
+    assert "the quality of train_parity in bfloat16 has not been measured" in trained
     assert json.loads(Path("run/eval/report.json").read_text())["accuracy"] > 0.8
-    command = re.search(r"^To resume after a stop: python -m (.*)$", output, re.MULTILINE)[1]
-    assert "resumed after epoch 5" in run(copy, *command.split())
-    assert "serving_default: image_bytes -> classes, scores" in run(copy, "apps.export", "--run", "run", "--last")
+    assert "resumed after epoch 5" in resumed
+    assert "serving_default: image_bytes -> classes, scores" in exported
     card = json.loads(Path("saved_models/parity/2/assets.extra/card.json").read_text())
     assert (card["task"], card["form"], card["model"]) == ("parity of digits", "image", "32 hidden units")
-    assert "Run of train_parity, parity of digits: 32 hidden units" in run(copy, "apps.inspect_model", "run")
+    assert "Run of train_parity, parity of digits: 32 hidden units" in inspected

@@ -46,7 +46,7 @@ class InputWatch(keras.callbacks.Callback):
         """Writes the fraction to `run.json` and prints it, unless no step was done."""
         if self.steps:
             run.update_metadata(input_bound_fraction=self.fraction)
-            print(f"Input-bound: {self.fraction:.1%} of the steps' time was spent waiting for data")
+            print(f"Waiting for input: {self.fraction:.1%} of the steps' time")
 
     def _fraction(self, span):
         if self.steps <= STARTUP_STEPS or span not in self.starts:
