@@ -12,10 +12,10 @@ def test_the_index_of_a_variable_is_that_of_each_replicas_copy(two_replicas):
         variables = [keras.Variable([float(i)]) for i in range(3)]
         optimizer = keras.optimizers.SGD()
         optimizer.build(variables)
-    for place, variable in enumerate(variables):
-        assert keras_compat.variable_index(optimizer, variable) == place
+    for index, variable in enumerate(variables):
+        assert keras_compat.variable_index(optimizer, variable) == index
         for copy in two_replicas.experimental_local_results(variable.value):
-            assert isinstance(copy, tf.Variable) and keras_compat.variable_index(optimizer, copy) == place
+            assert isinstance(copy, tf.Variable) and keras_compat.variable_index(optimizer, copy) == index
 
 
 def counted(kind, strategy):

@@ -92,11 +92,11 @@ def test_the_images_of_a_folder_are_sent_one_by_one_and_a_broken_one_is_named(as
 
 def test_masked_words_are_predicted(ask, capsys):
     (outputs,) = ask("words", text="the [MASK] of a [MASK].", top=2)
-    first, *blanks = capsys.readouterr().out.splitlines()
-    guesses = [row[0].decode() for row in outputs["tokens"][0]]
-    assert first == f"the {guesses[0]} of a {guesses[1]}."
-    assert [blank.split(":")[0].strip() for blank in blanks] == ["1", "2"]
-    same_every_way("words", blanks)
+    first, *masks = capsys.readouterr().out.splitlines()
+    words = [row[0].decode() for row in outputs["tokens"][0]]
+    assert first == f"the {words[0]} of a {words[1]}."
+    assert [mask.split(":")[0].strip() for mask in masks] == ["1", "2"]
+    same_every_way("words", masks)
 
 
 def test_texts_are_classified_and_embedded(ask, capsys):
@@ -108,11 +108,11 @@ def test_texts_are_classified_and_embedded(ask, capsys):
 
 
 def test_generated_images_are_saved_as_a_grid_an_animation_and_files(ask, tmp_path, capsys):
-    (outputs,) = ask("drawings", seed=3, n=5, out="new/sheet.png")
-    assert capsys.readouterr().out == "5 images of 16x16\nThe images are in new/sheet.png.\n"
-    same_every_way("sheet", Path("new/sheet.png").read_bytes())
-    ask("drawings", seed=3, n=5, out="film.gif")
-    assert Image.open("film.gif").n_frames == 5
+    (outputs,) = ask("drawings", seed=3, n=5, out="new/grid.png")
+    assert capsys.readouterr().out == "5 images of 16x16\nThe images are in new/grid.png.\n"
+    same_every_way("grid", Path("new/grid.png").read_bytes())
+    ask("drawings", seed=3, n=5, out="walk.gif")
+    assert Image.open("walk.gif").n_frames == 5
     ask("drawings", seed=3, n=2, out="folder")
     assert Path("folder/seed_3.png").read_bytes() == outputs["image_bytes"][0]
     assert Path("folder/seed_4.png").read_bytes() == outputs["image_bytes"][1]
@@ -143,7 +143,7 @@ def test_load_is_measured(ask, capsys):
 
 def test_percentiles_are_the_nearest_rank():
     measured = load.Load(list(range(1, 101)), {}, 10)
-    assert [measured.percentile(share) for share in (0, 0.5, 0.9, 0.99, 1)] == [1, 50, 90, 99, 100]
+    assert [measured.percentile(fraction) for fraction in (0, 0.5, 0.9, 0.99, 1)] == [1, 50, 90, 99, 100]
     assert measured.per_second == 10
 
 

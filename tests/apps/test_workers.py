@@ -1,4 +1,4 @@
-"""The training programs as two workers: what one process learns, and home again after a loss."""
+"""The training programs as two workers: the same results as one process, also after a worker is lost."""
 
 import os
 import subprocess

@@ -90,17 +90,17 @@ def groups_of(**config):
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_kernels_have_weight_decay_but_biases_norms_and_embeddings_do_not(name):
-    (decayed, spared), (decayed_names, spared_names) = groups_of(optimizer=name, weight_decay=0.1)
-    assert decayed.optimizer.weight_decay == 0.1 and spared.optimizer.weight_decay is None
-    assert all(name.endswith("kernel") for name in decayed_names) and len(decayed_names) == 3
-    assert not any(name.endswith("kernel") for name in spared_names) and len(spared_names) == 8
+    (decay, no_decay), (decay_names, no_decay_names) = groups_of(optimizer=name, weight_decay=0.1)
+    assert decay.optimizer.weight_decay == 0.1 and no_decay.optimizer.weight_decay is None
+    assert all(name.endswith("kernel") for name in decay_names) and len(decay_names) == 3
+    assert not any(name.endswith("kernel") for name in no_decay_names) and len(no_decay_names) == 8
 
 
 def test_decay_is_decoupled_and_scaled_by_the_learning_rate():
-    (decayed, _), _ = groups_of(optimizer="adamw", weight_decay=0.1)
-    before = [variable.numpy() for variable in decayed.variables]
-    decayed.optimizer.apply([np.zeros(v.shape, np.float32) for v in decayed.variables], decayed.variables)
-    for variable, value in zip(decayed.variables, before, strict=True):
+    (decay, _), _ = groups_of(optimizer="adamw", weight_decay=0.1)
+    before = [variable.numpy() for variable in decay.variables]
+    decay.optimizer.apply([np.zeros(v.shape, np.float32) for v in decay.variables], decay.variables)
+    for variable, value in zip(decay.variables, before, strict=True):
         np.testing.assert_allclose(variable, value * (1 - PEAK * 0.1), rtol=1e-6)
 
 
