@@ -16,7 +16,8 @@ test: .venv/installed-test
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/installed-test
-	$(BIN)/python -m pytest -s -m slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow --ignore tests/benchmarks
+	$(BIN)/python -m pytest -s -m slow tests/benchmarks
 	KARPA_TEST_REPLICAS=4 $(BIN)/python -m pytest -n 2 --dist loadfile $(ON_FOUR_REPLICAS)
 
 test-reference: .venv/installed-reference

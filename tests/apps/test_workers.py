@@ -24,7 +24,8 @@ WORDS = {
 LOSES_WORKER_1 = """
 import os, runpy, signal, sys
 from pathlib import Path
-from karpa_tf import checkpoints, cluster
+from karpa_tf.distribution import cluster
+from karpa_tf.training import checkpoints
 
 class Killed(checkpoints.Checkpoint):
     def on_train_batch_begin(self, batch, logs=None):
@@ -75,7 +76,7 @@ def test_a_run_that_loses_a_worker_and_is_restarted_ends_as_if_it_had_not():
     done = launched("--restarts", "1", "--", sys.executable, "-c", LOSES_WORKER_1, *words, "lost/run")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "worker 1 was ended by SIGKILL" in done.stderr and "Worker 1 (127.0.0.1" in done.stderr
-    assert "continued after epoch 1 and 2 steps" in done.stdout
+    assert "resumed after epoch 1 and 2 steps" in done.stdout
     assert kill_runs.last_checkpoint(Path("lost")).name == "step-00000084-epoch-00003"
     assert kill_runs.metrics_of(Path("lost")) == kill_runs.metrics_of(Path("whole"))
     expected = kill_runs.arrays_of(Path("whole"))
