@@ -13,6 +13,7 @@ from pathlib import Path
 
 from karpa_tf.data.text.lines import MAX_CHARACTERS, read_json_lines, read_lines
 from karpa_tf.data.tfds import is_available, load_builder, read_identity
+from karpa_tf.data.walk import FolderWalk
 from karpa_tf.errors import UserError, nearest
 
 JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
@@ -78,7 +79,9 @@ def find_corpus(data, field="text", encoding="utf-8", data_dir=None, split="trai
 
 def _find_files(data, path):
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        walk = FolderWalk(SUFFIXES)
+        files = walk.find_files(path)
+        walk.warn(data)
         if not files:
             raise UserError(f"--data {data} has no text files; expected files ending in {', '.join(SUFFIXES)}.")
         return files
