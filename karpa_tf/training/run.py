@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import socket
 import sys
 from pathlib import Path
@@ -101,7 +102,7 @@ def open_run(config, app, task=None):
         elif run.path.exists() and any(run.path.iterdir()):
             raise UserError(f"--run {run.path} is not empty and holds no run; choose a new or an empty folder.")
         else:
-            run.path.mkdir(parents=True, exist_ok=True)
+            run = _make_folder(run, config)
             _lock(run)
             write_text(run.config_file, text)
         for folder in (run.checkpoints, run.samples, run.eval):
@@ -122,7 +123,8 @@ def print_resume_command(run, app, step, steps_per_epoch):
     epochs, steps = divmod(step, steps_per_epoch)
     rest = f" and {steps} steps" if steps else ""
     print(f"Run folder {run.path}" + (f", resumed after epoch {epochs}{rest}" if step else ""))
-    print(f"To resume after a stop: python -m apps.{app} --config {run.config_file} --run {run.path}")
+    flags = shlex.join(["--config", str(run.config_file), "--run", str(run.path)])
+    print(f"To resume after a stop: python -m apps.{app} {flags}")
 
 
 def export_once(run, export):
@@ -138,6 +140,25 @@ def config_text(config):
     """Returns a config as the text of `config.yaml`, without the fields `NOT_SAVED`."""
     values = {key: value for key, value in dataclasses.asdict(config).items() if key not in NOT_SAVED}
     return yaml.safe_dump(_to_plain(values), sort_keys=False)
+
+
+def _make_folder(run, config):
+    """Makes the folder of a new `Run` and returns the run, under another name if another run began in the same second.
+
+    Several workers expect the name that they were given.
+    """
+    if config.run or cluster.STARTED in os.environ:
+        run.path.mkdir(parents=True, exist_ok=True)
+        return run
+    path, number = run.path, 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            path.mkdir()
+            return Run(path)
+        except FileExistsError:
+            number += 1
+            path = run.path.with_name(f"{run.path.name}-{number}")
 
 
 def _move_aside(path):
