@@ -8,7 +8,7 @@ from pathlib import Path
 from karpa_tf.errors import UserError
 
 # Part of every fingerprint. Increase it when the preprocessing or the layout of the cached files changes.
-LAYOUT = 3
+LAYOUT = 4
 
 
 def compute_fingerprint(*values):
