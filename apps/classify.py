@@ -43,7 +43,8 @@ def run(config):
     if config.top < 1:
         raise UserError(f"--top must be at least 1; received {config.top}.")
 
-    from karpa_tf.data.images.folder import find_image_files
+    from karpa_tf.data.images.folder import SUFFIXES
+    from karpa_tf.data.walk import FolderWalk
     from karpa_tf.system.text_files import write_table
     from karpa_tf.tasks import classifier
 
@@ -51,7 +52,7 @@ def run(config):
     for name in config.images:
         if not Path(name).exists():
             raise UserError(f"There is no image or folder {name}.")
-        files += find_image_files(Path(name)) if Path(name).is_dir() else [Path(name)]
+        files += FolderWalk(SUFFIXES).find_files(name) if Path(name).is_dir() else [Path(name)]
     results = []
     for name, best in classifier.classify_files(config.run, config.saved_model, files, config.top):
         results.append((name, best))

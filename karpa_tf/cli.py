@@ -28,8 +28,8 @@ MARKERS = (tyro.conf.OmitArgPrefixes,)
 def parse(presets, doc, implied=None, args=None):
     """Returns the config for a command line; TensorFlow's log messages are hidden unless --verbose is given.
 
-    The first word may name a preset. Otherwise it is the preset that --data names, `implied` if --data names none, the
-    first preset of the family in --config, or the first preset. A help screen ends the program with exit code 0, and a
+    The first word may name a preset. Otherwise it is the first preset of the family in --config, that which --data
+    names, `implied` if --data names none, or the first preset. A help screen ends the program with exit code 0, and a
     wrong flag with exit code 2.
 
     Args:
@@ -57,8 +57,9 @@ def parse(presets, doc, implied=None, args=None):
 def handle_errors():
     """Ends the program with a message and an exit code instead of a traceback, where the user can do something.
 
-    `UserError` and a full disk: 2; `Stopped`: `STOPPED`; Ctrl-C: 130; closed standard output: 141.
+    `UserError` and a full disk: 2; `Stopped`: `STOPPED`; Ctrl-C: 130; closed pipe: 141.
     """
+    console.repair_streams()
     try:
         with signals.raise_on_signals():
             yield
@@ -93,7 +94,7 @@ def _parse_preset(presets, doc, implied, args):
     values = _read_file(known.config) if known.config else {}
     if not rest or rest[0].startswith("-"):
         by_data = known.data if known.data in presets else implied if known.data else None
-        rest.insert(0, by_data or _find_family(presets, values) or next(iter(presets)))
+        rest.insert(0, _find_family(presets, values) or by_data or next(iter(presets)))
     if known.data is not None:
         rest += ["--data", known.data]
     name = rest.pop(0)
@@ -107,7 +108,18 @@ def _parse_preset(presets, doc, implied, args):
 
 def _parse_flags(config, args, doc):
     prog = f"python -m {_program()}"
+    args = [_expand_home(word, previous) for previous, word in zip(["", *args], args, strict=False)]
     return tyro.cli(type(config), default=config, args=args, description=doc, prog=prog, config=MARKERS)
+
+
+def _expand_home(word, previous):
+    """Returns a word of a command line with `~` expanded in a flag's value, which a shell does not do in --flag=~/x."""
+    name, equals, value = word.partition("=")
+    if word.startswith("--") and equals:
+        return name + equals + (os.path.expanduser(value) if value == "~" or value.startswith("~/") else value)
+    if previous.startswith("--") and (word == "~" or word.startswith("~/")):
+        return os.path.expanduser(word)
+    return word
 
 
 def _program():

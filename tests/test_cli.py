@@ -1,4 +1,5 @@
 import dataclasses
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from typing import Annotated, Literal
 import pytest
 
 from karpa_tf import cli
+from karpa_tf.configs.classifier_presets import PRESETS as CLASSIFIERS
 from karpa_tf.configs.gan import TINY, DCGANConfig
 from karpa_tf.configs.run import RunConfig
 from karpa_tf.errors import UserError
@@ -229,3 +231,41 @@ def test_a_program_without_positional_arguments_refuses_them(capsys):
     with pytest.raises(SystemExit) as caught:
         cli.parse(PRESETS["digits"], "", args=["word"])
     assert caught.value.code == 2 and "word" in capsys.readouterr().err
+
+
+def test_a_config_file_selects_the_preset_before_the_data(tmp_path):
+    family = CLASSIFIERS["digits"].model.family
+    assert family != CLASSIFIERS["images"].model.family
+    (tmp_path / "config.yaml").write_text(f"epochs: 30\nmodel:\n  family: {family}\n")
+    config = parse("--config", str(tmp_path / "config.yaml"), "--data", "moved", presets=CLASSIFIERS)
+    assert (config.model.family, config.epochs, config.data) == (family, 30, "moved")
+
+
+@pytest.mark.parametrize("words", [["--data=~/images"], ["--data", "~/images"], ["--export-dir=~/images"]])
+def test_a_tilde_in_the_value_of_a_flag_is_the_home_folder(words, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    config = parse(*words)
+    assert "/home/ada/images" in (config.data, config.export_dir)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_program_runs_with_closed_streams_and_keeps_its_files_apart_from_what_it_prints(closed):
+    program = (
+        "from karpa_tf import cli\nwith cli.handle_errors():\n"
+        "    file = open('file', 'w')\n    print('to stdout', flush=True)\n    file.write('content')"
+    )
+    command = f'PYTHONPATH="{ROOT}" "{sys.executable}" -c "{program}" {closed}'
+    assert subprocess.run(command, shell=True, timeout=60).returncode == 0
+    assert Path("file").read_text() == "content"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "utf-8"])
+def test_what_a_stream_cannot_encode_is_printed_as_escapes(encoding):
+    program = (
+        "from karpa_tf import cli\nwith cli.handle_errors():\n"
+        "    print(b'caf\\xe9'.decode('utf-8', 'surrogateescape'), '\u732b')"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, timeout=60)
+    assert done.returncode == 0
+    assert done.stdout == b"caf\\udce9 " + ("猫".encode() if encoding == "utf-8" else b"\\u732b") + b"\n"

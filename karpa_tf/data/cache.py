@@ -5,8 +5,10 @@ import json
 import os
 from pathlib import Path
 
+from karpa_tf.errors import UserError
+
 # Part of every fingerprint. Increase it when the preprocessing or the layout of the cached files changes.
-LAYOUT = 3
+LAYOUT = 4
 
 
 def compute_fingerprint(*values):
@@ -15,5 +17,12 @@ def compute_fingerprint(*values):
 
 
 def get_cache_dir(cache_dir=None):
-    """Returns the path of the folder of all caches: `cache_dir`, otherwise $KARPA_CACHE or ~/.cache/karpa_tf."""
-    return Path(cache_dir or os.environ.get("KARPA_CACHE") or Path.home() / ".cache" / "karpa_tf").expanduser()
+    """Returns the path of the folder of all caches: `cache_dir`, otherwise $KARPA_CACHE or ~/.cache/karpa_tf.
+
+    Raises:
+        UserError: none of them is set and there is no home folder.
+    """
+    try:
+        return Path(cache_dir or os.environ.get("KARPA_CACHE") or "~/.cache/karpa_tf").expanduser()
+    except RuntimeError:
+        raise UserError("There is no home folder for the cache; set --cache-dir, $KARPA_CACHE or $HOME.") from None

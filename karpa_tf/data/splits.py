@@ -25,7 +25,7 @@ def hold_out(examples, fraction, salt):
         salt: string that is hashed with the names; a different salt selects different examples.
     """
     names = examples.names or [str(index) for index in range(len(examples.labels))]
-    hashes = [hashlib.sha256(f"{salt} {name}".encode()).digest() for name in names]
+    hashes = [hashlib.sha256(f"{salt} {name}".encode(errors="surrogateescape")).digest() for name in names]
     is_held_out = np.zeros(len(names), bool)
     for label in range(len(examples.classes)):
         members = sorted(np.flatnonzero(examples.labels == label), key=hashes.__getitem__)

@@ -4,9 +4,25 @@ import contextlib
 import os
 import sys
 
-import rich.progress
-
 _is_muted = False
+
+
+def repair_streams():
+    """Makes printing safe: closed standard streams become the null device, and characters that a stream cannot encode
+    are printed as escapes.
+
+    Call it before files are opened, which would otherwise get the number of a closed stream.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))
+        with contextlib.suppress(AttributeError):  # replaced by a stream of another kind, as in tests
+            getattr(sys, name).reconfigure(errors="backslashreplace")
 
 
 def mute():
@@ -61,4 +77,6 @@ def track(items, description, total=None):
         description: text beside the bar.
         total: number of items, or None if it is not known.
     """
-    return rich.progress.track(items, description, total=total, transient=True, disable=not sys.stdout.isatty())
+    from rich import progress  # takes 30 ms, which --help does not need
+
+    return progress.track(items, description, total=total, transient=True, disable=not sys.stdout.isatty())

@@ -26,7 +26,8 @@ def write_table(path, header, rows, flag="--out"):
         flag: the flag that named the file.
     """
     try:
-        with open(path, "w", newline="", encoding="utf-8") as file:
+        # File names may have bytes that are not UTF-8.
+        with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(header)
             table.writerows(rows)

@@ -45,7 +45,7 @@ def make_trainer(config, train, vocabulary, steps_per_epoch, jit_compile=False):
 
 
 def tokenize(splits, vocabulary, length):
-    """Returns the token ids of texts, as `make_token_rows` does, by split; prints how many texts are truncated.
+    """Returns the token ids of texts, as `make_token_rows` does, by split; prints their numbers.
 
     Args:
         splits: dict of `TextSet`.
@@ -56,14 +56,19 @@ def tokenize(splits, vocabulary, length):
     for name, split in splits.items():
         rows[name], truncated = make_token_rows(split.texts, vocabulary, length)
         note = f", {truncated:,} of them truncated to {length} tokens" if truncated else ""
+        if split.skipped:
+            note += f"; {len(split.skipped):,} rows skipped, the first: {split.skipped[0]}"
         print(f"{name:10} {len(split):,} texts{note}")
     return rows
 
 
 def describe_data(splits):
     """Returns what `run.json` says about a dict of `TextSet`."""
-    sizes = {name: {"count": len(split), "fingerprint": split.fingerprint} for name, split in splits.items()}
-    return {"classes": list(splits["train"].classes), "splits": sizes}
+    values = {
+        name: {"count": len(split), "fingerprint": split.fingerprint, "skipped": list(split.skipped)}
+        for name, split in splits.items()
+    }
+    return {"classes": list(splits["train"].classes), "splits": values}
 
 
 def make_network(config, vocabulary_size, classes):

@@ -71,8 +71,8 @@ class Job:
         if config.dry_run:
             print(f"Would write {planned_folder(config, self.task.app)} and {self._export_folder()}")
             return None
-        self.run = open_run(config, self.task.app, self.task.name)
-        self.run.update_metadata(data=data, device=devices)
+        self.run = open_run(config, self.task.app, self.task.name, data)
+        self.run.update_metadata(device=devices)
         self.trainer, self.steps_per_epoch = trainer, steps_per_epoch
         self.state = checkpoints.restore_latest(trainer, self.run, warn)
         print_resume_command(self.run, self.task.app, self.state.step, steps_per_epoch)

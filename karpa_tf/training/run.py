@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import socket
 import sys
 from pathlib import Path
@@ -72,7 +73,7 @@ def planned_folder(config, app):
     return Path(config.run).expanduser() if config.run else Path("runs") / app / f"{time}-{config.name}"
 
 
-def open_run(config, app, task=None):
+def open_run(config, app, task=None, data=None):
     """Returns the `Run` of a config, in a new folder or in the one that holds the same run; only the chief writes.
 
     The folder is locked for this process until it ends.
@@ -81,23 +82,28 @@ def open_run(config, app, task=None):
         config: a `RunConfig` without open choices.
         app: name of the program; the folder below `runs/`.
         task: name of the task, for `run.json`.
+        data: what `run.json` says about the data, a dict. Of a run that is resumed, its entries `fingerprint` must be
+            equal.
 
     Raises:
-        UserError: the folder cannot be written, holds something else or a run with another config, or is in use by
-            another process.
+        UserError: the folder cannot be written, holds something else or a run with another config or other data, or is
+            in use by another process.
     """
     run = Run(planned_folder(config, app), cluster.is_chief())
     if not run.writes:
         return run
     text = config_text(config)
     try:
+        if not (config.run or cluster.STARTED in os.environ):  # Several workers expect the name that they were given.
+            run = Run(_make_new_folder(run.path))
         if run.config_file.exists():
             _lock(run)
-        if config.resume == "never" and run.path.exists():
+        if config.resume == "never" and run.path.exists() and any(run.path.iterdir()):
             _move_aside(run.path)
             _open_locks.pop(run.path.absolute() / LOCK, None)
         if run.config_file.exists():
-            _require_same(run, text)
+            _require_same(run, text, data or {})
+            write_text(run.config_file, text)  # with the present values of `MAY_CHANGE`
         elif run.path.exists() and any(run.path.iterdir()):
             raise UserError(f"--run {run.path} is not empty and holds no run; choose a new or an empty folder.")
         else:
@@ -112,7 +118,7 @@ def open_run(config, app, task=None):
         ) from error
     started = datetime.datetime.now().isoformat(timespec="seconds")
     run_id = run.metadata().get("id", secrets.token_hex(8))
-    program = {"task": task, "app": app, "argv": sys.argv}
+    program = {"task": task, "app": app, "argv": sys.argv, "data": data or {}}
     run.update_metadata(id=run_id, **program, started=started, precision=config.precision, **read_environment())
     return run
 
@@ -122,7 +128,8 @@ def print_resume_command(run, app, step, steps_per_epoch):
     epochs, steps = divmod(step, steps_per_epoch)
     rest = f" and {steps} steps" if steps else ""
     print(f"Run folder {run.path}" + (f", resumed after epoch {epochs}{rest}" if step else ""))
-    print(f"To resume after a stop: python -m apps.{app} --config {run.config_file} --run {run.path}")
+    flags = shlex.join(["--config", str(run.config_file), "--run", str(run.path)])
+    print(f"To resume after a stop: python -m apps.{app} {flags}")
 
 
 def export_once(run, export):
@@ -138,6 +145,19 @@ def config_text(config):
     """Returns a config as the text of `config.yaml`, without the fields `NOT_SAVED`."""
     values = {key: value for key, value in dataclasses.asdict(config).items() if key not in NOT_SAVED}
     return yaml.safe_dump(_to_plain(values), sort_keys=False)
+
+
+def _make_new_folder(path):
+    """Makes a folder and returns its path, with a number if another run of the same name began in the same second."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    number, new = 1, path
+    while True:
+        try:
+            new.mkdir()
+            return new
+        except FileExistsError:
+            number += 1
+            new = path.with_name(f"{path.name}-{number}")
 
 
 def _move_aside(path):
@@ -168,7 +188,7 @@ def _lock(run):
     _open_locks[path] = file
 
 
-def _require_same(run, text):
+def _require_same(run, text, data):
     old, new = run.read_config(), yaml.safe_load(text)
     differences = _find_differences(old, new)
     if differences:
@@ -176,6 +196,29 @@ def _require_same(run, text):
             f"--run {run.path} holds a run with another config ({'; '.join(differences)}); "
             "choose another --run, or --resume never to move it aside."
         )
+    changes = _find_changed_data(run.metadata().get("data", {}), data)
+    if changes:
+        raise UserError(
+            f"--run {run.path} was trained on other data than --data has now ({'; '.join(changes)}); restore the data, "
+            "choose another --run, or --resume never to move it aside."
+        )
+
+
+def _find_changed_data(old, new, name="data"):
+    """Returns a description of each part of the data, a dict in `run.json`, whose fingerprint differs."""
+    if "fingerprint" in old and "fingerprint" in new:
+        if old["fingerprint"] == new["fingerprint"]:
+            return []
+        unit = next((unit for unit in ("count", "tokens") if unit in old and unit in new), None)
+        return [f"{name}: {unit} {old[unit]:,}, now {new[unit]:,}" if unit else f"{name} differs"]
+    changes = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            changes += _find_changed_data(a, b, key)
+        elif "fingerprint" in (a if isinstance(a, dict) else b if isinstance(b, dict) else {}):
+            changes.append(f"{key} {'is missing now' if b is None else 'is new'}")
+    return changes
 
 
 def _find_differences(old, new, prefix=""):
@@ -184,7 +227,7 @@ def _find_differences(old, new, prefix=""):
         a, b = old.get(key), new.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
             differences += _find_differences(a, b, f"{prefix}{key}.")
-        elif a != b:
+        elif a != b and not (isinstance(a, str) and isinstance(b, str) and os.path.normpath(a) == os.path.normpath(b)):
             differences.append(f"{prefix}{key} was {a}, now {b}")
     return differences
 

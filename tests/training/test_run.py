@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import shlex
+from pathlib import Path
 
 import pytest
 import yaml
@@ -104,3 +106,44 @@ def test_a_run_is_exported_once_and_again_if_the_export_was_removed(tmp_path):
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(UserError, match="holds no run"):
         Run(tmp_path).read_config()
+
+
+DATA = {"splits": {"train": {"count": 36, "fingerprint": "a"}, "test": {"count": 9, "fingerprint": "b"}}}
+
+
+def test_a_run_goes_on_with_the_same_data_elsewhere_and_says_where_it_is_now(tmp_path):
+    config = Config(run=str(tmp_path / "run"), data="images")
+    open_run(config, "app", data=DATA)
+    for data in ("images/", "/moved/images"):
+        run = open_run(dataclasses.replace(config, data=data), "app", data=DATA)
+        assert run.read_config()["data"] == data
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"train": {"count": 24, "fingerprint": "c"}, "test": DATA["splits"]["test"]}, "train: count 36, now 24"),
+        ({"train": {"count": 36, "fingerprint": "c"}, "test": DATA["splits"]["test"]}, "train: count 36, now 36"),
+        ({"train": DATA["splits"]["train"]}, "test is missing now"),
+        (DATA["splits"] | {"validation": {"count": 1, "fingerprint": "d"}}, "validation is new"),
+    ],
+)
+def test_a_run_is_not_resumed_on_changed_data(tmp_path, changed, message):
+    config = Config(run=str(tmp_path / "run"))
+    run = open_run(config, "app", data=DATA)
+    with pytest.raises(UserError, match=rf"other data than --data has now \(.*{message}"):
+        open_run(config, "app", data={"splits": changed})
+    assert run.metadata()["data"] == DATA
+
+
+def test_runs_of_the_same_second_get_folders_of_their_own(monkeypatch):
+    monkeypatch.setattr("karpa_tf.training.run.planned_folder", lambda config, app: Path("runs", app, "now-model"))
+    names = [open_run(Config(), "app").path.name for _ in range(3)]
+    assert names == ["now-model", "now-model-2", "now-model-3"]
+
+
+def test_the_printed_command_is_quoted(tmp_path, capsys):
+    run = open_run(Config(run=str(tmp_path / "my run (1)")), "train_x")
+    print_resume_command(run, "train_x", 0, 10)
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1].partition(": ")[2])
+    assert words == ["python", "-m", "apps.train_x", "--config", str(run.config_file), "--run", str(run.path)]

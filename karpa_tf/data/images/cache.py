@@ -1,23 +1,25 @@
 """Cache of decoded images on disk: decoding is done once, and data sets may be larger than memory."""
 
 import functools
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
 
-from karpa_tf.data.cache import get_cache_dir
+from karpa_tf.data.cache import compute_fingerprint, get_cache_dir
 from karpa_tf.data.images.image_set import ImageSet
 from karpa_tf.errors import UserError
 from karpa_tf.system.files import publish_folder
 
 
-def load_cached_images(name, fingerprint, image_format, decode_all, classes=(), names=()):
+def load_cached_images(name, key, image_format, decode_all, classes=(), names=()):
     """Returns an `ImageSet` from the cache, after decoding and caching its images if they are not cached yet.
 
     Args:
         name: name of the data set, or path of the folder.
-        fingerprint: `compute_fingerprint` of everything that the decoded images depend on.
+        key: `compute_fingerprint` of everything that the decoded images depend on, such as the times of the files. The
+            fingerprint of the `ImageSet` depends on the decoded images, their names and labels alone.
         image_format: an `ImageFormat`.
         decode_all: function without arguments that returns an iterator of one tuple (image, label, reason) per image:
             uint8 (image_size, image_size, channels), the index of the class or -1, and None; or (None, -1, reason)
@@ -28,7 +30,7 @@ def load_cached_images(name, fingerprint, image_format, decode_all, classes=(), 
     Raises:
         UserError: the cache cannot be written.
     """
-    directory = get_cache_dir(image_format.cache_dir) / f"{Path(name).name or 'images'}-{fingerprint}"
+    directory = get_cache_dir(image_format.cache_dir) / f"{Path(name).name or 'images'}-{key}"
     if not (directory / "metadata.json").exists():
         try:
             _write(directory, decode_all())
@@ -42,29 +44,32 @@ def load_cached_images(name, fingerprint, image_format, decode_all, classes=(), 
     # Empty files cannot be mapped.
     make_array = functools.partial(np.memmap, directory / "images.bin", mode="r") if len(indices) else np.zeros
     images = make_array(shape=shape, dtype=np.uint8)
+    names = tuple(names[index] for index in indices) if names else ()
     return ImageSet(
         name,
         images,
-        fingerprint,
+        compute_fingerprint(metadata["digest"], shape, labels.tolist(), names, classes),
         tuple(metadata["skipped"]),
         labels if classes else None,
         tuple(classes),
-        tuple(names[index] for index in indices) if names else (),
+        names,
     )
 
 
 def _write(directory, examples):
     directory.parent.mkdir(parents=True, exist_ok=True)
     with publish_folder(directory) as temporary:
-        indices, labels, skipped = [], [], []
+        indices, labels, skipped, digest = [], [], [], hashlib.sha256()
         with open(temporary / "images.bin", "wb") as file:
             for index, (image, label, reason) in enumerate(examples):
                 if image is None:
                     skipped.append(reason)
                 else:
-                    file.write(image.tobytes())
+                    content = image.tobytes()
+                    file.write(content)
+                    digest.update(content)
                     indices.append(index)
                     labels.append(label)
         np.save(temporary / "indices.npy", np.array(indices, np.int64))
         np.save(temporary / "labels.npy", np.array(labels, np.int32))
-        (temporary / "metadata.json").write_text(json.dumps({"skipped": skipped}))
+        (temporary / "metadata.json").write_text(json.dumps({"skipped": skipped, "digest": digest.hexdigest()}))

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from karpa_tf.data.cache import compute_fingerprint
 from karpa_tf.data.images.cache import load_cached_images
 from karpa_tf.data.images.decoding import decode_square
+from karpa_tf.data.walk import FolderWalk
 from karpa_tf.errors import UserError, first_line
 from karpa_tf.system.console import track
 
@@ -30,7 +31,9 @@ def load_folder(directory, image_format):
         UserError: the folder has no images; no image can be read; or some are smaller than the image size and
             `small_images` is "refuse".
     """
-    files = find_image_files(directory)
+    walk = FolderWalk(SUFFIXES)
+    files = walk.find_files(directory)
+    walk.warn(directory)
     return load_files(directory, files, image_format)
 
 
@@ -68,18 +71,6 @@ def load_files(directory, files, image_format, labels=None, classes=()):
             f"None of the {len(files)} images in --data {directory} can be used; the first: {image_set.skipped[0]}"
         )
     return image_set
-
-
-def find_image_files(directory):
-    """Returns the sorted paths of all files below a folder that have the suffix of an image and are not hidden."""
-    files, visited = [], set()
-    for root, folders, names in os.walk(directory, followlinks=True):
-        if (real := os.path.realpath(root)) in visited:  # a symbolic link to a parent folder
-            folders.clear()
-            continue
-        visited.add(real)
-        files += [Path(root, name) for name in names]
-    return sorted(file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
 
 
 def _read_size_and_time(file):

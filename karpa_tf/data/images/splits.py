@@ -1,15 +1,15 @@
 """Training, validation and test splits of labeled images."""
 
 import dataclasses
-import os
 from pathlib import Path
 
 import numpy as np
 
-from karpa_tf.data.images.folder import find_image_files, load_files
+from karpa_tf.data.images.folder import SUFFIXES, load_files
 from karpa_tf.data.images.image_set import ImageSet
 from karpa_tf.data.images.loaders import find_loader
 from karpa_tf.data.splits import SPLIT_FOLDERS, hold_out
+from karpa_tf.data.walk import FolderWalk
 from karpa_tf.errors import UserError
 
 
@@ -104,11 +104,13 @@ def _load_folders(directory, image_format):
     folders = {split: _find_folder(directory, names) for split, names in SPLIT_FOLDERS.items()}
     if folders["train"] is None:
         folders = {"train": directory, "validation": None, "test": None}
-    classes = _find_classes(folders["train"])
+    walk = FolderWalk(SUFFIXES)
+    classes = _find_classes(folders["train"], walk)
     splits = dict.fromkeys(SPLIT_FOLDERS)
     for split, folder in folders.items():
         if folder is not None:
-            splits[split] = _load_classes(folder, classes, image_format)
+            splits[split] = _load_classes(folder, classes, image_format, walk)
+    walk.warn(directory)
     return splits
 
 
@@ -116,8 +118,8 @@ def _find_folder(directory, names):
     return next((directory / name for name in names if (directory / name).is_dir()), None)
 
 
-def _find_classes(folder):
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+def _find_classes(folder, walk):
+    names = walk.find_folders(folder)
     if not names:
         raise UserError(
             f"--data {folder} has no subfolders; expected one folder of images per class, or train/<class>/..."
@@ -125,13 +127,13 @@ def _find_classes(folder):
     return tuple(names)
 
 
-def _load_classes(folder, classes, image_format):
-    extra = sorted(set(_find_classes(folder)) - set(classes))
+def _load_classes(folder, classes, image_format, walk):
+    extra = sorted(set(FolderWalk().find_folders(folder)) - set(classes))
     if extra:
         raise UserError(f"{folder} has a class that the training images do not have: {extra[0]}.")
     files, labels = [], []
     for label, name in enumerate(classes):
-        class_files = find_image_files(folder / name) if (folder / name).is_dir() else []
+        class_files = walk.find_files(folder / name) if (folder / name).is_dir() else []
         files += class_files
         labels += [label] * len(class_files)
     return load_files(folder, files, image_format, labels, classes)

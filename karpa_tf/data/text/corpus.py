@@ -5,6 +5,7 @@ import codecs
 import dataclasses
 import functools
 import glob
+import json
 import platform
 import sysconfig
 import warnings
@@ -13,9 +14,10 @@ from pathlib import Path
 
 from karpa_tf.data.text.lines import MAX_CHARACTERS, read_json_lines, read_lines
 from karpa_tf.data.tfds import is_available, load_builder, read_identity
+from karpa_tf.data.walk import FolderWalk
 from karpa_tf.errors import UserError, nearest
 
-JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
+JSON_LINES_SUFFIXES = (".jsonl", ".ndjson", ".json")
 
 SUFFIXES = (".txt", ".text", ".md", ".rst", *JSON_LINES_SUFFIXES)
 """Suffixes of the files that are read in a folder; files that are specified by name may have any suffix."""
@@ -47,8 +49,8 @@ def find_corpus(data, field="text", encoding="utf-8", data_dir=None, split="trai
     """Returns the `Corpus` of `data`, or None if a data set of TensorFlow Datasets does not have the split.
 
     In a text file, documents are separated by blank lines, or every line is a document if there are no blank lines in
-    the first `MAX_CHARACTERS` characters. In a .jsonl or .ndjson file, every line is an object whose `field` is a
-    document.
+    the first `MAX_CHARACTERS` characters. In a .json, .jsonl or .ndjson file, and in one whose first line is a JSON
+    object, every line is an object whose `field` is a document.
 
     Args:
         data: "python_docs", a file, a folder (read recursively), a glob, or a data set of TensorFlow Datasets.
@@ -78,7 +80,9 @@ def find_corpus(data, field="text", encoding="utf-8", data_dir=None, split="trai
 
 def _find_files(data, path):
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        walk = FolderWalk(SUFFIXES)
+        files = walk.find_files(path)
+        walk.warn(data)
         if not files:
             raise UserError(f"--data {data} has no text files; expected files ending in {', '.join(SUFFIXES)}.")
         return files
@@ -95,12 +99,23 @@ def _find_files(data, path):
 def _read_files(data, files, field, encoding):
     is_empty = True
     for file in files:
-        read = _read_json_documents if file.suffix.lower() in JSON_LINES_SUFFIXES else _read_text_documents
+        read = _read_json_documents if _is_json_lines(file, encoding) else _read_text_documents
         for document in read(file, field, encoding):
             is_empty = False
             yield document
     if is_empty:
         raise UserError(f"--data {data} has no text: {len(files)} file{'s' * (len(files) > 1)}, all empty.")
+
+
+def _is_json_lines(file, encoding):
+    """Returns whether a file holds JSON lines, by its suffix or its first line that is not blank."""
+    if file.suffix.lower() in JSON_LINES_SUFFIXES:
+        return True
+    first = next((line for line in read_lines(file, encoding) if line.strip()), "")
+    try:
+        return isinstance(json.loads(first), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _read_text_documents(file, _, encoding):

@@ -11,7 +11,9 @@ import numpy as np
 
 from karpa_tf.data.splits import SPLIT_FOLDERS, hold_out
 from karpa_tf.data.text.lines import read_json_lines, read_lines
+from karpa_tf.data.walk import FolderWalk
 from karpa_tf.errors import UserError
+from karpa_tf.system.console import warn
 
 DELIMITERS = {".tsv": "\t", ".csv": ","}
 """Delimiters of the columns of tables, by the suffix of the file."""
@@ -21,6 +23,18 @@ SUFFIXES = (*DELIMITERS, ".jsonl", ".ndjson")
 TEXT_FIELDS = ("text", "sentence", "review", "content", "document")
 LABEL_FIELDS = ("label", "class", "category", "sentiment", "target")
 """Names of columns that are used if no flag selects a column, in order of precedence."""
+
+NO_LABELS = ("", "-1")
+"""Labels of examples without a class; -1 is that of published test splits whose classes are secret."""
+
+UNLABELED_FOLDER = "unsup"
+"""Folder of texts without a class in the data set of Maas et al. (2011)."""
+
+MAX_FIELD = 2**24
+"""Maximum number of characters of a field in a table."""
+
+MAX_CLASSES = 20
+"""Number of classes up to which there may be as many as examples."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,10 +80,11 @@ class Columns:
     """Columns of the text and the label in a table or in JSON lines."""
 
     text: str | None = None
-    """Name of the text column; None finds one of `TEXT_FIELDS`, or uses the first column of a table without header."""
+    """Name of the text column, or its number from 1 in a table without header; None finds one of `TEXT_FIELDS`, or uses
+    the first column of a table without header."""
 
     label: str | None = None
-    """Name of the label column; None finds one of `LABEL_FIELDS`, or uses the last column of a table without header."""
+    """The same of the label column; None finds one of `LABEL_FIELDS`, or uses the last column."""
 
     encoding: str = "utf-8"
     """Encoding of the files."""
@@ -97,10 +112,10 @@ def load_text_splits(data, columns, validation_fraction=0.1, test_fraction=0.2):
         raise UserError(f"--data {data}: there is no such file or folder.")
     files = {"train": path} if path.is_file() else _find_split_files(path)
     rows = {split: _read_rows(file, columns) for split, file in files.items() if file}
-    classes = _sort_classes({label for _, label in rows["train"]})
-    if len(classes) < 2:
-        received = f"texts of one class only ({classes[0]})" if classes else "no texts"
-        raise UserError(f"--data {data} has {received}; expected at least two classes.")
+    for split in [split for split in rows if split != "train" and all(label in NO_LABELS for _, label in rows[split])]:
+        warn(f"{files[split]} has no labels; it is left out.")
+        del rows[split]
+    classes = _find_classes(data, [label for text, label in rows["train"] if text and label])
     splits = {split: _make_text_set(files[split], split_rows, classes) for split, split_rows in rows.items()}
     if "test" not in splits and test_fraction:
         splits["train"], splits["test"] = hold_out(splits["train"], test_fraction, "test")
@@ -130,15 +145,25 @@ def _read_rows(path, columns):
         raise UserError(f"--data {path} is not a table; expected a file ending in {', '.join(SUFFIXES)}, or a folder.")
     if suffix in DELIMITERS:
         return _read_table(path, columns)
-    rows = []
-    for location, row in read_json_lines(path, columns.encoding):
-        rows.append(tuple(str(row[name]).strip() for name in _find_columns(location, row, columns)))
-    return rows
+    return [_read_object(location, row, columns) for location, row in read_json_lines(path, columns.encoding)]
+
+
+def _read_object(location, row, columns):
+    """Returns the text and the label of a JSON object; "" for null."""
+    values = [row[name] for name in _find_columns(location, row, columns)]
+    for value in values:
+        if isinstance(value, (list, dict)):
+            raise UserError(f"{location}: expected a text and a label; received {json.dumps(value)[:40]}.")
+    return tuple("" if value is None else str(value).strip() for value in values)
 
 
 def _read_folder(folder, columns):
-    classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    files = [(file, entry.name) for entry in classes for file in sorted(entry.rglob("*")) if file.is_file()]
+    walk = FolderWalk()
+    classes = [name for name in walk.find_folders(folder) if name != UNLABELED_FOLDER]
+    if (folder / UNLABELED_FOLDER).is_dir():
+        warn(f"{folder / UNLABELED_FOLDER} holds texts without a class; it is left out.")
+    files = [(file, name) for name in classes for file in walk.find_files(folder / name)]
+    walk.warn(folder)
     if not files:
         raise UserError(
             f"--data {folder} has no texts; expected train{'/'.join(SUFFIXES)} or a folder of text files for each "
@@ -148,26 +173,52 @@ def _read_folder(folder, columns):
 
 
 def _read_table(path, columns):
-    csv.field_size_limit(2**24)
     delimiter = DELIMITERS[path.suffix.lower()]
     quoting = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE  # texts in .tsv files may start with a quote
     lines = read_lines(path, columns.encoding, split_long=False)
-    table = csv.reader(lines, delimiter=delimiter, quoting=quoting)
-    first = next(table, None)
+    csv.field_size_limit(MAX_FIELD)
+    rows = _read_csv(path, csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True))
+    _, first = next(rows, (None, None))
     if first is None:
         return []
-    table_rows = table
-    if columns.text or columns.label or {name.lower() for name in first} & {*TEXT_FIELDS, *LABEL_FIELDS}:
-        indices = [first.index(name) for name in _find_columns(path, first, columns)]
-    else:  # no header
-        indices, table_rows = (0, len(first) - 1), itertools.chain([first], table)
-    rows = []
-    for row in table_rows:
+    indices, has_header = _find_indices(path, first, columns)
+    if not has_header:
+        rows = itertools.chain([(1, first)], rows)
+    texts = []
+    for line, row in rows:
         if len(row) != len(first) or len(row) < 2:
             expected = f"{len(first)} as in the first line" if len(first) > 1 else "at least two"
-            raise UserError(f"{path}, line {table.line_num}: {len(row)} columns; expected {expected}.")
-        rows.append(tuple(row[index].strip() for index in indices))
-    return rows
+            raise UserError(f"{path}, line {line}: {len(row)} columns; expected {expected}.")
+        texts.append(tuple(row[index].strip() for index in indices))
+    return texts
+
+
+def _read_csv(path, table):
+    """Yields the number of the last line and the fields of every row of a `csv.reader` that is not blank."""
+    end = 0
+    try:
+        for row in table:
+            end = table.line_num
+            if row:
+                yield end, row
+    except csv.Error as error:
+        raise UserError(
+            f"{path}, line {end + 1}: the row that begins here is not valid CSV ({error}); a field that begins with a "
+            'quotation mark must end with one, and "" stands for one within it.'
+        ) from None
+
+
+def _find_indices(path, first, columns):
+    """Returns the indices of the text column and the label column of a table, and whether its first row is a header."""
+    if columns.text or columns.label or {name.lower() for name in first} & {*TEXT_FIELDS, *LABEL_FIELDS}:
+        numbers = [name for name in (columns.text, columns.label) if name is not None]
+        if numbers and all(name.isdecimal() for name in numbers) and not all(name in first for name in numbers):
+            indices = (int(columns.text or 1) - 1, int(columns.label or len(first)) - 1)
+            if not all(0 <= index < len(first) for index in indices):
+                raise UserError(f"{path} has columns 1 to {len(first)}; received {' and '.join(numbers)}.")
+            return indices, False
+        return tuple(first.index(name) for name in _find_columns(path, first, columns)), True
+    return (0, len(first) - 1), False
 
 
 def _find_columns(location, names, columns):
@@ -192,16 +243,35 @@ def _find_column(location, names, column, candidates, flag):
     return found
 
 
+def _find_classes(data, labels):
+    """Returns the names of the classes of the labels of training examples, in order."""
+    classes = _sort_classes(set(labels))
+    if len(classes) < 2:
+        received = f"texts of one class only ({classes[0]})" if classes else "no texts"
+        raise UserError(f"--data {data} has {received}; expected at least two classes.")
+    if len(classes) > max(MAX_CLASSES, len(labels) / 2):
+        raise UserError(
+            f"--data {data} has {len(classes):,} classes in {len(labels):,} texts, such as {classes[-1]!r:.40}; select "
+            "the column of the labels with --label-field and that of the texts with --text-field (names, or numbers "
+            "from 1 in a table without names)."
+        )
+    return classes
+
+
 def _sort_classes(names):
     """Returns the names of classes in order; numbers come first, in numerical order."""
-    return tuple(sorted(names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name)))
+    return tuple(sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
 
 
 def _make_text_set(path, rows, classes):
-    unknown = sorted({label for _, label in rows} - set(classes))
+    unknown = sorted({label for text, label in rows if text and label} - set(classes))
     if unknown:
         raise UserError(f"{path} has a class that the training texts do not have: {unknown[0]}.")
-    examples = [(text, classes.index(label)) for text, label in rows if text]
-    skipped = tuple(f"{path}, example {number}: no text" for number, (text, _) in enumerate(rows, 1) if not text)
+    examples = [(text, classes.index(label)) for text, label in rows if text and label]
+    skipped = tuple(
+        f"{path}, example {number}: no {'label' if text else 'text'}"
+        for number, (text, label) in enumerate(rows, 1)
+        if not (text and label)
+    )
     labels = np.array([label for _, label in examples], np.int32)
     return TextSet(str(path), tuple(text for text, _ in examples), labels, classes, skipped)

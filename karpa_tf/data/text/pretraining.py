@@ -8,11 +8,15 @@ from collections.abc import Callable, Iterator
 from karpa_tf.data.text.batches import count_rows
 from karpa_tf.data.text.corpus import find_corpus
 from karpa_tf.data.text.token_cache import Tokens, is_held_out, load_cached_tokens, load_cached_vocabulary
-from karpa_tf.data.text.vocabulary import Vocabulary
+from karpa_tf.data.text.vocabulary import UNK, Vocabulary
 from karpa_tf.errors import UserError
+from karpa_tf.system.console import warn
 
 EXAMPLE_WORDS = 16
 """Number of words of an example text."""
+
+MAX_UNKNOWN, MANY_UNKNOWN = 0.5, 0.05
+"""Fractions of unknown tokens in a text from which it is refused, and from which there is a warning."""
 
 MAX_EXAMPLE_DOCUMENTS = 10_000
 """Number of documents at the beginning of a corpus from which examples are selected."""
@@ -77,6 +81,7 @@ def load_pretraining_text(config, vocabulary=None):
         )
     fraction = 0.0 if held_out_corpus else config.held_out_fraction
     train, held_out = load_cached_tokens(corpus, vocabulary, fraction, config.cache_dir)
+    _check_unknown(config.data, train, vocabulary)
     if held_out_corpus:
         held_out, _ = load_cached_tokens(held_out_corpus, vocabulary, 0.0, config.cache_dir)
     if count_rows(train, config.row_length) < config.batch_size:
@@ -86,6 +91,19 @@ def load_pretraining_text(config, vocabulary=None):
         )
     read_examples = functools.partial(_read_examples, held_out_corpus or corpus, fraction if len(held_out) else 0.0)
     return PretrainingText(vocabulary, train, held_out, read_examples)
+
+
+def _check_unknown(data, tokens, vocabulary):
+    """Warns of many tokens that are unknown; raises `UserError` for so many that there is nothing to predict."""
+    fraction = tokens.counts[vocabulary.tokens.index(UNK)] / max(tokens.counts.sum(), 1)
+    message = f"--data {data}: {fraction:.0%} of the tokens are {UNK}"
+    if fraction > MAX_UNKNOWN:
+        raise UserError(
+            f"{message}: its words are not in the vocabulary, or longer than 100 characters; expected words that are "
+            "separated by spaces, and a vocabulary of the same language."
+        )
+    if fraction > MANY_UNKNOWN:
+        warn(f"{message}, which the model cannot learn; a vocabulary of this text would have fewer.")
 
 
 def _read_examples(corpus, fraction):

@@ -86,9 +86,9 @@ def load_cached_tokens(corpus, vocabulary, held_out_fraction=0.0, cache_dir=None
             np.memmap(folder / f"{name}.bin", record["dtype"], "r") if sum(counts) else np.zeros(0, record["dtype"]),
             num_documents,
             np.array(counts),
-            f"{key}-{name}",
+            digest,
         )
-        for name, (num_documents, counts) in record["parts"].items()
+        for name, (num_documents, counts, digest) in record["parts"].items()
     )
 
 
@@ -100,7 +100,7 @@ def _tokenize(folder, corpus, vocabulary, held_out_fraction):
         encodings = tokenizer.encode_batch_fast(documents, add_special_tokens=False)
         for document, encoding in zip(documents, encodings, strict=True):
             files[is_held_out(document, held_out_fraction)].add(encoding.ids)
-    splits = {file.path.stem: (file.num_documents, file.close()) for file in files}
+    splits = {file.path.stem: (file.num_documents, *file.close()) for file in files}
     (folder / "tokens.json").write_text(json.dumps({"dtype": np.dtype(dtype).name, "parts": splits}))
 
 
@@ -110,18 +110,20 @@ class _TokenFile:
     def __init__(self, path, dtype, vocabulary):
         self.path, self.stream, self.dtype = path, open(path, "wb"), dtype
         self.sep_id = vocabulary.tokens.index(vocabularies.SEP)
-        self.num_documents, self.counts = 0, np.zeros(len(vocabulary), np.int64)
+        self.num_documents, self.counts, self.hash = 0, np.zeros(len(vocabulary), np.int64), hashlib.sha256()
 
     def add(self, ids):
         if ids:
             self.num_documents += 1
             np.add.at(self.counts, ids, 1)
-            self.stream.write(np.array([*ids, self.sep_id], self.dtype).tobytes())
+            content = np.array([*ids, self.sep_id], self.dtype).tobytes()
+            self.stream.write(content)
+            self.hash.update(content)
 
     def close(self):
-        """Returns the list of the number of occurrences of each token."""
+        """Returns the list of the number of occurrences of each token, and a fingerprint of the ids."""
         self.stream.close()
-        return self.counts.tolist()
+        return self.counts.tolist(), self.hash.hexdigest()[:16]
 
 
 def _make_batches(documents):

@@ -119,11 +119,28 @@ def _split_words(tokenizer, text):
 
 
 def load(path):
-    """Returns the `Vocabulary` saved to `path`; raises `UserError` if it cannot be read."""
+    """Returns the `Vocabulary` of a file with one token per line, such as the `vocab.txt` of a BERT model.
+
+    Special tokens in other lines are moved to the beginning. Without the file of settings that `Vocabulary.save`
+    writes, text is converted to lowercase unless the vocabulary has capital letters.
+
+    Raises:
+        UserError: the file cannot be read, or is no vocabulary.
+    """
     path = Path(path)
+    settings_file = path.with_suffix(".json")
     try:
-        tokens = tuple(path.read_text(encoding="utf-8").split("\n")[:-1])
-        settings = json.loads(path.with_suffix(".json").read_text())
+        tokens = [line.removesuffix("\r") for line in path.read_text("utf-8").removesuffix("\n").split("\n")]
+        settings = json.loads(settings_file.read_text()) if settings_file.exists() else None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"The vocabulary {path} cannot be read: {error}.") from error
+    missing = [token for token in SPECIAL if token not in tokens]
+    if missing:
+        raise UserError(
+            f"The vocabulary {path} has no {missing[0]}; expected one token per line, {' '.join(SPECIAL)} among them."
+        )
+    tokens = (*SPECIAL, *(token for token in tokens if token not in SPECIAL))
+    if settings is None:
+        is_lower = not any(token != token.lower() for token in tokens if not token.startswith("["))
+        settings = {"lowercase": is_lower, "strip_accents": is_lower}
     return Vocabulary(tokens, **settings)

@@ -181,3 +181,31 @@ def test_the_error_for_a_cache_that_cannot_be_written_names_the_flag(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="--cache-dir"):
         load_images(str(tmp_path / "images"), ImageFormat(8, 3, cache_dir=str(tmp_path / "file" / "cache")))
+
+
+def test_the_fingerprint_is_that_of_the_images_wherever_they_are(tmp_path):
+    write_image(tmp_path / "one" / "a.png")
+    write_image(tmp_path / "one" / "b.png", color=(0, 255, 0))
+    first = load_images(str(tmp_path / "one"), ImageFormat(8, 3))
+    (tmp_path / "one").rename(tmp_path / "two")
+    os.utime(tmp_path / "two" / "a.png", (1, 1))
+    again = load_images(str(tmp_path / "two"), ImageFormat(8, 3))
+    write_image(tmp_path / "two" / "a.png", color=(0, 0, 255))
+    changed = load_images(str(tmp_path / "two"), ImageFormat(8, 3))
+    assert first.fingerprint == again.fingerprint != changed.fingerprint
+
+
+def test_without_a_home_folder_the_flag_of_the_cache_is_named(tmp_path, monkeypatch):
+    write_image(tmp_path / "a.png")
+    monkeypatch.delenv("KARPA_CACHE")
+    monkeypatch.setattr("posixpath.expanduser", lambda path: path)
+    with pytest.raises(UserError, match="There is no home folder for the cache; set --cache-dir"):
+        load_images(str(tmp_path), ImageFormat(8, 3))
+
+
+def test_a_file_name_that_is_not_utf8_is_read_and_listed(tmp_path):
+    write_image(tmp_path / os.fsdecode(b"caf\xe9.png"))
+    (tmp_path / os.fsdecode(b"\xe9.png")).write_text("no image")
+    image_set = load_images(str(tmp_path), ImageFormat(8, 3))
+    assert [os.fsencode(name) for name in image_set.names] == [b"caf\xe9.png"]
+    assert len(image_set.skipped) == 1

@@ -127,3 +127,17 @@ def test_missing_data_is_refused(data, settings, message):
     Path("empty").mkdir()
     with pytest.raises(UserError, match=message):
         find_corpus(data, **settings)
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.txt", "a"])
+def test_json_lines_are_recognized_by_their_content(name):
+    Path(name).write_text("\n" + "\n".join(json.dumps({"body": text, "url": "x"}) for text in ("One.", "Two.")))
+    assert read(name, field="body") == ["One.", "Two."]
+
+
+def test_text_that_begins_with_a_brace_is_text_and_an_array_is_refused():
+    Path("a.txt").write_text("{a set}\n{another}\n")
+    assert read("a.txt") == ["{a set}", "{another}"]
+    Path("a.json").write_text('[{"text": "One."}]')
+    with pytest.raises(UserError, match="a.json, line 1: expected a JSON object"):
+        read("a.json")

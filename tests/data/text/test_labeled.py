@@ -76,6 +76,64 @@ def test_rows_without_text_are_skipped_and_listed():
     assert train.texts == ("one", "two") and train.skipped == ("a.tsv, example 2: no text",)
 
 
+def test_rows_without_label_are_skipped_and_listed_in_tables_and_json_lines():
+    Path("a.csv").write_text("text,label\none,a\ntwo,\nthree,b\n\n")
+    rows = [("one", "a"), (None, "a"), ("two", None), ("three", "b")]
+    Path("a.jsonl").write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
+    for name, skipped in (("a.csv", ["2: no label"]), ("a.jsonl", ["2: no text", "3: no label"])):
+        train = load_text_splits(name, Columns(), 0, 0)["train"]
+        assert train.texts == ("one", "three") and train.classes == ("a", "b")
+        assert train.skipped == tuple(f"{name}, example {reason}" for reason in skipped)
+
+
+def test_a_table_without_header_has_its_columns_by_number():
+    Path("a.csv").write_text("".join(f'"{1 + i % 4}","Title {i}","words {i}"\n' for i in range(80)))
+    rows = load_rows("a.csv", Columns(text="3", label="1"))
+    assert rows[:5] == [("words 0", "1"), ("words 1", "2"), ("words 2", "3"), ("words 3", "4"), ("words 4", "1")]
+    with pytest.raises(UserError, match="80 classes in 80 texts.*select the column of the labels with --label-field"):
+        load_rows("a.csv")
+    with pytest.raises(UserError, match="a.csv has columns 1 to 3; received 3 and 4"):
+        load_rows("a.csv", Columns(text="3", label="4"))
+
+
+@pytest.mark.parametrize("labels", ["²,1", "③,2", "½,x", "٣,4", "-1,0", "猫,кот", "1e3,NaN"])
+def test_any_string_can_be_a_class(labels):
+    first, second = labels.split(",")
+    Path("a.csv").write_text(f"text,label\none,{first}\ntwo,{second}\n", encoding="utf-8")
+    assert sorted(load_rows("a.csv")) == [("one", first), ("two", second)]
+
+
+def test_a_split_without_labels_is_left_out_and_a_folder_of_unlabeled_texts_is_no_class(capsys):
+    Path("data").mkdir()
+    for name, label in (("train", "{}"), ("dev", ""), ("test", "-1")):
+        rows = "".join(f"text {i}\t{label.format(i % 2)}\n" for i in range(20))
+        Path("data", f"{name}.tsv").write_text(rows)
+    splits = load_text_splits("data", Columns())
+    assert {name: len(split) for name, split in splits.items()} == {"train": 14, "validation": 2, "test": 4}
+    assert capsys.readouterr().err.count("has no labels; it is left out.") == 2
+    for folder in ("pos", "neg", "unsup", ".ipynb_checkpoints", "__MACOSX"):
+        Path("reviews", folder).mkdir(parents=True)
+        Path("reviews", folder, "one.txt").write_text("a text")
+    assert load_text_splits("reviews", Columns(), 0, 0)["train"].classes == ("neg", "pos")
+
+
+def test_random_rows_are_read_as_the_csv_module_wrote_them_or_refused_with_their_line():
+    rng = np.random.default_rng(0)
+    letters = list("ab,\"\n\t '\\é")
+    for _ in range(200):
+        texts = ["x" + "".join(rng.choice(letters, rng.integers(1, 9))) for _ in range(6)]
+        with open("a.csv", "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("text", "label"), *((text, i % 2) for i, text in enumerate(texts))])
+        assert [text for text, _ in load_rows("a.csv")] == [text.strip() for text in texts]
+        content = Path("a.csv").read_text(encoding="utf-8")
+        position = int(rng.integers(len("text,label\n"), len(content)))
+        Path("a.csv").write_text(content[:position] + '"' + content[position:], encoding="utf-8")
+        try:
+            assert len(load_rows("a.csv")) <= 6
+        except UserError as error:
+            assert "a.csv" in str(error) and "\n" not in str(error).strip()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "columns", "message"),
     [
@@ -89,6 +147,15 @@ def test_rows_without_text_are_skipped_and_listed():
             b"words,label\nx,1\n",
             Columns(),
             "no column text or .*; the columns are words, label. Select one with --text-field",
+        ),
+        ("a.csv", b'text,label\nx,1\n"y,2\nz,1\n', Columns(), "line 3: the row that begins here is not valid CSV"),
+        ("a.csv", b'text,label\n"y" z,2\n', Columns(), "line 2: the row that begins here is not valid CSV"),
+        ("a.csv", b"text,label\n" + b"x" * (2**24 + 1) + b",2\n", Columns(), "line 2: .*field larger than field limit"),
+        (
+            "a.jsonl",
+            b'{"text": "a", "label": [1]}\n',
+            Columns(),
+            r"line 1: expected a text and a label; received \[1\]",
         ),
         ("a.csv", b"a,b\nx,1\n", Columns(text="c"), "no column c; the columns are a, b. Select one with --text-field"),
         (

@@ -1,6 +1,7 @@
 """`WordPiece` compared with the `tokenizers` and `transformers` packages, and vocabularies."""
 
 import pydoc_data.topics
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -181,3 +182,20 @@ def test_the_same_text_gives_the_same_vocabulary():
 def test_invalid_vocabularies_are_refused(tmp_path, make, message):
     with pytest.raises(UserError, match=message):
         make(tmp_path)
+
+
+@pytest.mark.parametrize(("ending", "last"), [("\n", "\n"), ("\n", ""), ("\r\n", "\r\n")])
+def test_a_vocabulary_file_of_bert_is_read_with_or_without_a_final_newline(ending, last):
+    words = ["[PAD]", "[unused1]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "##s"]
+    Path("vocab.txt").write_bytes((ending.join(words) + last).encode())
+    vocabulary = vocabularies.load("vocab.txt")
+    assert vocabulary.tokens == (*vocabularies.SPECIAL, "[unused1]", "the", "##s")
+    assert vocabulary.lowercase and vocabulary.strip_accents
+    Path("cased.txt").write_text("\n".join([*words, "The"]))
+    assert not vocabularies.load("cased.txt").lowercase
+
+
+def test_a_file_that_is_no_vocabulary_is_refused():
+    Path("a.txt").write_text("one\ntwo\n")
+    with pytest.raises(UserError, match=r"a.txt has no \[PAD\]; expected one token per line"):
+        vocabularies.load("a.txt")
