@@ -1,22 +1,20 @@
 """Folders of image files: nested, of any size and format, possibly with unreadable files."""
 
 import functools
-import io
 import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image
 
 from karpa_tf.data.cache import compute_fingerprint
 from karpa_tf.data.images.cache import load_cached_images
 from karpa_tf.data.images.decoding import decode_square
+from karpa_tf.data.images.files import SUFFIXES, convert_to_png, find_image_files
 from karpa_tf.errors import UserError, first_line
 from karpa_tf.system.console import track
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
 
 def load_folder(directory, image_format):
@@ -68,18 +66,6 @@ def load_files(directory, files, image_format, labels=None, classes=()):
             f"None of the {len(files)} images in --data {directory} can be used; the first: {image_set.skipped[0]}"
         )
     return image_set
-
-
-def find_image_files(directory):
-    """Returns the sorted paths of all files below a folder that have the suffix of an image and are not hidden."""
-    files, visited = [], set()
-    for root, folders, names in os.walk(directory, followlinks=True):
-        if (real := os.path.realpath(root)) in visited:  # a symbolic link to a parent folder
-            folders.clear()
-            continue
-        visited.add(real)
-        files += [Path(root, name) for name in names]
-    return sorted(file for file in files if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
 
 
 def _read_size_and_time(file):
@@ -156,11 +142,8 @@ def read_square(file, image_size, channels):
         return decode(tf.constant(data)).numpy()
     except tf.errors.OpError:
         with Image.open(file) as image:
-            image = ImageOps.exif_transpose(image)
-            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-            buffer = io.BytesIO()
-            image.save(buffer, format="PNG")
-        return decode(tf.constant(buffer.getvalue())).numpy()
+            data = convert_to_png(image)
+        return decode(tf.constant(data)).numpy()
 
 
 @functools.cache
