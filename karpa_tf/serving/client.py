@@ -70,13 +70,14 @@ class Client:
             inputs: list of names.
             outputs: list of names.
         """
-        names = sorted(self.signatures, key=lambda name: (name != "serving_default", name))
-        for name in names:
-            signature = self.signatures[name]
+        described = []
+        for name, signature in sorted(
+            self.signatures.items(), key=lambda item: (item[0] != "serving_default", item[0])
+        ):
             if set(signature.inputs) == set(inputs) and set(outputs) <= set(signature.outputs):
                 return functools.partial(self.predict, name)
-        described = "; ".join(f"{name} takes {', '.join(sorted(self.signatures[name].inputs))}" for name in names)
-        raise UserError(f"{self.model} on {self.url} is no {kind}; its signatures: {described or 'none'}.")
+            described.append(f"{name} from {', '.join(signature.inputs)} to {', '.join(signature.outputs)}")
+        raise UserError(f"{self.model} on {self.url} is no {kind}; its signatures: {'; '.join(described) or 'none'}.")
 
     def predict(self, signature, **inputs):
         """Returns the outputs of a signature, dict of arrays by name; strings are `bytes` in an array of objects.
@@ -125,8 +126,8 @@ class Client:
             return document
         message = " ".join(str(document["error"]).split()).rstrip(".")
         if status == 404:
-            name = self.model + version.replace("/", " ")
-            raise UserError(f"{self.url} has no model {name}: {message}. {self._describe_known()}")
+            what = self.model if self.version is None else f"{self.model} of version {self.version}"
+            raise UserError(f"{self.url} has no model {what}: {message}. {self._describe_known()}")
         raise Refused(f"{self.url} refuses the request to {self.model}: {message} (HTTP {status}).")
 
     def _describe_known(self):
@@ -166,7 +167,7 @@ class Client:
             raise UserError(f"{self.url} cannot be reached over TLS ({reason}); is it http://?") from None
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or error
-            advice = "start one with `python -m apps.serve --model_base_path saved_models`, or correct --server"
+            advice = "start one with `python -m apps.serve --model_base_path saved_models`, or correct --server (its port is usually 8501)"
             raise UserError(f"No server answers at {self.url} ({reason}); {advice}.") from None
         finally:
             connection.close()
