@@ -71,9 +71,8 @@ class Client:
             outputs: list of names.
         """
         described = []
-        for name, signature in sorted(
-            self.signatures.items(), key=lambda item: (item[0] != "serving_default", item[0])
-        ):
+        for name in sorted(self.signatures, key=lambda name: (name != "serving_default", name)):
+            signature = self.signatures[name]
             if set(signature.inputs) == set(inputs) and set(outputs) <= set(signature.outputs):
                 return functools.partial(self.predict, name)
             described.append(f"{name} from {', '.join(signature.inputs)} to {', '.join(signature.outputs)}")
@@ -167,7 +166,7 @@ class Client:
             raise UserError(f"{self.url} cannot be reached over TLS ({reason}); is it http://?") from None
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or error
-            advice = "start one with `python -m apps.serve --model_base_path saved_models`, or correct --server (its port is usually 8501)"
+            advice = "correct --server, whose port is usually 8501, or start `python -m apps.serve`"
             raise UserError(f"No server answers at {self.url} ({reason}); {advice}.") from None
         finally:
             connection.close()

@@ -128,7 +128,7 @@ WRONG = [
     ({"server": "ftp://x"}, "--server must be like http://127.0.0.1:8501, without /v1/models/...; received ftp://x."),
     ({"server": "http://x/v1/models/a"}, "without /v1/models/...; received http://x/v1/models/a."),
     ({"server": "127.0.0.1:99999"}, "--server must be like"),
-    ({"server": "127.0.0.1:9", "model": "a"}, "No server answers at http://127.0.0.1:9 (Connection refused); start"),
+    ({"server": "127.0.0.1:9", "model": "a"}, "No server answers at http://127.0.0.1:9 (Connection refused); correct"),
     ({"server": "a..b", "model": "a"}, "No server answers at http://a..b:80 ("),
     ({"server": None, "run": "a", "model": "b"}, "--model and --version are of a model on --server"),
     ({"run": "a"}, "Give one of --run DIR, --saved-model DIR and --server URL"),
