@@ -105,10 +105,9 @@ def _wait_until_ready(server):
 
 
 def _measure_server(kind, address, name, inputs):
-    from karpa_tf.serving.grpc_client import GrpcClient
-
     from karpa_tf.serving import load
     from karpa_tf.serving.client import RestClient, Spec
+    from karpa_tf.serving.grpc_client import GrpcClient
 
     client = RestClient(address) if kind == "rest" else GrpcClient(address)
     path, body = client.request(Spec(name), "serving_default", inputs)
@@ -116,9 +115,8 @@ def _measure_server(kind, address, name, inputs):
 
 
 def _measure_in_process(folder, inputs):
-    from karpa_tf.serving.local_client import LocalClient
-
     from karpa_tf.serving import load
+    from karpa_tf.serving.local_client import LocalClient
 
     client = LocalClient(folder)
 
