@@ -1,68 +1,74 @@
-"""Classifies images.
+"""Classifies images or texts, with a run, an exported model or a model on a server.
 
-$ python -m apps.classify --run runs/train_classifier/... image.jpg more/images
-$ python -m apps.classify --saved-model saved_models/resnet_images/1 image.jpg
+$ python -m apps.classify --run runs/train_classifier/... image.jpg more/images     # or --saved-model saved_models/NAME
+$ python -m apps.classify --server http://127.0.0.1:8501 --model cnn_digits image.png
+$ python -m apps.classify --run runs/finetune_text/... --text "A good film." "A bad one."    # or --file texts.txt
 """
 
 import dataclasses
-from pathlib import Path
 
 from karpa_tf import cli
+from karpa_tf.configs.run import require_positive
+from karpa_tf.configs.source import ModelSource
 from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(ModelSource):
     """Flags of this program."""
 
     images: cli.Positional[tuple[str, ...]] = ()
     """Image files, and folders of images."""
 
-    run: str | None = None
-    """Run folder of a trained classifier."""
+    text: tuple[str, ...] = ()
+    """Texts to classify, instead of images."""
 
-    saved_model: str | None = None
-    """Folder of an exported version, instead of --run."""
+    file: str | None = None
+    """UTF-8 file with one text per line, instead of images; - is standard input."""
 
     top: int = 3
-    """Number of classes to print per image."""
+    """Number of classes to print per image or text."""
 
     out: str | None = None
-    """CSV file for the results, with one row per image and class."""
-
-    verbose: bool = False
-    """Show TensorFlow's log messages."""
+    """CSV file for the results, with one row per image or text, and class."""
 
 
 def run(config):
-    """Prints the most probable classes; returns a list of (path, [(class, probability), ...]) for readable images."""
-    if (config.run is None) == (config.saved_model is None):
-        raise UserError("Give one of --run DIR and --saved-model DIR: the classifier to use.")
-    if not config.images:
-        raise UserError("Give one or more image files, or a folder of them.")
-    if config.top < 1:
-        raise UserError(f"--top must be at least 1; received {config.top}.")
+    """Prints the most probable classes; returns a list of (path or text, [(class, probability), ...])."""
+    config.require_source()
+    if bool(config.images) == bool(config.text or config.file):
+        raise UserError("Give one or more image files, or a folder of them; or else texts, with --text or --file.")
+    require_positive("top", config.top)
+    from karpa_tf.system.text_files import read_lines, write_table
 
-    from karpa_tf.data.images.folder import SUFFIXES
-    from karpa_tf.data.walk import FolderWalk
-    from karpa_tf.system.text_files import write_table
-    from karpa_tf.tasks import classifier
-
-    files = []
-    for name in config.images:
-        if not Path(name).exists():
-            raise UserError(f"There is no image or folder {name}.")
-        files += FolderWalk(SUFFIXES).find_files(name) if Path(name).is_dir() else [Path(name)]
-    results = []
-    for name, best in classifier.classify_files(config.run, config.saved_model, files, config.top):
+    results, texts = [], [*config.text, *(read_lines(config.file) if config.file else [])]
+    for name, best in _classify(config, texts):
         results.append((name, best))
         print(f"{name}  " + "  ".join(f"{label} {p:.1%}" for label, p in best))
-    if not results:
-        raise UserError("None of the images can be read.")
     if config.out:
         rows = ((n, rank, label, f"{p:.6f}") for n, best in results for rank, (label, p) in enumerate(best, 1))
-        write_table(config.out, ["image", "rank", "class", "probability"], rows, "--out")
+        write_table(config.out, ["image" if config.images else "text", "rank", "class", "probability"], rows, "--out")
     return results
+
+
+def _classify(config, texts):
+    from karpa_tf.data.images.files import list_image_files
+    from karpa_tf.evaluation import predictions
+    from karpa_tf.serving.client import connect
+
+    files = list_image_files(config.images) if config.images else []
+    if files and not config.server:
+        from karpa_tf.tasks import classifier
+
+        return classifier.classify_files(config.run, config.saved_model, files, config.top)
+    if config.server:
+        predict = connect(config).function(*(predictions.IMAGES if files else predictions.TEXTS))
+    else:
+        from karpa_tf.tasks import text_classifier
+
+        predict = text_classifier.load_function(config.run, config.saved_model)
+    classify = predictions.classify_files if files else predictions.classify_texts
+    return classify(predict, files or texts, config.top)
 
 
 def main():

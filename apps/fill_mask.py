@@ -2,27 +2,23 @@
 
 $ python -m apps.fill_mask --run runs/train_mlm/... "Return the [MASK] of the [MASK]."
 $ python -m apps.fill_mask --saved-model saved_models/bert_tiny --file lines.txt --out words.csv
+$ python -m apps.fill_mask --server http://127.0.0.1:8501 --model bert_tiny "Return the [MASK]."
 $ echo "A [MASK] text." | python -m apps.fill_mask --run RUN --file -
 """
 
 import dataclasses
 
 from karpa_tf import cli
+from karpa_tf.configs.source import ModelSource
 from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(ModelSource):
     """Flags of this program."""
 
     texts: cli.Positional[tuple[str, ...]] = ()
     """Texts with [MASK] for every word to predict."""
-
-    run: str | None = None
-    """Run folder of a masked language model."""
-
-    saved_model: str | None = None
-    """Folder of an exported version, instead of --run."""
 
     file: str | None = None
     """UTF-8 file with one text per line; - is standard input."""
@@ -33,27 +29,23 @@ class Config:
     out: str | None = None
     """CSV file for the results, with one row per mask and word."""
 
-    verbose: bool = False
-    """Show TensorFlow's log messages."""
-
 
 def run(config):
     """Prints the most probable words; returns a list of (text, [[(word, probability), ...] per mask])."""
-    if (config.run is None) == (config.saved_model is None):
-        raise UserError("Give one of --run DIR and --saved-model DIR: the model to use.")
+    config.require_source()
     if not 1 <= config.top <= 10:
         raise UserError(f"--top must be from 1 to 10; received {config.top}.")
     if not config.texts and not config.file:
         raise UserError('Give a text such as "The [MASK] of a list.", or --file.')
 
+    from karpa_tf.evaluation import predictions
     from karpa_tf.system.text_files import read_lines, write_table
-    from karpa_tf.tasks import masked_lm
 
-    texts = [*config.texts, *(read_lines(config.file) if config.file else [])]
+    texts = predictions.require_masks([*config.texts, *(read_lines(config.file) if config.file else [])])
     results = []
-    for text, masks in masked_lm.fill_masks(config.run, config.saved_model, texts, config.top):
+    for text, masks in predictions.fill_masks(_load(config), texts, config.top):
         results.append((text, masks))
-        print(masked_lm.format_filled(text, masks))
+        print(predictions.format_filled(text, masks))
     if config.out:
         rows = [
             (text, number, rank, word, f"{p:.6f}")
@@ -63,6 +55,17 @@ def run(config):
         ]
         write_table(config.out, ["text", "mask", "rank", "word", "probability"], rows, "--out")
     return results
+
+
+def _load(config):
+    if config.server:
+        from karpa_tf.evaluation.predictions import MASKED_TEXTS
+        from karpa_tf.serving.client import connect
+
+        return connect(config).function(*MASKED_TEXTS)
+    from karpa_tf.tasks import masked_lm
+
+    return masked_lm.load_function(config.run, config.saved_model)
 
 
 def main():

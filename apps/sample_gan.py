@@ -2,8 +2,7 @@
 
 $ python -m apps.sample_gan --run runs/train_gan/<run> -n 64 --seed 0 --out grid.png
 $ python -m apps.sample_gan --saved-model saved_models/dcgan_digits --interpolate --out walk.gif
-
-Image i of a grid is that of seed + i, the same as a server returns for this seed.
+$ python -m apps.sample_gan --server http://127.0.0.1:8501 --model dcgan_digits      # image i is that of seed + i
 """
 
 import dataclasses
@@ -12,18 +11,13 @@ from typing import Annotated
 
 from karpa_tf import cli
 from karpa_tf.configs.run import require_positive
+from karpa_tf.configs.source import ModelSource
 from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(ModelSource):
     """Flags of this program."""
-
-    run: str | None = None
-    """Run folder of a GAN."""
-
-    saved_model: str | None = None
-    """Folder of an exported generator, with or without the version; without, the newest is used."""
 
     n: Annotated[int, cli.Short(aliases=("-n",))] = 64
     """Number of images."""
@@ -37,10 +31,8 @@ class Config:
     interpolate: bool = False
     """Interpolate in n steps from the image of the seed to that of seed + 1."""
 
-    verbose: bool = False
-    """Show TensorFlow's log messages."""
-
     def __post_init__(self):
+        super().__post_init__()
         require_positive("n", self.n)
         if Path(self.out).suffix.lower() not in (".png", ".gif"):
             raise UserError(f"--out must end in .png or .gif; received {self.out}.")
@@ -50,16 +42,14 @@ class Config:
 
 def run(config):
     """Writes the images and returns them, uint8 (n, height, width, channels)."""
-    if (config.run is None) == (config.saved_model is None):
-        raise UserError("Give one of --run DIR and --saved-model DIR.")
+    config.require_source()
 
     from karpa_tf import plots
     from karpa_tf.system.files import require_writable
     from karpa_tf.system.text_files import make_folder
-    from karpa_tf.tasks import gan
 
     require_writable(Path(config.out).parent, "--out")
-    images = gan.sample(config.run, config.saved_model, config.n, config.seed, config.interpolate)
+    images = _sample(config)
     make_folder(Path(config.out).parent, "--out")
     try:
         plots.save_images(config.out, images)
@@ -67,6 +57,18 @@ def run(config):
         raise UserError(f"--out {config.out} cannot be written ({error.strerror}).") from error
     print(f"{config.n} images of {images.shape[1]}x{images.shape[2]} in {config.out}")
     return images
+
+
+def _sample(config):
+    if config.server:
+        from karpa_tf.evaluation import predictions
+        from karpa_tf.serving.client import connect
+
+        draw = predictions.interpolate_images if config.interpolate else predictions.draw_images
+        return draw(connect(config), config.seed, config.n)
+    from karpa_tf.tasks import gan
+
+    return gan.sample(config.run, config.saved_model, config.n, config.seed, config.interpolate)
 
 
 def main():

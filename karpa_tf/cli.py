@@ -48,7 +48,8 @@ def parse(presets, doc, implied=None, args=None):
         config = _parse_flags(presets, args, doc)
     if not cluster.is_chief():
         console.mute()
-    if not getattr(config, "verbose", True):  # A program without this flag may not need TensorFlow.
+    # A program without this flag, or that asks a server, may not need TensorFlow.
+    if not getattr(config, "verbose", True) and not getattr(config, "server", None):
         console.hide_tensorflow_messages()
     return config
 

@@ -11,6 +11,10 @@ class UserError(Exception):
     """
 
 
+class Refused(UserError):
+    """A server refuses a request; others to it may succeed."""
+
+
 STOPPED = 75
 """Exit code of a program that a signal, or the loss of another worker, has stopped: the same command goes on from what
 is saved.

@@ -23,6 +23,12 @@ def to_pixels(images):
     return tf.cast(tf.round(tf.clip_by_value((images + 1) * 127.5, 0, 255)), tf.uint8)
 
 
+def interpolate_seeds(seed, latent_dim, count):
+    """Returns `interpolate` from the noise of a seed to that of the next one, float32 (count, latent_dim)."""
+    start, end = noise_from_seeds(tf.constant([seed, seed + 1], tf.int64), latent_dim)
+    return interpolate(start, end, count)
+
+
 def interpolate(start, end, count):
     """Returns `count` noise vectors from `start` to `end` by spherical interpolation, float32 (count, latent_dim).
 

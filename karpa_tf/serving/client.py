@@ -1,234 +1,199 @@
-"""Asking a model: over REST, over gRPC, or in this process; of the development server or of the real TF Serving.
-
-All three have `signatures` and `ask`. What they are asked and what they answer are arrays by name. REST needs no more
-than the standard library and NumPy.
-"""
+"""Asks a model of a server over TF Serving's REST interface; with the standard library and NumPy alone."""
 
 import base64
+import functools
 import http.client
 import json
-import socket
+import re
+import ssl
 import urllib.parse
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from karpa_tf.errors import UserError, nearest
+from karpa_tf.errors import Refused, UserError, nearest
 
-NUMPY = {"float": "float32", "double": "float64", "string": "object", "half": "float16"}
-"""NumPy's names of types where they are not TensorFlow's in small letters."""
+ADDRESS = re.compile(r"(?:(https?)://)?(\[[\da-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?((?:/[\w.~-]+)*)/?", re.IGNORECASE)
+"""Scheme, host, port and, behind a proxy, a path."""
 
-
-class Spec(NamedTuple):
-    """Which model is asked."""
-
-    name: str
-    version: int | None = None
-    label: str | None = None
+DTYPES = {"float": "float32", "bfloat16": "float32", "double": "float64", "half": "float16", "string": "object"}
+"""NumPy's names of dtypes where they are not TensorFlow's in lower case."""
 
 
-class Info(NamedTuple):
-    """An input or an output: NumPy's name of its type ("object" for strings), its shape (-1 for any size) or None."""
-
-    dtype: str
-    shape: tuple[int, ...] | None
+def connect(source):
+    """Returns the `Client` of a `ModelSource`."""
+    return Client(source.server, source.model, source.version, source.timeout)
 
 
 class Signature(NamedTuple):
-    """Inputs and outputs, dicts of `Info` by name."""
+    """Shapes of the inputs, lists with -1 for a variable size, and NumPy's dtypes of the outputs, by name."""
 
-    inputs: dict[str, Info]
-    outputs: dict[str, Info]
-
-
-class Answer(NamedTuple):
-    """Outputs, dict of arrays by name (strings are `bytes`), and a function that returns the whole answer as JSON."""
-
-    outputs: dict[str, np.ndarray]
-    raw: Callable[[], str]
+    inputs: dict[str, list[int]]
+    outputs: dict[str, str]
 
 
-class RestClient:
-    """Asks over HTTP/1.1, keeping its connection.
+class Client:
+    """A model on a server.
 
     Args:
-        url: such as "http://127.0.0.1:8501".
-        timeout: seconds that an answer may take.
+        server: such as "http://127.0.0.1:8501"; without a scheme it is http.
+        model: name of the model; None is the only one of a development server. TF Serving does not list its models.
+        version: number of the version; None is the newest.
+        timeout: seconds to wait for an answer.
+
+    Attributes:
+        signatures: dict of `Signature` by name.
+
+    Raises:
+        UserError: no such server, model or version, or the server is of another kind. So do the methods.
     """
 
-    def __init__(self, url, timeout=60):
-        parts = urllib.parse.urlsplit(url if "//" in url else f"http://{url}")
-        try:
-            port = parts.port
-        except ValueError:
-            port = -1
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
-            raise UserError(f"--server must be like http://127.0.0.1:8501; received {url}.")
-        self.url, self.prefix, self.timeout = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/"), timeout
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self.connection = kind(parts.hostname, port, timeout=timeout)
+    def __init__(self, server, model=None, version=None, timeout=60):
+        match = ADDRESS.fullmatch(server)
+        if not match or int(match[3] or 0) > 65535 or "/v1" in match[4]:
+            raise UserError(f"--server must be like http://127.0.0.1:8501, without /v1/models/...; received {server}.")
+        scheme, host, self._path = (match[1] or "http").lower(), match[2], match[4]
+        port = int(match[3] or (443 if scheme == "https" else 80))
+        self.url = f"{scheme}://{host}:{port}{self._path}"
+        kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
+        self._connect = functools.partial(kind, host.strip("[]"), port, timeout=timeout)
+        self.version, self.timeout = version, timeout
+        self.model = model or self._find_only_model()
+        self._model_path = f"/v1/models/{urllib.parse.quote(self.model, safe='')}"
+        self.signatures = self._read_signatures()
 
-    def signatures(self, spec):
-        """Returns dict of `Signature` by name.
-
-        Raises:
-            UserError: the server or the model is not there.
-        """
-        document = self._json("GET", f"{_path(spec)}/metadata", spec)
-        try:
-            return read_signatures(document["metadata"]["signature_def"]["signature_def"])
-        except (KeyError, TypeError, AttributeError, ValueError):
-            raise self._stranger(json.dumps(document)) from None
-
-    def ask(self, spec, name, signature, inputs):
-        """Returns the `Answer` of a signature.
+    def function(self, kind, inputs, outputs):
+        """Returns `predict` of a signature with exactly these inputs and at least these outputs.
 
         Args:
-            spec: a `Spec`.
-            name: of the signature.
-            signature: the `Signature`.
-            inputs: dict of arrays by name; strings are arrays of objects, of `bytes`.
-
-        Raises:
-            UserError: the server or the model is not there, or the server refuses.
+            kind: what the model should be, for the error.
+            inputs: list of names.
+            outputs: list of names.
         """
-        path, body = self.request(spec, name, inputs)
-        document = self._json("POST", path, spec, body)
-        if "outputs" not in document:
-            raise self._stranger(json.dumps(document))
-        outputs = document["outputs"]
-        if len(signature.outputs) == 1:
-            outputs = {next(iter(signature.outputs)): outputs}
-        arrays = {key: _from_json(value, signature.outputs[key].dtype) for key, value in outputs.items()}
-        return Answer(arrays, lambda: json.dumps(document, ensure_ascii=False, indent=2))
+        described = []
+        for name in sorted(self.signatures, key=lambda name: (name != "serving_default", name)):
+            signature = self.signatures[name]
+            if set(signature.inputs) == set(inputs) and set(outputs) <= set(signature.outputs):
+                return functools.partial(self.predict, name)
+            described.append(f"{name} from {', '.join(signature.inputs)} to {', '.join(signature.outputs)}")
+        raise UserError(f"{self.model} on {self.url} is no {kind}; its signatures: {'; '.join(described) or 'none'}.")
 
-    def request(self, spec, name, inputs):
-        """Returns the path and the body with which `ask` asks."""
-        columns = {key: _to_json(value) for key, value in inputs.items()}
-        return f"{self.prefix}{_path(spec)}:predict", json.dumps({"signature_name": name, "inputs": columns}).encode()
+    def predict(self, signature, **inputs):
+        """Returns the outputs of a signature, dict of arrays by name; strings are `bytes` in an array of objects.
 
-    def models(self):
-        """Returns the names of the models that the server has, or None where it does not tell, as TF Serving."""
+        Args:
+            signature: its name.
+            **inputs: lists or arrays of equal length; strings are `str` or `bytes`.
+        """
+        columns = {name: _to_json(values) for name, values in inputs.items()}
+        body = json.dumps({"signature_name": signature, "inputs": columns}).encode()
+        document = self._ask("POST", ":predict", body)
+        dtypes = self.signatures[signature].outputs
         try:
-            status, body = self._send("GET", "/page/models")
-            return [model["name"] for model in json.loads(body)["models"]] if status == 200 else None
-        except (ValueError, KeyError, TypeError):
-            return None
+            outputs = document["outputs"]
+            if len(dtypes) == 1:  # then TF Serving leaves the name out
+                outputs = dict.fromkeys(dtypes, outputs)
+            return {name: _from_json(outputs[name], dtype) for name, dtype in dtypes.items()}
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise self._other_server(document) from None
 
-    def _json(self, method, path, spec, body=None):
-        status, text = self._send(method, path, body)
+    def _find_only_model(self):
+        models = self._list_models()
+        if models is None or len(models) != 1:
+            known = "does not list its models" if models is None else f"has {', '.join(models) or 'none'}"
+            raise UserError(f"Name the model with --model; {self.url} {known}.")
+        return models[0]
+
+    def _list_models(self):
+        """Returns the names of the models of a development server, or None: TF Serving does not list them."""
+        status, document = self._request("GET", "/page/models")
+        return [model["name"] for model in document["models"]] if status == 200 and "models" in document else None
+
+    def _read_signatures(self):
+        document = self._ask("GET", "/metadata")
+        try:
+            signatures = document["metadata"]["signature_def"]["signature_def"].items()
+            return {name: _read_signature(entry) for name, entry in signatures if not name.startswith("__")}
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise self._other_server(document) from None
+
+    def _ask(self, method, action, body=None):
+        """Returns the JSON document with which the server answers a request to the model."""
+        version = "" if self.version is None else f"/versions/{self.version}"
+        status, document = self._request(method, f"{self._model_path}{version}{action}", body)
+        if status == 200:
+            return document
+        message = " ".join(str(document["error"]).split()).rstrip(".")
+        if status == 404:
+            what = self.model if self.version is None else f"{self.model} of version {self.version}"
+            raise UserError(f"{self.url} has no model {what}: {message}. {self._describe_known()}")
+        raise Refused(f"{self.url} refuses the request to {self.model}: {message} (HTTP {status}).")
+
+    def _describe_known(self):
+        """Returns a sentence about the versions of the model, or else about the models that there are."""
+        status, document = self._request("GET", self._model_path)
+        if versions := status == 200 and document.get("model_version_status"):
+            return f"Its versions: {', '.join('{version} {state}'.format(**version) for version in versions)}."
+        models = self._list_models()
+        return f"Its models: {', '.join(models)}{nearest(self.model, models)}" if models else "Correct --model."
+
+    def _request(self, method, path, body=None):
+        """Returns the status and the JSON document of an answer; it has an "error" unless the status is 200."""
+        status, text = self._send(method, self._path + path, body)
         try:
             document = json.loads(text)
-        except ValueError:
-            raise self._stranger(text[:80].decode(errors="replace")) from None
+        except (ValueError, RecursionError):
+            raise self._other_server(text.decode(errors="replace")) from None
         if not isinstance(document, dict) or (status != 200 and "error" not in document):
-            raise self._stranger(text[:80].decode(errors="replace"))
-        if status == 404:
-            raise UserError(missing(self.url, spec, document["error"], self.models()))
-        if status != 200:
-            raise UserError(f"{self.url} refuses: {document['error']} (HTTP {status})")
-        return document
+            raise self._other_server(document)
+        return status, document
 
-    def _send(self, method, path, body=None):
-        headers = {"Content-Type": "application/json"} if body else {}
-        for attempt in (1, 2):
-            try:
-                if self.connection.sock is None:
-                    self.connection.connect()
-                    self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self.connection.request(method, self.prefix + path, body, headers)
-                answer = self.connection.getresponse()
-                return answer.status, answer.read()
-            except TimeoutError:
-                self.connection.close()
-                raise UserError(f"{self.url} gave no answer within {self.timeout:g} s (--timeout).") from None
-            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
-                # A server may close a connection that was kept; once more on a new one.
-                self.connection.close()
-                if attempt == 2:
-                    raise UserError(f"{self.url} broke the connection off ({type(error).__name__}).") from None
-            except http.client.HTTPException as error:
-                self.connection.close()
-                raise self._stranger(str(error) or type(error).__name__) from None
-            except OSError as error:
-                self.connection.close()
-                raise not_there(self.url, error.strerror or error, "--server URL") from None
-        return None
+    def _send(self, method, path, body):
+        connection = self._connect()
+        try:
+            connection.request(method, path, body, {"Content-Type": "application/json"} if body else {})
+            response = connection.getresponse()
+            return response.status, response.read()
+        except TimeoutError:
+            raise UserError(f"{self.url} gave no answer within {self.timeout:g} s (--timeout).") from None
+        except (ConnectionResetError, BrokenPipeError):
+            reasons = "it has stopped, does not speak HTTP, or the request is too large for it"
+            raise UserError(f"{self.url} closed the connection: {reasons}.") from None
+        except http.client.HTTPException as error:
+            raise self._other_server(error) from None
+        except ssl.SSLError as error:
+            reason = getattr(error, "verify_message", None) or error.reason
+            raise UserError(f"{self.url} cannot be reached over TLS ({reason}); is it http://?") from None
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            advice = "correct --server, whose port is usually 8501, or start `python -m apps.serve`"
+            raise UserError(f"No server answers at {self.url} ({reason}); {advice}.") from None
+        finally:
+            connection.close()
 
-    def _stranger(self, text):
-        return UserError(f"{self.url} does not answer as TF Serving does: {text!r:.100}. Is it another kind of server?")
+    def _other_server(self, answer):
+        message = f"does not answer as TF Serving's REST interface does: {str(answer)[:80]!r}"
+        return UserError(f"{self.url} {message}. Is it another kind of server, or another port?")
 
 
-def not_there(address, reason, flag):
-    """Returns the error for a server that cannot be reached."""
-    return UserError(
-        f"No server answers at {address} ({reason}). Start one with `python -m apps.serve --model-base-path "
-        f"saved_models`, or name yours with {flag}."
+def _read_signature(entry):
+    shapes = {key: info.get("tensor_shape", {}).get("dim", []) for key, info in entry.get("inputs", {}).items()}
+    dtypes = {key: info["dtype"].removeprefix("DT_").lower() for key, info in entry.get("outputs", {}).items()}
+    return Signature(
+        {key: [int(dim["size"]) for dim in shape] for key, shape in shapes.items()},
+        {key: DTYPES.get(dtype, dtype) for key, dtype in dtypes.items()},
     )
 
 
-def missing(address, spec, message, models):
-    """Returns the sentence for a model or a version that a server does not have."""
-    asked = f"{spec.name!r}" + (f" version {spec.version}" if spec.version is not None else "")
-    asked += f" label {spec.label}" if spec.label else ""
-    there = ""
-    if models is not None and spec.name not in models:
-        there = f" Its models: {', '.join(models) or 'none'}{nearest(spec.name, models)}"
-    return f"{address} has no model {asked}: {message.rstrip('.')}.{there}"
+def _to_json(values):
+    values = values.tolist() if isinstance(values, np.ndarray) else values
+    return [{"b64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value for value in values]
 
 
-def read_signatures(signatures):
-    """Returns dict of `Signature` by name from the JSON form of a SignatureDefMap; those without outputs are left out.
-
-    Raises:
-        KeyError, ValueError, TypeError: it is none.
-    """
-
-    def infos(entries):
-        return {name: Info(_dtype(entry["dtype"]), _shape(entry.get("tensor_shape", {}))) for name, entry in entries}
-
-    return {
-        name: Signature(infos(entry.get("inputs", {}).items()), infos(entry.get("outputs", {}).items()))
-        for name, entry in signatures.items()
-        if not name.startswith("__")
-    }
-
-
-def _dtype(name):
-    small = name.removeprefix("DT_").lower()
-    return NUMPY.get(small, small)
-
-
-def _shape(shape):
-    return None if shape.get("unknown_rank") else tuple(int(dim.get("size", 0)) for dim in shape.get("dim", []))
-
-
-def _path(spec):
-    path = f"/v1/models/{urllib.parse.quote(spec.name, safe='')}"
-    if spec.version is not None:
-        path += f"/versions/{spec.version}"
-    return path + (f"/labels/{urllib.parse.quote(spec.label, safe='')}" if spec.label else "")
-
-
-def _to_json(array):
-    return [_string(x) for x in array.tolist()] if array.dtype.kind == "O" else array.tolist()
-
-
-def _string(value):
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return {"b64": base64.b64encode(value).decode()}
-
-
-def _from_json(value, dtype):
-    if dtype != "object":
-        return np.asarray(value, "float32" if dtype == "bfloat16" else dtype)
-
+def _from_json(values, dtype):
     def strings(value):
         if isinstance(value, list):
             return [strings(item) for item in value]
         return base64.b64decode(value["b64"]) if isinstance(value, dict) else value.encode()
 
-    return np.asarray(strings(value), object)
+    return np.array(strings(values) if dtype == "object" else values, dtype)

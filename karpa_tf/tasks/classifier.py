@@ -130,6 +130,7 @@ def classify_files(run, saved_model, files, top):
         top: number of classes.
     """
     compute_probabilities, classes, (image_size, channels), _ = load_scorer(run, saved_model)
+    readable = 0
     for start in range(0, len(files), classification.BATCH_SIZE):
         images = {}
         for file in files[start : start + classification.BATCH_SIZE]:
@@ -140,9 +141,12 @@ def classify_files(run, saved_model, files, top):
                 images[str(file)] = image
         if not images:
             continue
+        readable += len(images)
         for name, row in zip(images, compute_probabilities(np.stack(list(images.values()))), strict=True):
             best = np.argsort(-row, kind="stable")[:top]
             yield name, [(classes[index], float(row[index])) for index in best]
+    if not readable:
+        raise UserError("None of the images can be read.")
 
 
 def load_data(config):

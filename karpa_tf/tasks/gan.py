@@ -75,8 +75,8 @@ def sample(run, saved_model, count, seed, interpolate=False):
     if not interpolate:
         seeds = tf.range(seed, seed + count, dtype=tf.int64)
         return functions["serving_default"](seed=seeds)["images"].numpy()
-    start, end = sampling.noise_from_seeds(tf.constant([seed, seed + 1], tf.int64), latent_dim)
-    return functions["noise"](noise=sampling.interpolate(start, end, count))["images"].numpy()
+    noise = sampling.interpolate_seeds(seed, latent_dim, count)
+    return functions["noise"](noise=noise)["images"].numpy()
 
 
 TASK = Task(

@@ -7,13 +7,11 @@ import tensorflow as tf
 
 from karpa_tf.configs.masked_lm import MaskedLMConfig
 from karpa_tf.data.text import vocabulary as vocabularies
-from karpa_tf.data.text.vocabulary import MASK
 from karpa_tf.errors import UserError
 from karpa_tf.export import examples
 from karpa_tf.export.masked_lm import make_masked_lm_export, make_masked_lm_functions
 from karpa_tf.export.versions import load_version
 from karpa_tf.models import bert
-from karpa_tf.system.console import warn
 from karpa_tf.tasks.task import FinishedRun, Task, read_config
 from karpa_tf.training.optimizers import ParameterGroup
 from karpa_tf.training.precision import policy_scope
@@ -23,8 +21,6 @@ from karpa_tf.training.trainers.updates import compile_trainer
 from karpa_tf.training.weights import require_weights
 
 NAME, APP, TITLE = "masked_lm", "train_mlm", "masked language model"
-
-BATCH_SIZE = 64
 
 VOCABULARY_FILE = "vocabulary.txt"
 """In a run folder."""
@@ -128,64 +124,29 @@ def load_init_weights(model, vocabulary, config):
     model.set_weights(init.model.get_weights())
 
 
-def fill_masks(run, saved_model, texts, top):
-    """Yields for every text with a [MASK] the text and the words for each mask, lists of (word, probability).
+def load_function(run, saved_model):
+    """Returns the signature `serving_default` of `make_masked_lm_export` for `evaluation.predictions`.
 
     Args:
         run: path of a run folder, or None.
         saved_model: path of an exported version, instead of a run.
-        texts: list of strings; those without [MASK] are skipped with a warning.
-        top: number of words, the most probable first.
 
     Raises:
-        UserError: no text has a [MASK], or the model is none of this task.
+        UserError: the model is none of this task.
     """
-    masked = [text for text in texts if MASK in text]
-    messages = [
-        f"There is no [MASK] in {text!r:.60}; write one for every word to predict."
-        for text in texts
-        if MASK not in text
-    ]
-    if not masked:
-        raise UserError(messages[0] if messages else "There are no texts.")
-    for message in messages:
-        warn(message)
-    function = _load_function(run, saved_model)
-    for start in range(0, len(masked), BATCH_SIZE):
-        batch = masked[start : start + BATCH_SIZE]
-        outputs = {name: value.numpy() for name, value in function(text=tf.constant(batch)).items()}
-        for text, *row in zip(batch, *(outputs[name] for name in ("tokens", "scores", "positions")), strict=True):
-            words = [
-                [(token.decode(), float(score)) for token, score in zip(tokens[:top], scores[:top], strict=True)]
-                for tokens, scores, position in zip(*row, strict=True)
-                if position >= 0
-            ]
-            if len(words) < text.count(MASK):
-                warn(f"Only the first {len(words)} masks of {text!r:.60} are within the model's sequence length.")
-            yield text, words
-
-
-def format_filled(text, masks):
-    """Returns a text with the best word for each mask, followed by a line of words and probabilities per mask."""
-    parts = text.split(MASK)
-    filled = parts[0] + "".join(words[0][0] + part for words, part in zip(masks, parts[1:], strict=False))
-    lines = [MASK.join([filled, *parts[len(masks) + 1 :]])]
-    for number, words in enumerate(masks, 1):
-        label = f"  {number}: " if len(parts) > 2 else "  "
-        lines.append(label + "  ".join(f"{word} {probability:.1%}" for word, probability in words))
-    return "\n".join(lines)
-
-
-def _load_function(run, saved_model):
-    """Returns the function `serving_default` of `make_masked_lm_export`, of a run or of an exported version."""
     if run:
         finished = load(Run(run))
         functions, _ = make_masked_lm_functions(finished.model, finished.vocabulary, finished.config.row_length)
-        return functions["serving_default"]
+        return as_text_function(functions["serving_default"])
     signatures = load_version(saved_model)
     if "token_ids" not in signatures or "tokens" not in signatures["serving_default"].structured_outputs:
         raise UserError(f"The SavedModel is no masked language model; its signatures are {', '.join(signatures)}.")
-    return signatures["serving_default"]
+    return as_text_function(signatures["serving_default"])
+
+
+def as_text_function(function):
+    """Returns a `tf.function` of `text` as a function of a list of strings to a dict of arrays."""
+    return lambda text: {name: value.numpy() for name, value in function(text=tf.constant(text)).items()}
 
 
 TASK = Task(

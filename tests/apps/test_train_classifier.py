@@ -227,7 +227,7 @@ def test_a_folder_is_evaluated_by_the_names_of_its_classes(colors):
         (classify, {"run": "a", "images": ("missing.jpg",)}, "There is no image or folder missing.jpg"),
         (classify, {"run": "missing", "images": ("file",)}, "--run missing holds no run"),
         (classify, {"saved_model": "missing", "images": ("file",)}, "--saved-model missing holds no SavedModel"),
-        (classify, {"run": "a", "images": ("file",), "top": 0}, "--top must be at least 1"),
+        (classify, {"run": "a", "images": ("file",), "top": 0}, "--top must be above 0"),
     ],
 )
 def test_the_tools_refuse_wrong_flags(app, changes, message, capsys):

@@ -91,7 +91,7 @@ def test_an_interpolation_starts_and_ends_at_the_images_of_its_seeds(smoke):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({}, "Give one of --run DIR and --saved-model DIR"),
+        ({}, "Give one of --run DIR, --saved-model DIR and --server URL"),
         ({"run": "a", "saved_model": "b"}, "Give one of"),
         ({"run": "missing"}, "--run missing holds no run"),
         ({"saved_model": "missing"}, "--saved-model missing holds no SavedModel"),

@@ -14,7 +14,7 @@ import tensorflow as tf
 import yaml
 from programs import refusal, run_program
 
-from apps import export, fill_mask, finetune_text, train_mlm
+from apps import classify, export, fill_mask, finetune_text, train_mlm
 from karpa_tf import cli
 from karpa_tf.configs.masked_lm import MaskedLMConfig
 from karpa_tf.data.text.token_cache import is_held_out
@@ -149,7 +149,7 @@ def test_masks_beyond_the_sequence_length_are_reported(pretrained, capsys):
         ({"texts": ("nothing to fill",)}, "There is no [MASK] in 'nothing to fill'"),
         ({"texts": ()}, "Give a text"),
         ({"texts": ("[MASK]",), "top": 11}, "--top must be from 1 to 10"),
-        ({"texts": ("[MASK]",), "run": None}, "Give one of --run DIR and --saved-model DIR"),
+        ({"texts": ("[MASK]",), "run": None}, "Give one of --run DIR, --saved-model DIR and --server URL"),
         ({"texts": ("[MASK]",), "run": "missing"}, "--run missing holds no run of train_mlm"),
         ({"file": "missing.txt"}, "--file missing.txt cannot be read"),
         ({"texts": ("[MASK]",), "out": "missing/out.csv"}, "--out missing/out.csv cannot be written"),
@@ -299,6 +299,10 @@ def test_fine_tuning_writes_a_report_and_exports_a_classifier(pretrained):
     assert answer["scores"].numpy().argmax(1).tolist() == [1, 0]
     config = yaml.safe_load(tuned.config_file.read_text())
     assert config["model"]["hidden_dim"] == 16 and (tuned.path / "vocabulary.txt").exists()
+    texts = ("the snow is white a", "the lemon is yellow b")
+    answers = [classify.run(classify.Config(run="tuned", text=texts))]
+    answers.append(classify.run(classify.Config(saved_model=tuned.metadata()["saved_model"], text=texts)))
+    assert [[best[0][0] for _, best in results] for results in answers] == [["gray", "color"]] * 2
     Path("texts.tsv").rename("gone.tsv")
     assert_same_answers(
         tuned.metadata()["saved_model"], export.run(export.ExportConfig(run="tuned", name="again")), "the snow is a"

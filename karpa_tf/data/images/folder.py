@@ -1,23 +1,21 @@
 """Folders of image files: nested, of any size and format, possibly with unreadable files."""
 
 import functools
-import io
 import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image
 
 from karpa_tf.data.cache import compute_fingerprint
 from karpa_tf.data.images.cache import load_cached_images
 from karpa_tf.data.images.decoding import decode_square
+from karpa_tf.data.images.files import SUFFIXES, convert_to_png
 from karpa_tf.data.walk import FolderWalk
 from karpa_tf.errors import UserError, first_line
 from karpa_tf.system.console import track
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
 
 def load_folder(directory, image_format):
@@ -147,11 +145,8 @@ def read_square(file, image_size, channels):
         return decode(tf.constant(data)).numpy()
     except tf.errors.OpError:
         with Image.open(file) as image:
-            image = ImageOps.exif_transpose(image)
-            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-            buffer = io.BytesIO()
-            image.save(buffer, format="PNG")
-        return decode(tf.constant(buffer.getvalue())).numpy()
+            data = convert_to_png(image)
+        return decode(tf.constant(data)).numpy()
 
 
 @functools.cache

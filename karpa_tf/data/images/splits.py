@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from karpa_tf.data.images.folder import SUFFIXES, load_files
+from karpa_tf.data.images.files import SUFFIXES
+from karpa_tf.data.images.folder import load_files
 from karpa_tf.data.images.image_set import ImageSet
 from karpa_tf.data.images.loaders import find_loader
 from karpa_tf.data.splits import SPLIT_FOLDERS, hold_out
