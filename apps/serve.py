@@ -28,10 +28,10 @@ def run(config):
 
 
 def main():
-    from karpa_tf.serving.serve import spell_flags
+    from karpa_tf.serving import flags
 
     with cli.handle_errors():
-        run(cli.parse(ServingConfig(), __doc__, args=spell_flags(sys.argv[1:])))
+        run(cli.parse(ServingConfig(), __doc__, args=flags.read(sys.argv[1:])))
 
 
 if __name__ == "__main__":

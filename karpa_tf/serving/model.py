@@ -1,168 +1,145 @@
-"""The versions of one model: loaded, lent to requests and unloaded."""
+"""The versions of one model: found on disk, loaded, lent to requests and unloaded."""
 
+import contextlib
+import os
+import re
 import threading
 import time
+from pathlib import Path
 
 import grpc
-from tensorflow_serving.apis import get_model_status_pb2
+from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from karpa_tf.errors import first_line
-from karpa_tf.serving import versions
 from karpa_tf.serving.errors import ServingError
-from karpa_tf.serving.servable import Servable
-from karpa_tf.serving.warm_up import warm_up
+from karpa_tf.serving.predict import warm_up
 
-State = get_model_status_pb2.ModelVersionStatus.State
+State = ModelVersionStatus.State
+
+
+def list_versions(base):
+    """Returns the folders of versions by number: the children of a folder whose name is a number, or raises OSError."""
+    children = {child.name: child for child in Path(base).iterdir() if re.fullmatch("[0-9]{1,18}", child.name)}
+    return {int(name): child for name, child in children.items() if child.is_dir()}
 
 
 class _Version:
-    """A version: its state, the servable while there is one, how many requests use it, and what was refused."""
+    """A version: its status, its servable, the number of its requests, and the files with which it was refused."""
 
-    def __init__(self):
-        self.state, self.error = State.LOADING, None
-        self.servable, self.users, self.refused = None, 0, None
+    def __init__(self, number):
+        self.status = ModelVersionStatus(version=number, state=State.LOADING, status={"error_message": ""})
+        self.servable, self.users, self.refused_files = None, 0, None
+
+    def is_in(self, state):
+        return self.status.state == state
 
 
 class Model:
-    """The versions of a model that are served or were.
+    """The versions of one model; the newest serves.
 
-    `update` and `unload_all` are called by one thread at a time; everything else from any thread.
+    `update` and `unload` are called by one thread at a time, everything else from any thread.
 
     Args:
         name: of the model.
-        limits: `Limits` of its requests.
-        log: takes a line for each event.
-        on_load: takes the folder, the seconds and whether it went well, of each loading; or None.
+        load: function of name and folder that returns a `Servable`.
+        log: function of a line.
     """
 
-    def __init__(self, name, limits, log, on_load=None):
-        self.name = name
-        self._limits, self._log, self._on_load = limits, log, on_load
+    def __init__(self, name, load, log):
+        self.name, self._load, self._log = name, load, log
         self._versions = {}
         self._lock = threading.Lock()  # held for moments
 
-    def available(self):
-        """Returns the set of version numbers that answer requests."""
+    @contextlib.contextmanager
+    def use(self, number=None):
+        """Yields the servable of a version, the newest available for None, and keeps it loaded; None if there is none.
+
+        The last request of a version that is being unloaded ends it.
+        """
         with self._lock:
-            return {number for number, entry in self._versions.items() if entry.state == State.AVAILABLE}
+            ready = {key: version for key, version in self._versions.items() if version.is_in(State.AVAILABLE)}
+            version = ready.get(max(ready, default=None) if number is None else number)
+            if version:
+                version.users += 1
+        if version is None:
+            yield None
+            return
+        try:
+            yield version.servable
+        finally:
+            with self._lock:
+                version.users -= 1
+            self._end_unused(version)
 
     def statuses(self):
-        """Returns a dict of `ModelVersionStatus` by number, the highest first, of all versions seen so far."""
+        """Returns a copy of the `ModelVersionStatus` of all versions seen so far, the newest first."""
         with self._lock:
-            return {number: _status(number, self._versions[number]) for number in sorted(self._versions, reverse=True)}
+            return [
+                ModelVersionStatus.FromString(self._versions[key].status.SerializeToString())
+                for key in sorted(self._versions, reverse=True)
+            ]
 
-    def enter(self, number):
-        """Returns the version of a number, or the highest for None, not to be unloaded before `leave`; None if none."""
-        with self._lock:
-            if number is None:
-                ready = (n for n, entry in self._versions.items() if entry.state == State.AVAILABLE)
-                number = max(ready, default=None)
-            entry = self._versions.get(number)
-            if entry is None or entry.state != State.AVAILABLE:
-                return None
-            entry.users += 1
-            return entry
+    def update(self, base):
+        """Loads the newest version below a folder if it is not available, then unloads the others.
 
-    def leave(self, entry):
-        """Gives a version back; the last request of one that is to go unloads it."""
-        with self._lock:
-            entry.users -= 1
-            last = entry.state == State.UNLOADING and entry.users == 0
-        if last:
-            self._end(entry)
-
-    def update(self, base, policy):
-        """Loads the versions below a folder that a policy asks for, and unloads those that it does not.
-
-        While none of those that are wanted is ready, the highest that is ready goes on serving. A version that could
-        not be loaded is tried again when its folder has changed.
-
-        Returns:
-            how many versions there are.
-
-        Raises:
-            OSError: the folder cannot be read; nothing is unloaded then, as in TF Serving.
+        If it cannot be loaded, the version before it goes on serving, and it is tried again when its files have
+        changed. Nothing changes if the folder cannot be read: OSError.
         """
-        there = versions.list_versions(base)
-        wanted = versions.wanted(there, policy)
-        for number in sorted(wanted, reverse=True):
-            entry = self._versions.get(number)
-            if entry is None or entry.state == State.END:
-                state = versions.fingerprint(there[number])  # before the loading, so that a change meanwhile counts
-                if entry is None or entry.refused != state:
-                    self._unload_surplus(wanted)
-                    self._load(number, there[number], base, state)
-        self._unload_surplus(wanted)
-        return len(there)
+        folders = list_versions(base)
+        if not folders:
+            return self.unload()
+        newest = max(folders)
+        version = self._versions.get(newest)
+        if version is None or version.is_in(State.END):
+            files = _list_files(folders[newest])  # before loading, so that a change meanwhile counts
+            if version is None or version.refused_files != files:
+                version = self._try_to_load(newest, folders[newest], files)
+        if version.is_in(State.AVAILABLE):
+            self.unload(kept=newest)
 
-    def unload_all(self):
-        """Unloads every version after its last request."""
-        self._unload_surplus(set())
-
-    def _unload_surplus(self, wanted):
-        available = self.available()
-        surplus = sorted(available - wanted)
-        if wanted and not available & wanted:
-            surplus = surplus[:-1]
-        for number in surplus:
-            self._unload(self._versions[number])
-
-    def _load(self, number, path, base, state):
-        entry = _Version()
-        with self._lock:
-            self._versions[number] = entry
-        started = time.perf_counter()
-        try:
-            servable, requests = self._loaded(number, path, base)
-        except Exception as error:
-            error = error if isinstance(error, ServingError) else _defect(path, error)
+    def unload(self, kept=None):
+        """Unloads every version but one, each after its last request."""
+        for number in sorted(set(self._versions) - {kept}):
+            version = self._versions[number]
             with self._lock:
-                entry.state, entry.error, entry.refused = State.END, error, state
-            self._log(f"Refused {self.name} version {number}: {error.message}")
-            if self._on_load:
-                self._on_load(path, time.perf_counter() - started, False)
-            return
-        seconds = time.perf_counter() - started
-        with self._lock:
-            entry.servable, entry.state = servable, State.AVAILABLE
-        self._log(f"Loaded {self.name} version {number} in {seconds:.1f} s, with {requests} warm-up requests")
-        if self._on_load:
-            self._on_load(path, seconds, True)
+                if version.is_in(State.AVAILABLE):
+                    version.status.state = State.UNLOADING
+            self._end_unused(version)
 
-    def _loaded(self, number, path, base):
-        outside = versions.leading_out(path, base)
-        if outside:
-            raise ServingError(
-                grpc.StatusCode.PERMISSION_DENIED, f"{outside} is a link that leads out of the model's folder {base}."
-            )
-        servable = Servable(self.name, number, path, self._limits)
+    def _try_to_load(self, number, folder, files):
+        version = _Version(number)
+        with self._lock:
+            self._versions[number] = version
+        start = time.perf_counter()
         try:
-            return servable, warm_up(servable)
-        except BaseException:
-            servable.close()
-            raise
+            servable = self._load(self.name, folder)
+            requests = warm_up(servable)
+        except Exception as error:
+            code = error.code if isinstance(error, ServingError) else grpc.StatusCode.INTERNAL
+            with self._lock:
+                version.status.status.error_code, version.status.status.error_message = code.value[0], first_line(error)
+                version.status.state, version.refused_files = State.END, files
+            self._log(f"Refused {self.name} version {number}: {first_line(error)}")
+        else:
+            with self._lock:
+                version.servable, version.status.state = servable, State.AVAILABLE
+            seconds = time.perf_counter() - start
+            self._log(f"Loaded {self.name} version {number} in {seconds:.1f} s, with {requests} warm-up requests")
+        return version
 
-    def _unload(self, entry):
+    def _end_unused(self, version):
         with self._lock:
-            entry.state = State.UNLOADING
-            unused = entry.users == 0
-        if unused:
-            self._end(entry)
-
-    def _end(self, entry):
-        servable, entry.servable = entry.servable, None
+            if not version.is_in(State.UNLOADING) or version.users:
+                return
+            version.status.state, servable, version.servable = State.END, version.servable, None
         servable.close()
-        with self._lock:
-            entry.state = State.END
         self._log(f"Unloaded {self.name} version {servable.version}")
 
 
-def _defect(path, error):
-    return ServingError(grpc.StatusCode.INTERNAL, f"Loading {path} failed: {type(error).__name__}: {first_line(error)}")
-
-
-def _status(number, entry):
-    status = get_model_status_pb2.ModelVersionStatus(version=number, state=entry.state)
-    status.status.error_code = entry.error.code.value[0] if entry.error else 0
-    status.status.error_message = entry.error.message if entry.error else ""
-    return status
+def _list_files(folder):
+    """Returns what changes when a file below the folder does: every file's path, size and time of change."""
+    found = set()
+    for path in (Path(parent, name) for parent, _, files in os.walk(folder) for name in files):
+        with contextlib.suppress(OSError):
+            found.add((path, path.stat().st_size, path.stat().st_mtime_ns))
+    return found

@@ -1,7 +1,8 @@
-"""TF Serving's REST interface: /v1/models/NAME[/versions/N|/labels/L][/metadata|:predict|:classify|:regress]."""
+"""TF Serving's REST interface: /v1/models/NAME[/versions/N][/metadata|:predict]."""
 
 import asyncio
 import concurrent.futures
+import json
 import re
 import time
 from urllib.parse import unquote
@@ -9,172 +10,123 @@ from urllib.parse import unquote
 import grpc
 from aiohttp import web
 from google.protobuf import json_format
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
 from karpa_tf.errors import first_line
-from karpa_tf.serving import inference, json_answers, json_examples, json_requests
+from karpa_tf.serving import rest_json, rpc
 from karpa_tf.serving.errors import ServingError, invalid
 from karpa_tf.serving.web_guard import error_response
 
-MODEL_PATH = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
-ASK = re.compile(MODEL_PATH + ":(classify|regress|predict)", re.IGNORECASE)
-LOOK = re.compile(MODEL_PATH + "(?:/(metadata))?", re.IGNORECASE)
+PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d{1,18}))?(/metadata|:predict)?")
 
 
 class Rest:
-    """Answers requests of the REST interface.
+    """Answers the requests of the REST interface.
 
     Args:
-        manager: `Manager` of the models.
-        on_request: takes model, API, entry point, `grpc.StatusCode` and seconds of every request to a model.
+        manager: a `Manager`.
+        config: a `ServingConfig`.
+
+    Attributes:
+        running: number of POST requests that are running or waiting.
     """
 
-    def __init__(self, manager, on_request=None):
-        self._manager, self._limits = manager, manager.limits
-        self._on_request = on_request or (lambda *_: None)
-        self._draining = False
-        self._workers = concurrent.futures.ThreadPoolExecutor(
-            self._limits.config.max_concurrent, thread_name_prefix="rest"
-        )
+    def __init__(self, manager, config):
+        self.running = 0
+        self._manager, self._draining = manager, False
+        self._max_running, self._max_bytes = config.max_concurrent + config.max_queue, config.max_body_mb * 10**6
+        self._timeout = config.rest_api_timeout_in_ms / 1000
+        self._workers = concurrent.futures.ThreadPoolExecutor(config.max_concurrent, thread_name_prefix="rest")
 
     def routes(self):
-        """Returns the routes for an application of aiohttp."""
-        return [web.route("*", "/v1/{rest:.*}", self._answer)]
+        """Returns the aiohttp routes."""
+        return [web.route("*", "/v1/{rest:.*}", self._respond)]
 
     async def drain(self, seconds):
-        """Takes no more requests and waits, `seconds` at most, until those that are there have been answered."""
+        """Takes no more requests and waits, `seconds` at most, until the running ones have been answered."""
         self._draining = True
         end = time.monotonic() + seconds
-        while self._limits.inside and time.monotonic() < end:
+        while self.running and time.monotonic() < end:
             await asyncio.sleep(0.02)
 
     def close(self):
-        """Ends the threads, without waiting for what they are at."""
+        """Ends the threads without waiting for their requests."""
         self._workers.shutdown(wait=False, cancel_futures=True)
 
-    async def _answer(self, request):
-        if request.method != "POST":  # whether the server lives can be asked when it is full, too
-            return await self._answered(request)
+    async def _respond(self, request):
+        """Answers a request, and cuts off a client that does not read the answer."""
+        self.running += request.method == "POST"
         try:
-            if self._draining:
-                raise ServingError(grpc.StatusCode.UNAVAILABLE, "The server is about to stop.")
-            self._limits.enter()
+            response = await self._answer(request)
+            try:
+                async with asyncio.timeout(self._timeout):
+                    await response.prepare(request)
+                    await response.write_eof()
+            except TimeoutError:
+                request.transport.abort()
+            return response
+        finally:
+            self.running -= request.method == "POST"
+
+    async def _answer(self, request):
+        try:
+            path = request.raw_path.split("?", 1)[0]
+            match = PATH.fullmatch(path)
+            if match is None or request.method != ("POST" if match[3] == ":predict" else "GET"):
+                raise invalid(
+                    f"{request.method} {path} is no request; expected GET /v1/models/NAME, GET .../NAME/metadata or POST "
+                    ".../NAME:predict, where NAME may be followed by /versions/NUMBER."
+                )
+            name, number = unquote(match[1]), match[2] and int(match[2])
+            answer = {None: self._status, "/metadata": self._metadata, ":predict": self._predict}[match[3]]
+            return web.Response(text=await answer(request, name, number), content_type="application/json")
         except ServingError as error:
             return error_response(error.http_status, error.message)
+
+    async def _status(self, request, name, number):
+        status_request = get_model_status_pb2.GetModelStatusRequest(model_spec=_spec(name, number))
+        return _to_json(rpc.answer_status(self._manager, status_request))
+
+    async def _metadata(self, request, name, number):
+        with self._manager.use(name, number) as servable:
+            signatures = _to_json(get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signatures))
+            spec = json.dumps({"name": name, "signature_name": "", "version": str(servable.version)})
+        return f'{{"model_spec": {spec}, "metadata": {{"signature_def": {signatures}}}}}'
+
+    async def _predict(self, request, name, number):
+        if self._draining:
+            raise ServingError(grpc.StatusCode.UNAVAILABLE, "The server is about to stop.")
+        if self.running > self._max_running:
+            raise ServingError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"{self._max_running} requests are running or waiting, which is this server's limit (--max_queue).",
+            )
+        body = await self._read_body(request)
+        return await asyncio.get_running_loop().run_in_executor(self._workers, self._run, name, number, body)
+
+    def _run(self, name, number, body):
+        with self._manager.use(name, number) as servable:
+            return rest_json.answer(servable, body)
+
+    async def _read_body(self, request):
+        """Returns the body; aiohttp refuses one that exceeds the limit as it comes in."""
+        size = request.content_length or 0
+        if size > self._max_bytes:
+            raise web.HTTPRequestEntityTooLarge(self._max_bytes, size)
         try:
-            return await self._answered(request)
-        finally:
-            self._limits.leave()
-
-    async def _answered(self, request):
-        try:
-            text = await self._route(request, request.raw_path.split("?", 1)[0])
-            response = web.Response(text=text, content_type="application/json")
-        except ServingError as error:
-            response = error_response(error.http_status, error.message)
-        return await self._sent(request, response)
-
-    async def _sent(self, request, response):
-        """Sends an answer; a client that does not read it is cut off."""
-        try:
-            async with asyncio.timeout(self._limits.config.client_timeout_seconds):
-                await response.prepare(request)
-                await response.write_eof()
-        except TimeoutError:
-            request.transport.abort()
-        return response
-
-    async def _route(self, request, path):
-        if request.method == "GET" and (match := LOOK.fullmatch(path)):
-            return self._look(*_spec(match), match[4])
-        if request.method == "POST" and (match := ASK.fullmatch(path)):
-            return await self._ask(request, *_spec(match), match[4].lower())
-        if request.method == "GET" and re.fullmatch("/v1/models/?", path, re.IGNORECASE):
-            raise invalid("Missing model name in request.")
-        raise invalid(f"Malformed request: {request.method} {path}")
-
-    def _look(self, name, version, label, metadata):
-        if not metadata:
-            request = _addressed(get_model_status_pb2.GetModelStatusRequest(), name, version, label)
-            return _to_json(inference.get_model_status(self._manager, request))
-        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=[inference.METADATA])
-        response = inference.get_model_metadata(self._manager, _addressed(request, name, version, label))
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        response.metadata[inference.METADATA].Unpack(signatures)
-        # TF Serving writes the two messages one by one, without the type of the second.
-        spec, signatures = _to_json(response.model_spec), _to_json(signatures)
-        return f'{{\n"model_spec": {spec},\n"metadata": {{"signature_def": {signatures}}}\n}}\n'
-
-    async def _ask(self, request, name, version, label, method):
-        started = time.perf_counter()
-        code = grpc.StatusCode.INTERNAL
-        try:
-            body = await self._body(request)
-            work = getattr(self, f"_{method}")
-            loop = asyncio.get_running_loop()
-            text = await loop.run_in_executor(self._workers, work, name, version, label, body)
-            code = grpc.StatusCode.OK
-            return text
-        except ServingError as error:
-            code = error.code
-            raise
-        except web.HTTPException as error:  # of a body that is too large, too slow or damaged
-            code = grpc.StatusCode.INVALID_ARGUMENT if error.status == 400 else grpc.StatusCode.RESOURCE_EXHAUSTED
-            raise
-        finally:
-            self._on_request(name, method.capitalize(), "REST", code, time.perf_counter() - started)
-
-    async def _body(self, request):
-        """Returns the body; aiohttp refuses one that is found to be too large as it comes in."""
-        size, most = request.content_length or 0, self._limits.body_bytes
-        if size > most:
-            raise web.HTTPRequestEntityTooLarge(most, size)
-        try:
-            async with asyncio.timeout(self._limits.config.client_timeout_seconds):
+            async with asyncio.timeout(self._timeout):
                 return await request.read()
         except TimeoutError:
             raise web.HTTPRequestTimeout from None
-        except web.RequestPayloadError as error:  # chunks or a compression that are none
-            raise web.HTTPBadRequest(text=f"The body cannot be read: {first_line(error.__cause__ or error)}") from None
-
-    def _classify(self, name, version, label, body):
-        request = json_examples.classification_request(json_requests.parse(body))
-        response = inference.classify(self._manager, _addressed(request, name, version, label))
-        return json_examples.write_classification(response)
-
-    def _regress(self, name, version, label, body):
-        request = json_examples.regression_request(json_requests.parse(body))
-        response = inference.regress(self._manager, _addressed(request, name, version, label))
-        return json_examples.write_regression(response)
-
-    def _predict(self, name, version, label, body):
-        with self._manager.use(name, version, label) as servable:
-            document = json_requests.parse(body)
-            signature_name = json_requests.signature_name(document)
-            signature = servable.signatures.get(signature_name)
-            if signature is None:
-                raise invalid(f'Serving signature name: "{signature_name}" not found in signature def')
-            inputs, rows = json_requests.read_inputs(document, signature.inputs)
-            del document
-            return json_answers.write(servable.run(signature_name, inputs), rows)
+        except web.RequestPayloadError as error:  # invalid chunks or an invalid compression
+            raise invalid(f"The body cannot be read: {first_line(error.__cause__ or error)}") from None
 
 
-def _spec(match):
-    """Returns name, version and label of a path."""
-    version = match[2]
-    if version is not None and int(version) >= 2**63:
-        raise invalid(f"Failed to convert version: {version} to numeric.")
-    return unquote(match[1]), None if version is None else int(version), match[3] and unquote(match[3])
-
-
-def _addressed(request, name, version, label):
-    """Returns a request that asks the model."""
-    request.model_spec.name = name
-    if version is not None:
-        request.model_spec.version.value = version
-    if label:
-        request.model_spec.version_label = label
-    return request
+def _spec(name, number):
+    spec = model_pb2.ModelSpec(name=name)
+    if number is not None:
+        spec.version.value = number
+    return spec
 
 
 def _to_json(message):

@@ -1,30 +1,33 @@
-"""The serve program: checks its flags, starts the server, and serves until a signal comes."""
+"""The serve program: checks its config, starts the server, and serves until a signal comes."""
 
-import dataclasses
 import logging
-import re
 import sys
 import threading
 
-from karpa_tf.configs.serving import ServingConfig
 from karpa_tf.errors import UserError
 from karpa_tf.system import signals
 from karpa_tf.system.console import warn
 
-EXTRA = ("tensorflow_serving", "grpc", "aiohttp", "prometheus_client")
+EXTRA = ("tensorflow_serving", "grpc", "aiohttp")
 """Packages of the extra [serve]."""
+
+MINIMUM = {
+    "file_system_poll_wait_seconds": 0,
+    "rest_api_timeout_in_ms": 1,
+    "max_body_mb": 1,
+    "max_image_megapixels": 1,
+    "max_concurrent": 1,
+    "max_queue": 0,
+    "drain_seconds": 0,
+}
 
 
 def serve(config):
     """Serves until a signal comes."""
     check(config)
-    # The flags have 0 for an interface that is off, as TF Serving has; the server, for any free port.
-    meant = {0: None, -1: 0}
-    ports = {name: meant.get(getattr(config, name), getattr(config, name)) for name in ("port", "rest_api_port")}
-    config = dataclasses.replace(config, **ports)
     server = start(config)
     try:
-        say(server, config)
+        print_addresses(server, config)
         with signals.StopSignals() as stop:
             while not stop.received:
                 threading.Event().wait(0.1)
@@ -34,18 +37,10 @@ def serve(config):
 
 
 def check(config):
-    """Refuses flags that cannot be meant, before TensorFlow is imported."""
-    for name, least in (
-        *((field.name, 1) for field in dataclasses.fields(config.limits) if field.name != "max_queue"),
-        ("max_queue", 0),
-        ("drain_seconds", 0),
-        ("model_config_file_poll_wait_seconds", 0),
-        ("file_system_poll_wait_seconds", -1),
-    ):
-        value = getattr(config.limits, name, None)
-        value = getattr(config, name) if value is None else value
-        if value < least:
-            raise UserError(f"--{name} must be {least} or more; received {value}.")
+    """Refuses values that are out of range, before TensorFlow is imported."""
+    for name, minimum in MINIMUM.items():
+        if getattr(config, name) < minimum:
+            raise UserError(f"--{name} must be {minimum} or more; received {getattr(config, name)}.")
     for name in ("port", "rest_api_port"):
         if not -1 <= getattr(config, name) <= 65535:
             raise UserError(
@@ -77,11 +72,14 @@ def start(config):
     return server
 
 
-def say(server, config):
+def print_addresses(server, config):
     """Prints what is served and where."""
-    for name in server.manager.models():
-        versions = sorted(status.version for status in server.manager.status(name) if status.state == 30)
-        print(f"model {name}: {', '.join(f'version {version}' for version in versions) or 'no version yet'}")
+    names = server.manager.names()
+    for name in names:
+        found = [status.version for status in server.manager.statuses(name) if status.state == status.AVAILABLE]
+        print(f"model {name}: version {found[0]}" if found else f"model {name}: no version yet, a folder <number>")
+    if not names:
+        print("no model yet; a model is a folder <name>/<number>/ with a SavedModel")
     host = {"0.0.0.0": "localhost", "::": "localhost", "::1": "[::1]"}.get(config.host, config.host)
     if server.grpc_port:
         print(f"gRPC: {host}:{server.grpc_port}")
@@ -91,15 +89,3 @@ def say(server, config):
         print(f"REST: http://{host}:{server.rest_port}/v1/models/NAME")
         print(f"page: http://{host}:{server.rest_port}/")
     sys.stdout.flush()
-
-
-def spell_flags(words):
-    """Spells --flag=true and --flag=false, as TF Serving takes them, as --flag and --no-flag."""
-    switches = [field.name for field in dataclasses.fields(ServingConfig) if isinstance(field.default, bool)]
-    plained = []
-    for word in words:
-        match = re.fullmatch("--?([a-z_-]+)=(true|false|1|0)", word, re.IGNORECASE)
-        if match and match[1].replace("-", "_") in switches:
-            word = ("--" if match[2].lower() in ("true", "1") else "--no-") + match[1]
-        plained.append(word)
-    return plained

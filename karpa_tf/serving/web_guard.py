@@ -1,4 +1,4 @@
-"""What keeps other people's web pages away from a server on this machine, and defects out of its answers.
+"""What keeps other people's web pages away from a server on this machine, and tracebacks out of its answers.
 
 A page from elsewhere may send requests to a local port. It cannot read the answers, since none carries CORS headers, as
 long as the browser knows that they come from elsewhere; a host name that its owner has made to point at 127.0.0.1 would
@@ -18,16 +18,14 @@ from aiohttp import web
 def is_loopback(host):
     """Returns whether a host name or address is this machine's own."""
     name = host.strip("[]").lower().rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
     try:
-        return ipaddress.ip_address(name).is_loopback
+        return name == "localhost" or name.endswith(".localhost") or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
 
 
 def same_site_only(listening):
-    """Returns the middleware that refuses requests from the pages of other sites with code 403.
+    """Returns the middleware that refuses requests from the pages of other sites with status 403.
 
     Args:
         listening: host that the server listens at.
@@ -55,7 +53,7 @@ def _split(url):
 
 @web.middleware
 async def errors_as_json(request, handler):
-    """Answers refusals and defects in the form that TF Serving's have; a traceback goes to standard error only."""
+    """Answers refusals and defects as JSON; a traceback goes to standard error only."""
     try:
         return await handler(request)
     except web.HTTPException as error:
