@@ -12,11 +12,7 @@ from karpa_tf.serving.model import Model, list_versions
 
 
 def find_models(folder):
-    """Returns the folders of models by name: the folder itself if it has versions, else its children that have some.
-
-    Raises:
-        OSError: it cannot be read.
-    """
+    """Returns the folders of models by name: the folder itself if it has versions, else its children that have some."""
     root = Path(folder).resolve()
     if list_versions(root):
         return {root.name: root}
@@ -66,17 +62,14 @@ class Manager:
         """Returns the names of the models, sorted."""
         return self._names
 
-    def statuses(self, name):
-        """Returns the list of `ModelVersionStatus` of a model, the newest version first; empty if there is none."""
-        return self._models[name].statuses() if name in self._models else []
+    def statuses(self, name, number=None):
+        """Returns the list of `ModelVersionStatus` of a model or of one version, the newest first."""
+        found = self._models[name].statuses() if name in self._models else []
+        return [status for status in found if number in (None, status.version)]
 
     @contextlib.contextmanager
     def use(self, name, number=None):
-        """Yields the `Servable` of a version, the newest available if none is named; it stays loaded meanwhile.
-
-        Raises:
-            ServingError: NOT_FOUND; there is none.
-        """
+        """Yields the `Servable` of a version, the newest available for None, and keeps it loaded; or `ServingError`."""
         model = self._models.get(name)
         with model.use(number) if model else contextlib.nullcontext() as servable:
             if servable is None:

@@ -52,24 +52,19 @@ class Model:
 
     @contextlib.contextmanager
     def use(self, number=None):
-        """Yields the servable of a version, the newest available for None, and keeps it loaded; None if there is none.
-
-        The last request of a version that is being unloaded ends it.
-        """
+        """Yields the servable of a version, the newest available for None, and keeps it loaded; None if there is none."""
         with self._lock:
             ready = {key: version for key, version in self._versions.items() if version.is_in(State.AVAILABLE)}
             version = ready.get(max(ready, default=None) if number is None else number)
             if version:
                 version.users += 1
-        if version is None:
-            yield None
-            return
         try:
-            yield version.servable
+            yield version and version.servable
         finally:
-            with self._lock:
-                version.users -= 1
-            self._end_unused(version)
+            if version:
+                with self._lock:
+                    version.users -= 1
+                self._end_unused(version)
 
     def statuses(self):
         """Returns a copy of the `ModelVersionStatus` of all versions seen so far, the newest first."""

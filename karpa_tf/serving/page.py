@@ -21,12 +21,8 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    # A browser asks anew after an update of this package.
-    "Cache-Control": "no-cache",
+    "Cache-Control": "no-cache",  # A browser asks anew after an update of this package.
 }
-
 FORMS = {
     "image": ("image_bytes", "string", {"classes", "scores"}),
     "seed": ("seed", "int64", {"image_bytes"}),
@@ -48,12 +44,8 @@ def routes(manager):
         described = await asyncio.to_thread(lambda: [describe(manager, name) for name in manager.names()])
         return web.json_response({"models": described}, headers=HEADERS)
 
-    files = {path.name: path for path in FOLDER.iterdir()}
-    return [
-        web.get("/page/models", models),
-        web.get("/", _answer(files.pop("index.html"))),
-        *(web.get(f"/page/{name}", _answer(path)) for name, path in files.items()),
-    ]
+    paths = {"/" if path.name == "index.html" else f"/page/{path.name}": path for path in FOLDER.iterdir()}
+    return [web.get("/page/models", models), *(web.get(url, _answer(path)) for url, path in paths.items())]
 
 
 def _answer(path):
@@ -69,8 +61,7 @@ def describe(manager, name):
     """Returns what the page shows of a model: {"name", "versions"}, the newest version first.
 
     A version has `version` (a string, since JavaScript rounds large integers), `state` (a name of
-    `ModelVersionStatus.State`) and `error`; if it is available also `signatures`, `form` and `card`, as
-    `describe_signatures`, `select_form` and `read_card` return them.
+    `ModelVersionStatus.State`) and `error`; if it is available also `signatures`, `form` and `card`.
     """
     return {"name": name, "versions": [_describe_version(manager, name, each) for each in manager.statuses(name)]}
 
@@ -83,8 +74,7 @@ def _describe_version(manager, name, status):
             signatures, card = describe_signatures(servable.signatures), read_card(servable.path)
     except ServingError:  # not available
         return described
-    form = select_form(signatures, card.pop("form", None))
-    return described | {"signatures": signatures, "form": form, "card": card}
+    return described | {"signatures": signatures, "form": select_form(signatures, card.pop("form", None)), "card": card}
 
 
 def describe_signatures(signatures):
@@ -92,22 +82,16 @@ def describe_signatures(signatures):
 
     A shape is a list with None for a variable size, or None for an unknown rank.
     """
-    names = sorted(signatures, key=lambda name: (name != "serving_default", name))
-    return {
-        name: {"inputs": _tensors(signatures[name].inputs), "outputs": _tensors(signatures[name].outputs)}
-        for name in names
-    }
 
+    def tensor(info):
+        shape = tf.TensorShape(info.tensor_shape)
+        return {"dtype": tf.as_dtype(info.dtype).name, "shape": None if shape.rank is None else shape.as_list()}
 
-def _tensors(infos):
-    shapes = {name: tf.TensorShape(info.tensor_shape) for name, info in sorted(infos.items())}
-    return {
-        name: {
-            "dtype": tf.as_dtype(infos[name].dtype).name,
-            "shape": shape.as_list() if shape.rank is not None else None,
-        }
-        for name, shape in shapes.items()
-    }
+    def tensors(infos):
+        return {name: tensor(info) for name, info in sorted(infos.items())}
+
+    ordered = sorted(signatures.items(), key=lambda item: (item[0] != "serving_default", item[0]))
+    return {name: {"inputs": tensors(each.inputs), "outputs": tensors(each.outputs)} for name, each in ordered}
 
 
 def select_form(signatures, form=None):

@@ -11,14 +11,12 @@ WARM_UP = "assets.extra/tf_serving_warmup_requests"
 
 
 def predict(servable, request):
-    """Returns the PredictResponse of a `Servable` for a PredictRequest.
-
-    Raises:
-        ServingError: the request cannot be answered.
-    """
+    """Returns the PredictResponse of a `Servable` for a PredictRequest, or raises `ServingError`."""
     name = request.model_spec.signature_name or "serving_default"
     infos = servable.signature(name).inputs
-    inputs = {key: from_proto(key, proto, _dtype(infos, key)) for key, proto in request.inputs.items()}
+    if not infos.keys() >= request.inputs.keys():
+        raise invalid(f"Expected the inputs {sorted(infos)}, received {sorted(request.inputs)}.")
+    inputs = {key: from_proto(key, proto, infos[key].dtype) for key, proto in request.inputs.items()}
     outputs = servable.run(name, inputs, tuple(request.output_filter))
     response = predict_pb2.PredictResponse(outputs={key: to_proto(value) for key, value in outputs.items()})
     response.model_spec.name, response.model_spec.signature_name = servable.name, name
@@ -26,17 +24,10 @@ def predict(servable, request):
     return response
 
 
-def _dtype(infos, name):
-    if name not in infos:
-        raise invalid(f"Expected the inputs {sorted(infos)}, received {name!r}.")
-    return tf.as_dtype(infos[name].dtype)
-
-
 def warm_up(servable):
     """Replays the predict requests of a version's warm-up file, if it has one; returns their number.
 
-    Raises:
-        ServingError: one of them fails, or the file is damaged.
+    Raises `ServingError` if one of them fails or the file is damaged.
     """
     path = servable.path / WARM_UP
     number = 0

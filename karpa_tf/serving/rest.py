@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import grpc
 from aiohttp import web
 from google.protobuf import json_format
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from karpa_tf.errors import first_line
 from karpa_tf.serving import rest_json, rpc
@@ -33,14 +33,9 @@ class Rest:
 
     def __init__(self, manager, config):
         self.running = 0
-        self._manager, self._draining = manager, False
-        self._max_running, self._max_bytes = config.max_concurrent + config.max_queue, config.max_body_mb * 10**6
+        self._manager, self._config, self._draining = manager, config, False
         self._timeout = config.rest_api_timeout_in_ms / 1000
         self._workers = concurrent.futures.ThreadPoolExecutor(config.max_concurrent, thread_name_prefix="rest")
-
-    def routes(self):
-        """Returns the aiohttp routes."""
-        return [web.route("*", "/v1/{rest:.*}", self._respond)]
 
     async def drain(self, seconds):
         """Takes no more requests and waits, `seconds` at most, until the running ones have been answered."""
@@ -53,20 +48,19 @@ class Rest:
         """Ends the threads without waiting for their requests."""
         self._workers.shutdown(wait=False, cancel_futures=True)
 
-    async def _respond(self, request):
+    async def respond(self, request):
         """Answers a request, and cuts off a client that does not read the answer."""
         self.running += request.method == "POST"
         try:
             response = await self._answer(request)
-            try:
-                async with asyncio.timeout(self._timeout):
-                    await response.prepare(request)
-                    await response.write_eof()
-            except TimeoutError:
-                request.transport.abort()
-            return response
+            async with asyncio.timeout(self._timeout):
+                await response.prepare(request)
+                await response.write_eof()
+        except TimeoutError:
+            request.transport.abort()
         finally:
             self.running -= request.method == "POST"
+        return response
 
     async def _answer(self, request):
         try:
@@ -74,8 +68,8 @@ class Rest:
             match = PATH.fullmatch(path)
             if match is None or request.method != ("POST" if match[3] == ":predict" else "GET"):
                 raise invalid(
-                    f"{request.method} {path} is no request; expected GET /v1/models/NAME, GET .../NAME/metadata or POST "
-                    ".../NAME:predict, where NAME may be followed by /versions/NUMBER."
+                    f"{request.method} {path} is no request; expected GET /v1/models/NAME, GET .../NAME/metadata or "
+                    "POST .../NAME:predict, where NAME may be followed by /versions/NUMBER."
                 )
             name, number = unquote(match[1]), match[2] and int(match[2])
             answer = {None: self._status, "/metadata": self._metadata, ":predict": self._predict}[match[3]]
@@ -84,8 +78,9 @@ class Rest:
             return error_response(error.http_status, error.message)
 
     async def _status(self, request, name, number):
-        status_request = get_model_status_pb2.GetModelStatusRequest(model_spec=_spec(name, number))
-        return _to_json(rpc.answer_status(self._manager, status_request))
+        version = {"value": number} if number is not None else None
+        status = get_model_status_pb2.GetModelStatusRequest(model_spec={"name": name, "version": version})
+        return _to_json(rpc.answer_status(self._manager, status))
 
     async def _metadata(self, request, name, number):
         with self._manager.use(name, number) as servable:
@@ -96,11 +91,10 @@ class Rest:
     async def _predict(self, request, name, number):
         if self._draining:
             raise ServingError(grpc.StatusCode.UNAVAILABLE, "The server is about to stop.")
-        if self.running > self._max_running:
-            raise ServingError(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"{self._max_running} requests are running or waiting, which is this server's limit (--max_queue).",
-            )
+        most = self._config.max_concurrent + self._config.max_queue
+        if self.running > most:
+            message = f"{most} requests are running or waiting, which is this server's limit (--max_queue)."
+            raise ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
         body = await self._read_body(request)
         return await asyncio.get_running_loop().run_in_executor(self._workers, self._run, name, number, body)
 
@@ -110,9 +104,9 @@ class Rest:
 
     async def _read_body(self, request):
         """Returns the body; aiohttp refuses one that exceeds the limit as it comes in."""
-        size = request.content_length or 0
-        if size > self._max_bytes:
-            raise web.HTTPRequestEntityTooLarge(self._max_bytes, size)
+        size, most = request.content_length or 0, self._config.max_body_mb * 10**6
+        if size > most:
+            raise web.HTTPRequestEntityTooLarge(most, size)
         try:
             async with asyncio.timeout(self._timeout):
                 return await request.read()
@@ -120,13 +114,6 @@ class Rest:
             raise web.HTTPRequestTimeout from None
         except web.RequestPayloadError as error:  # invalid chunks or an invalid compression
             raise invalid(f"The body cannot be read: {first_line(error.__cause__ or error)}") from None
-
-
-def _spec(name, number):
-    spec = model_pb2.ModelSpec(name=name)
-    if number is not None:
-        spec.version.value = number
-    return spec
 
 
 def _to_json(message):

@@ -2,18 +2,12 @@
 
 import json
 
-import tensorflow as tf
-
 from karpa_tf.serving.errors import invalid
 from karpa_tf.serving.tensors import from_json, is_base64, to_json
 
 
 def answer(servable, body):
-    """Returns the JSON text of a `Servable`'s answer to the body of a predict request.
-
-    Raises:
-        ServingError: the request cannot be answered.
-    """
+    """Returns the JSON text of a `Servable`'s answer to the body of a predict request, or raises `ServingError`."""
     document = _parse(body)
     name = document.get("signature_name", "")
     if not isinstance(name, str):
@@ -23,13 +17,10 @@ def answer(servable, body):
     if in_rows == ("inputs" in document):
         raise invalid("Expected either 'instances', a list of rows, or 'inputs', the columns.")
     columns = _transpose(document["instances"], infos) if in_rows else _columns(document["inputs"], infos)
-    inputs = {key: from_json(key, value, tf.as_dtype(infos[key].dtype)) for key, value in columns.items()}
-    del document, columns
-    outputs = servable.run(name, inputs)
+    outputs = servable.run(name, {key: from_json(key, value, infos[key].dtype) for key, value in columns.items()})
     if in_rows:
         return json.dumps({"predictions": _rows(outputs)}, ensure_ascii=False)
-    columns = {key: to_json(key, value) for key, value in outputs.items()}
-    return json.dumps({"outputs": _only_or_all(columns)}, ensure_ascii=False)
+    return json.dumps({"outputs": _only_or_all(outputs)}, ensure_ascii=False)
 
 
 def _parse(body):
@@ -82,11 +73,12 @@ def _rows(outputs):
         raise invalid(
             f"The outputs have no common first dimension: {shapes}; ask with 'inputs' instead of 'instances'."
         )
-    columns = {key: to_json(key, value) for key, value in outputs.items()}
-    if len(columns) == 1:
-        return _only_or_all(columns)
+    columns = _only_or_all(outputs)
+    if len(outputs) == 1:
+        return columns
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _only_or_all(columns):
+def _only_or_all(outputs):
+    columns = {key: to_json(key, value) for key, value in outputs.items()}
     return next(iter(columns.values())) if len(columns) == 1 else columns

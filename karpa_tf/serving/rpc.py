@@ -2,7 +2,6 @@
 
 import logging
 from concurrent import futures
-from pathlib import Path
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -39,10 +38,9 @@ def answer_metadata(manager, request):
 def answer_status(manager, request):
     """Returns the GetModelStatusResponse, the newest version first, for a GetModelStatusRequest."""
     name, number = _model_of(request)
-    found = [status for status in manager.statuses(name) if number in (None, status.version)]
+    found = manager.statuses(name, number)
     if not found:
-        which = "versions" if number is None else f"version {number}"
-        raise ServingError(grpc.StatusCode.NOT_FOUND, f"There are no {which} of a model {name!r}.")
+        raise ServingError(grpc.StatusCode.NOT_FOUND, f"There is no version {number or ''} of model {name!r}.")
     return get_model_status_pb2.GetModelStatusResponse(model_version_status=found)
 
 
@@ -66,7 +64,7 @@ def _model_of(request):
 
 
 def start_grpc(manager, addresses, config):
-    """Starts the services; returns the `grpc.Server` and its ports, one for each address.
+    """Starts the services; returns the `grpc.Server` and its ports, one for each address, or raises `UserError`.
 
     A request whose deadline has passed by the time that a thread is free is not run; grpc sees to that.
 
@@ -74,36 +72,27 @@ def start_grpc(manager, addresses, config):
         manager: a `Manager`.
         addresses: such as "127.0.0.1:8500", with port 0 for any free one, or "unix:/run/models.sock".
         config: a `ServingConfig`.
-
-    Raises:
-        UserError: an address cannot be used.
     """
+    options = {
+        "grpc.max_receive_message_length": config.max_body_mb * 10**6,
+        "grpc.max_send_message_length": -1,
+        # Otherwise a second server could listen on the same port and would get half of the requests.
+        "grpc.so_reuseport": 0,
+    }
     server = grpc.server(
         futures.ThreadPoolExecutor(config.max_concurrent, thread_name_prefix="grpc"),
-        options=[
-            ("grpc.max_receive_message_length", config.max_body_mb * 10**6),
-            ("grpc.max_send_message_length", -1),
-            # Otherwise a second server could listen on the same port and would get half of the requests.
-            ("grpc.so_reuseport", 0),
-        ],
+        options=list(options.items()),
         maximum_concurrent_rpcs=config.max_concurrent + config.max_queue,
     )
     for service, methods in SERVICES.items():
         handlers = {name: _make_handler(manager, *method) for name, method in methods.items()}
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, handlers)])
-    ports = [_listen(server, address) for address in addresses]
+    try:
+        ports = [server.add_insecure_port(address) for address in addresses]
+    except RuntimeError as error:
+        raise UserError(f"gRPC cannot listen: {error}. Is another server running there?") from None
     server.start()
     return server, ports
-
-
-def _listen(server, address):
-    socket = Path(address.removeprefix("unix:"))
-    if address.startswith("unix:") and socket.exists() and not socket.is_socket():
-        raise UserError(f"The socket {socket} cannot be made: there is a file of that name.")
-    try:
-        return server.add_insecure_port(address)
-    except RuntimeError:
-        raise UserError(f"gRPC cannot listen on {address}; is another server running there?") from None
 
 
 def _make_handler(manager, request_class, function):

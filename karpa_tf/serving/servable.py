@@ -57,18 +57,12 @@ class Servable:
         return self.signatures[name]
 
     def run(self, signature_name, inputs, outputs=()):
-        """Runs a signature.
+        """Returns the outputs of a signature, dict of arrays by name, or raises `ServingError`.
 
         Args:
             signature_name: its name; empty is serving_default.
             inputs: dict of arrays by name; strings are bytes in arrays of objects.
             outputs: names of the outputs to compute; empty is all.
-
-        Returns:
-            dict of arrays by name of output.
-
-        Raises:
-            ServingError: TensorFlow's error, or a name or the number of pixels cannot be used.
         """
         signature = self.signature(signature_name)
         if inputs.keys() != signature.inputs.keys():

@@ -108,7 +108,7 @@ class Server:
     async def _open(self, listener):
         guards = [web_guard.errors_as_json, web_guard.same_site_only(self._config.host)]
         app = web.Application(client_max_size=self._config.max_body_mb * 10**6, middlewares=guards)
-        app.add_routes([*self._rest.routes(), *page.routes(self.manager)])
+        app.add_routes([web.route("*", "/v1/{rest:.*}", self._rest.respond), *page.routes(self.manager)])
         self._runner = web.AppRunner(
             app, access_log=None, logger=SILENT, keepalive_timeout=IDLE_SECONDS, shutdown_timeout=1
         )
@@ -146,9 +146,7 @@ def _read_config_file(path, log):
     try:
         text = Path(path).read_text(encoding="utf-8")
         models = text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config
-    except OSError as error:
-        raise UserError(f"--model_config_file {path} cannot be read ({error.strerror}).") from error
-    except (text_format.ParseError, UnicodeDecodeError) as error:
+    except (OSError, text_format.ParseError, UnicodeDecodeError) as error:
         raise UserError(f"--model_config_file {path} is no ModelServerConfig as text: {first_line(error)}") from error
     if not models or not all(model.name and model.base_path for model in models):
         raise UserError(f"--model_config_file {path} must list models, each with a name and a base_path.")
@@ -162,7 +160,4 @@ def _listen(host, port):
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"The REST interface cannot listen on {host}, port {port} ({reason}); --rest_api_port names another port."
-        ) from None
+        raise UserError(f"The REST interface cannot listen on {host}, port {port}: {error}.") from None

@@ -23,14 +23,9 @@ FIELDS = {"float32": "float_val", "float64": "double_val", "int64": "int64_val",
 def from_proto(name, proto, dtype):
     """Returns the array of a TensorProto, as TensorFlow reads it; strings are an array of objects, of `bytes`.
 
-    Args:
-        name: of the input, for the error.
-        proto: the TensorProto.
-        dtype: the `tf.DType` of the input.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT; it is invalid, of another type, or larger than `MAX_BYTES`.
+    Raises `ServingError` if it is invalid, not of the input's `dtype`, or larger than `MAX_BYTES`.
     """
+    dtype = tf.as_dtype(dtype)
     shape = [dim.size for dim in proto.tensor_shape.dim]
     if math.prod(shape) * max(dtype.size or 0, 24 + max(map(len, proto.string_val), default=0)) > MAX_BYTES:
         raise invalid(f"Input {name!r} of shape {shape} is larger than {MAX_BYTES // 2**20} MiB.")
@@ -54,9 +49,9 @@ def to_proto(array):
 def from_json(name, value, dtype):
     """Returns the array of a JSON value: nested lists, or one element; {"b64": text} stands for bytes.
 
-    Raises:
-        ServingError: INVALID_ARGUMENT; the lists are ragged, or an element is not of the type.
+    Raises `ServingError` if the lists are ragged or an element is not of the type.
     """
+    dtype = tf.as_dtype(dtype)
     try:
         if dtype == tf.string:
             value = _to_bytes(value)
@@ -86,11 +81,7 @@ def is_base64(value):
 
 
 def to_json(name, array):
-    """Returns an array as nested lists for JSON; strings are {"b64": text} if the name ends in `_bytes`.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT; JSON has no numbers of that type.
-    """
+    """Returns an array as nested lists for JSON; strings are {"b64": text} if the name ends in `_bytes`."""
     if array.dtype == object:
         return _to_text(array.tolist(), name.endswith("_bytes"))
     if array.dtype == np.float32:

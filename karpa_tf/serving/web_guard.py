@@ -7,6 +7,7 @@ those whose Origin is another one.
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import sys
 import traceback
@@ -18,37 +19,29 @@ from aiohttp import web
 def is_loopback(host):
     """Returns whether a host name or address is this machine's own."""
     name = host.strip("[]").lower().rstrip(".")
-    try:
-        return name == "localhost" or name.endswith(".localhost") or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(name).is_loopback
+    return name == "localhost" or name.endswith(".localhost")
 
 
 def same_site_only(listening):
-    """Returns the middleware that refuses requests from the pages of other sites with status 403.
-
-    Args:
-        listening: host that the server listens at.
-    """
+    """Returns the middleware that refuses requests from the pages of other sites; `listening` is the server's host."""
 
     @web.middleware
     async def guard(request, handler):
-        host = request.headers.get("Host", "")
-        if is_loopback(listening) and not is_loopback(_split(f"//{host}").hostname or ""):
+        host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
+        try:
+            is_own = not is_loopback(listening) or is_loopback(urlsplit(f"//{host}").hostname or "")
+            is_same_site = origin is None or urlsplit(origin).netloc == host
+        except ValueError:  # an opening bracket without its other half
+            is_own = is_same_site = False
+        if not is_own:
             return error_response(403, f"This server answers to localhost and 127.0.0.1 only, not to {host!r:.100}.")
-        origin = request.headers.get("Origin")
-        if origin is not None and _split(origin).netloc != host:
+        if not is_same_site:
             return error_response(403, f"This server answers no pages of other sites, such as {origin!r:.100}.")
         return await handler(request)
 
     return guard
-
-
-def _split(url):
-    try:
-        return urlsplit(url)
-    except ValueError:  # an opening bracket without its other half
-        return urlsplit("")
 
 
 @web.middleware
@@ -57,8 +50,6 @@ async def errors_as_json(request, handler):
     try:
         return await handler(request)
     except web.HTTPException as error:
-        if error.status < 400:
-            raise
         return error_response(error.status, error.text)
     except (asyncio.CancelledError, ConnectionError):
         raise

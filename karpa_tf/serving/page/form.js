@@ -86,7 +86,8 @@ export function makeForm(url, { fields, actions = [], button, body, show, comman
   const shell = element("pre", { tabIndex: 0 });
   const submit = element("button", { type: "submit" }, button);
   const row = element("div", { className: "actions" }, submit, ...actions, status);
-  const details = element("details", { className: "shell" }, element("summary", {}, "The same request with curl"), shell);
+  const title = element("summary", {}, "The same request with curl");
+  const details = element("details", { className: "shell" }, title, shell);
   const form = element("form", { className: "ask", noValidate: true }, ...fields, row, answer, details);
   command ??= (address) => `curl -d ${quoted(body(false))} \\\n  ${address}`;
 

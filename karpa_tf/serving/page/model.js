@@ -16,7 +16,8 @@ export function newestOf(model) {
 }
 
 export function taskOf(model) {
-  return String(newestOf(model)?.card.task ?? "no model card");
+  const version = newestOf(model);
+  return version ? String(version.card.task ?? "no model card") : "";
 }
 
 /** Returns a version's number and state. */
@@ -84,7 +85,7 @@ function detailsOf(model, version) {
   const details = [section("Versions", ...versions)];
   if (!version) return details;
   details.push(section("Signatures", ...Object.entries(version.signatures).map(signatureTable)));
-  const card = Object.entries(version.card).filter(([, value]) => value !== null && value !== "" && value.length !== 0);
+  const card = Object.entries(version.card).filter(([, value]) => value !== null && cardText(value));
   if (card.length) details.push(section("Card", element("dl", {}, ...card.flatMap(cardRow))));
   return details;
 }

@@ -24,12 +24,14 @@ export function seedForm(url, signature) {
     fields: [element("div", { className: "seed" }, ...labeled("Seed", slider), ...labeled("as a number", number))],
     button: "Generate",
     actions: [grid],
-    body() {
-      const invalid = requested.some((seed) => !Number.isSafeInteger(seed));
-      if (invalid) throw new Error(`A seed is an integer of at most ${Number.MAX_SAFE_INTEGER.toLocaleString()}.`);
+    body(isSent) {
+      const valid = requested.every(Number.isSafeInteger);
+      if (isSent && !valid) throw new Error(`A seed is an integer of at most ${Number.MAX_SAFE_INTEGER.toLocaleString()}.`);
       return JSON.stringify({ signature_name: signature, instances: requested.map((seed) => ({ seed })) });
     },
-    show: ({ predictions }) => [element("div", { className: predictions[1] ? "grid" : "one" }, ...predictions.map(image))],
+    show({ predictions }) {
+      return [element("div", { className: predictions.length > 1 ? "grid" : "one" }, ...predictions.map(image))];
+    },
   });
 
   function set(seed, count = 1) {

@@ -69,7 +69,7 @@ export function maskedTextForm(url, signature) {
     button: "Predict",
     body(isSent) {
       const text = area.value;
-      if (isSent && !text.includes(MASK)) throw new Error(`The text has no ${MASK}: write one for every word to predict.`);
+      if (isSent && !text.includes(MASK)) throw new Error(`The text has no ${MASK}: write one for each word.`);
       if (isSent) requested = text;
       return bodyOf(signature, text);
     },
