@@ -2,6 +2,9 @@
 
 import dataclasses
 
+from karpa_tf.configs.run import require_not_negative, require_positive
+from karpa_tf.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True)
 class ServingConfig:
@@ -59,3 +62,11 @@ class ServingConfig:
 
     verbose: bool = False
     """Show TensorFlow's own messages."""
+
+    def __post_init__(self):
+        for name in ("rest_api_timeout_in_ms", "max_body_mb", "max_image_megapixels", "max_concurrent"):
+            require_positive(name, getattr(self, name))
+        for name in ("file_system_poll_wait_seconds", "max_queue", "drain_seconds"):
+            require_not_negative(name, getattr(self, name))
+        if not (self.port or self.rest_api_port or self.grpc_socket_path):
+            raise UserError("Every interface is off; name a --port, a --rest_api_port or a --grpc_socket_path.")

@@ -34,9 +34,6 @@ def read(words):
     """Returns the words of a command line without the flags that have no effect; a line on standard error names these.
 
     Flags may be spelled --flag=value and --flag value, switches also --flag and --flag=true.
-
-    Raises:
-        UserError: a flag asks for encryption, or lacks its value.
     """
     switches, values = SWITCHES.split(), VALUES.split()
     own = [field.name for field in dataclasses.fields(ServingConfig) if isinstance(field.default, bool)]

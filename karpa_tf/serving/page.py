@@ -5,6 +5,7 @@ sends requests to the server's own REST interface; nothing is loaded from anothe
 """
 
 import asyncio
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -63,18 +64,15 @@ def describe(manager, name):
     A version has `version` (a string, since JavaScript rounds large integers), `state` (a name of
     `ModelVersionStatus.State`) and `error`; if it is available also `signatures`, `form` and `card`.
     """
-    return {"name": name, "versions": [_describe_version(manager, name, each) for each in manager.statuses(name)]}
-
-
-def _describe_version(manager, name, status):
-    state = ModelVersionStatus.State.Name(status.state)
-    described = {"version": str(status.version), "state": state, "error": status.status.error_message}
-    try:
-        with manager.use(name, status.version) as servable:
+    versions = []
+    for status in manager.statuses(name):
+        state = ModelVersionStatus.State.Name(status.state)
+        versions.append({"version": str(status.version), "state": state, "error": status.status.error_message})
+        with contextlib.suppress(ServingError), manager.use(name, status.version) as servable:
             signatures, card = describe_signatures(servable.signatures), read_card(servable.path)
-    except ServingError:  # not available
-        return described
-    return described | {"signatures": signatures, "form": select_form(signatures, card.pop("form", None)), "card": card}
+            form = select_form(signatures, card.pop("form", None))
+            versions[-1] |= {"signatures": signatures, "form": form, "card": card}
+    return {"name": name, "versions": versions}
 
 
 def describe_signatures(signatures):
@@ -97,9 +95,7 @@ def describe_signatures(signatures):
 def select_form(signatures, form=None):
     """Returns the form for a model and the signature that it calls, {"kind", "signature"}, or None.
 
-    Args:
-        signatures: as `describe_signatures` returns them.
-        form: the form that the model's card names, a key of `FORMS`; anything else leaves the choice to the signatures.
+    The model's card may name the form, a key of `FORMS`; anything else leaves the choice to the signatures.
     """
     for name, signature in signatures.items():
         for kind in [form] if isinstance(form, str) and form in FORMS else FORMS:

@@ -13,8 +13,9 @@ from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from karpa_tf.errors import first_line
-from karpa_tf.serving import rest_json, rpc
+from karpa_tf.serving import rpc
 from karpa_tf.serving.errors import ServingError, invalid
+from karpa_tf.serving.tensors import from_json, is_base64, to_json
 from karpa_tf.serving.web_guard import error_response
 
 PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d{1,18}))?(/metadata|:predict)?")
@@ -29,13 +30,14 @@ class Rest:
 
     Attributes:
         running: number of POST requests that are running or waiting.
+        workers: the executor that runs them.
     """
 
     def __init__(self, manager, config):
         self.running = 0
         self._manager, self._config, self._draining = manager, config, False
         self._timeout = config.rest_api_timeout_in_ms / 1000
-        self._workers = concurrent.futures.ThreadPoolExecutor(config.max_concurrent, thread_name_prefix="rest")
+        self.workers = concurrent.futures.ThreadPoolExecutor(config.max_concurrent, thread_name_prefix="rest")
 
     async def drain(self, seconds):
         """Takes no more requests and waits, `seconds` at most, until the running ones have been answered."""
@@ -43,10 +45,6 @@ class Rest:
         end = time.monotonic() + seconds
         while self.running and time.monotonic() < end:
             await asyncio.sleep(0.02)
-
-    def close(self):
-        """Ends the threads without waiting for their requests."""
-        self._workers.shutdown(wait=False, cancel_futures=True)
 
     async def respond(self, request):
         """Answers a request, and cuts off a client that does not read the answer."""
@@ -96,11 +94,11 @@ class Rest:
             message = f"{most} requests are running or waiting, which is this server's limit (--max_queue)."
             raise ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
         body = await self._read_body(request)
-        return await asyncio.get_running_loop().run_in_executor(self._workers, self._run, name, number, body)
+        return await asyncio.get_running_loop().run_in_executor(self.workers, self._run, name, number, body)
 
     def _run(self, name, number, body):
         with self._manager.use(name, number) as servable:
-            return rest_json.answer(servable, body)
+            return predict(servable, body)
 
     async def _read_body(self, request):
         """Returns the body; aiohttp refuses one that exceeds the limit as it comes in."""
@@ -120,3 +118,81 @@ def _to_json(message):
     return json_format.MessageToJson(
         message, always_print_fields_with_no_presence=True, preserving_proto_field_name=True, indent=1
     )
+
+
+def predict(servable, body):
+    """Returns the JSON of a `Servable`'s answer to the body of a predict request, in rows or in columns."""
+    document = _parse(body)
+    name = document.get("signature_name", "")
+    if not isinstance(name, str):
+        raise invalid(f"signature_name must be a string; received {name!r}.")
+    infos = servable.signature(name).inputs
+    in_rows = "instances" in document
+    if in_rows == ("inputs" in document):
+        raise invalid("Expected either 'instances', a list of rows, or 'inputs', the columns.")
+    columns = _transpose(document["instances"], infos) if in_rows else _columns(document["inputs"], infos)
+    outputs = servable.run(name, {key: from_json(key, value, infos[key].dtype) for key, value in columns.items()})
+    if in_rows:
+        return json.dumps({"predictions": _rows(outputs)}, ensure_ascii=False)
+    return json.dumps({"outputs": _only_or_all(outputs)}, ensure_ascii=False)
+
+
+def _parse(body):
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise invalid(f"The body is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise invalid("The body must be a JSON object.")
+    return document
+
+
+def _transpose(rows, infos):
+    """Returns the list of values of each input, from a list of rows."""
+    if not isinstance(rows, list) or not rows:
+        raise invalid("'instances' must be a list of one row or more.")
+    named = [isinstance(row, dict) and not is_base64(row) for row in rows]
+    if not any(named):
+        return {_only(infos): rows}
+    names = rows[named.index(True)].keys()
+    _require_known(names, infos)
+    for number, row in enumerate(rows):
+        if not named[number] or row.keys() != names:
+            raise invalid(f"Row {number} of 'instances' must be an object with the keys {sorted(names)}.")
+    return {name: [row[name] for row in rows] for name in names}
+
+
+def _columns(value, infos):
+    if not isinstance(value, dict) or is_base64(value):
+        return {_only(infos): value}
+    _require_known(value, infos)
+    return value
+
+
+def _only(infos):
+    if len(infos) != 1:
+        raise invalid(f"The signature has the inputs {sorted(infos)}; name the value of each.")
+    return next(iter(infos))
+
+
+def _require_known(names, infos):
+    unknown = sorted(set(names) - set(infos))
+    if unknown:
+        raise invalid(f"Expected the inputs {sorted(infos)}, received {unknown}.")
+
+
+def _rows(outputs):
+    if any(value.ndim == 0 for value in outputs.values()) or len({len(value) for value in outputs.values()}) != 1:
+        shapes = {key: value.shape for key, value in outputs.items()}
+        raise invalid(
+            f"The outputs have no common first dimension: {shapes}; ask with 'inputs' instead of 'instances'."
+        )
+    columns = _only_or_all(outputs)
+    if len(outputs) == 1:
+        return columns
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _only_or_all(outputs):
+    columns = {key: to_json(key, value) for key, value in outputs.items()}
+    return next(iter(columns.values())) if len(columns) == 1 else columns

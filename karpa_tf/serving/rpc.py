@@ -9,18 +9,15 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from karpa_tf.errors import UserError
 from karpa_tf.serving.errors import ServingError, invalid
-from karpa_tf.serving.predict import predict
 
 METADATA = "signature_def"
-"""The only field of a model's metadata."""
-
 log = logging.getLogger(__name__)
 
 
 def answer_predict(manager, request):
     """Returns the PredictResponse for a PredictRequest."""
     with manager.use(*_model_of(request)) as servable:
-        return predict(servable, request)
+        return servable.predict(request)
 
 
 def answer_metadata(manager, request):
@@ -89,8 +86,8 @@ def start_grpc(manager, addresses, config):
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, handlers)])
     try:
         ports = [server.add_insecure_port(address) for address in addresses]
-    except RuntimeError as error:
-        raise UserError(f"gRPC cannot listen: {error}. Is another server running there?") from None
+    except RuntimeError:
+        raise UserError(f"gRPC cannot listen on {', '.join(addresses)}; is another server running there?") from None
     server.start()
     return server, ports
 

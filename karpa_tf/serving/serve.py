@@ -1,4 +1,4 @@
-"""The serve program: checks its config, starts the server, and serves until a signal comes."""
+"""The serve program: starts the server and serves until a signal comes."""
 
 import logging
 import sys
@@ -11,13 +11,9 @@ from karpa_tf.system.console import warn
 EXTRA = ("tensorflow_serving", "grpc", "aiohttp")
 """Packages of the extra [serve]."""
 
-POSITIVE = ("rest_api_timeout_in_ms", "max_body_mb", "max_image_megapixels", "max_concurrent")
-NOT_NEGATIVE = ("file_system_poll_wait_seconds", "max_queue", "drain_seconds")
-
 
 def serve(config):
     """Serves until a signal comes."""
-    check(config)
     server = start(config)
     try:
         print_addresses(server, config)
@@ -27,16 +23,6 @@ def serve(config):
         print(f"{stop.received}: finishing what is running, for {config.drain_seconds} s at most.", file=sys.stderr)
     finally:
         server.stop(config.drain_seconds)
-
-
-def check(config):
-    """Refuses values that are out of range, before TensorFlow is imported."""
-    for name in (*POSITIVE, *NOT_NEGATIVE):
-        minimum = 1 if name in POSITIVE else 0
-        if getattr(config, name) < minimum:
-            raise UserError(f"--{name} must be {minimum} or more; received {getattr(config, name)}.")
-    if not (config.port or config.rest_api_port or config.grpc_socket_path):
-        raise UserError("Every interface is off; name a --port, a --rest_api_port or a --grpc_socket_path.")
 
 
 def start(config):

@@ -13,12 +13,8 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from karpa_tf.errors import UserError, first_line
 from karpa_tf.serving import page, rest, rpc, web_guard
-from karpa_tf.serving.manager import Manager, find_models
-from karpa_tf.serving.model import list_versions
+from karpa_tf.serving.manager import Manager, find_models, list_versions
 from karpa_tf.serving.servable import Servable
-
-IDLE_SECONDS = 75
-"""After which a connection without a request is closed."""
 
 SILENT = logging.getLogger(f"{__name__}.http")
 SILENT.setLevel(logging.CRITICAL + 1)
@@ -28,21 +24,18 @@ SILENT.setLevel(logging.CRITICAL + 1)
 class Server:
     """Serves what a `ServingConfig` names, from threads of its own.
 
+    Nothing is loaded and no port taken before `start`. Raises `UserError` if what is to be served is not there.
+
+    Args:
+        config: a `ServingConfig`.
+        log: function of a line; None prints to standard error.
+
     Attributes:
         manager: the `Manager` of the models.
         rest_port, grpc_port: where it listens once it has started; None for an interface that is off.
     """
 
     def __init__(self, config, log=None):
-        """Nothing is loaded and no port taken before `start`.
-
-        Args:
-            config: a `ServingConfig`.
-            log: function of a line; None prints to standard error.
-
-        Raises:
-            UserError: what is to be served is not there, or a file is wrong.
-        """
         self._config = config
         log = log or (lambda line: print(line, file=sys.stderr, flush=True))
 
@@ -54,11 +47,7 @@ class Server:
         self._loop = self._thread = self._rest = self._runner = self._grpc = None
 
     def start(self):
-        """Loads the models, then opens the ports.
-
-        Raises:
-            UserError: a port or socket cannot be used.
-        """
+        """Loads the models, then opens the ports; raises `UserError` if a port or socket cannot be used."""
         self.manager.start()
         try:
             if self._config.rest_api_port:
@@ -76,19 +65,17 @@ class Server:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
-            self._rest.close()
+            self._rest.workers.shutdown(wait=False, cancel_futures=True)
+            self._loop = None
         if ended:
             ended.wait()
-        self._loop = self._grpc = None
         self.manager.stop()
 
     def _start_grpc(self):
-        config, addresses = self._config, []
-        if config.port:
-            host = f"[{config.host}]" if ":" in config.host else config.host
-            addresses.append(f"{host}:{max(config.port, 0)}")
-        if config.grpc_socket_path:
-            addresses.append(f"unix:{config.grpc_socket_path}")
+        config = self._config
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        addresses = [f"{host}:{max(config.port, 0)}"] if config.port else []
+        addresses += [f"unix:{config.grpc_socket_path}"] if config.grpc_socket_path else []
         if addresses:
             self._grpc, ports = rpc.start_grpc(self.manager, addresses, config)
             self.grpc_port = ports[0] if config.port else None
@@ -109,9 +96,8 @@ class Server:
         guards = [web_guard.errors_as_json, web_guard.same_site_only(self._config.host)]
         app = web.Application(client_max_size=self._config.max_body_mb * 10**6, middlewares=guards)
         app.add_routes([web.route("*", "/v1/{rest:.*}", self._rest.respond), *page.routes(self.manager)])
-        self._runner = web.AppRunner(
-            app, access_log=None, logger=SILENT, keepalive_timeout=IDLE_SECONDS, shutdown_timeout=1
-        )
+        options = {"access_log": None, "logger": SILENT, "keepalive_timeout": 75, "shutdown_timeout": 1}
+        self._runner = web.AppRunner(app, **options)
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
 
@@ -147,7 +133,9 @@ def _read_config_file(path, log):
         text = Path(path).read_text(encoding="utf-8")
         models = text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config
     except (OSError, text_format.ParseError, UnicodeDecodeError) as error:
-        raise UserError(f"--model_config_file {path} is no ModelServerConfig as text: {first_line(error)}") from error
+        raise UserError(
+            f"--model_config_file {path} cannot be read as a ModelServerConfig: {first_line(error)}"
+        ) from error
     if not models or not all(model.name and model.base_path for model in models):
         raise UserError(f"--model_config_file {path} must list models, each with a name and a base_path.")
     if any(model.HasField("model_version_policy") or model.version_labels for model in models):

@@ -20,6 +20,11 @@ FIELDS = {"float32": "float_val", "float64": "double_val", "int64": "int64_val",
 """Field of a TensorProto with the values of a type."""
 
 
+def as_array(value):
+    """Returns a value as TensorFlow returns it as an array; scalars come as numbers and as `bytes`."""
+    return np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
+
+
 def from_proto(name, proto, dtype):
     """Returns the array of a TensorProto, as TensorFlow reads it; strings are an array of objects, of `bytes`.
 
@@ -31,7 +36,7 @@ def from_proto(name, proto, dtype):
         raise invalid(f"Input {name!r} of shape {shape} is larger than {MAX_BYTES // 2**20} MiB.")
     try:
         with tf.device("CPU:0"):
-            return tf.io.parse_tensor(proto.SerializeToString(), dtype).numpy()
+            return as_array(tf.io.parse_tensor(proto.SerializeToString(), dtype).numpy())
     except (tf.errors.OpError, ValueError):
         raise invalid(f"Input {name!r} of shape {shape} cannot be read as a tensor of {dtype.name}.") from None
 
@@ -56,7 +61,7 @@ def from_json(name, value, dtype):
         if dtype == tf.string:
             value = _to_bytes(value)
         with tf.device("CPU:0"):
-            return tf.constant(value, dtype).numpy()
+            return as_array(tf.constant(value, dtype).numpy())
     except (TypeError, ValueError, RecursionError, tf.errors.OpError) as error:
         raise invalid(f"Input {name!r} cannot be read as a tensor of {dtype.name}: {error}") from None
 

@@ -100,7 +100,8 @@ class ServerProcess:
 
     def __enter__(self):
         try:
-            self.grpc, self.rest_port = map(int, self._read_until(r"gRPC: \S+:(\d+)\nREST: \S+:(\d+)/"))
+            pattern = r"gRPC: \S+:(\d+)\n(?:gRPC: unix:.*\n)?REST: \S+:(\d+)/"
+            self.grpc, self.rest_port = map(int, self._read_until(pattern))
         except BaseException:
             self.__exit__()
             raise

@@ -86,7 +86,7 @@ DAMAGES = {
     "SavedModel": lambda version: (version / "saved_model.pb").write_bytes(b"no SavedModel"),
     "variables/variables": lambda version: shutil.rmtree(version / "variables"),
     "Warm-up request 1 of": lambda version: write_warm_up(version, [warm_up_request("other", [1.0])]),
-    "no PredictionLog": lambda version: write_warm_up(version, [b"\xff"]),
+    "Error parsing message": lambda version: write_warm_up(version, [b"\xff"]),
 }
 
 
