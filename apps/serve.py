@@ -27,10 +27,10 @@ def run(config):
 
 
 def main():
-    from karpa_tf.serving import flags
+    from karpa_tf.configs import serving_flags
 
     with cli.handle_errors():
-        run(cli.parse(ServingConfig(), __doc__, args=flags.read(sys.argv[1:])))
+        run(cli.parse(ServingConfig(), __doc__, args=serving_flags.read(sys.argv[1:])))
 
 
 if __name__ == "__main__":

@@ -38,6 +38,10 @@ class _Version:
         self.state, self.code, self.error = LOADING, 0, ""
         self.servable, self.users, self.refused_files = None, 0, None
 
+    def status(self, number):
+        status = {"error_code": self.code, "error_message": self.error}
+        return ModelVersionStatus(version=number, state=self.state, status=status)
+
 
 class Manager:
     """The models of a server; of each, the newest version serves.
@@ -46,11 +50,8 @@ class Manager:
     one has ended. If it cannot be loaded, the one before it goes on serving, and it is tried again when its files have
     changed. Nothing changes while a folder cannot be read.
 
-    Args:
-        find: function that returns the folders of the models by name.
-        load: function of name and folder that returns a `Servable`.
-        poll_seconds: seconds between checks of the disk; 0: at `start` only.
-        log: function of a line.
+    `find` returns the folders of the models by name; `load(name, folder)` returns a `Servable`; `poll_seconds` are
+    between checks of the disk, 0 is at `start` only; `log` takes a line.
     """
 
     def __init__(self, find, load, poll_seconds, log):
@@ -89,13 +90,8 @@ class Manager:
     def statuses(self, name, number=None):
         """Returns the list of `ModelVersionStatus` of a model or of one version, the newest first."""
         with self._lock:
-            return [
-                ModelVersionStatus(
-                    version=key, state=each.state, status={"error_code": each.code, "error_message": each.error}
-                )
-                for key, each in sorted(self._models.get(name, {}).items(), reverse=True)
-                if number in (None, key)
-            ]
+            versions = sorted(self._models.get(name, {}).items(), reverse=True)
+            return [each.status(key) for key, each in versions if number in (None, key)]
 
     @contextlib.contextmanager
     def use(self, name, number=None):

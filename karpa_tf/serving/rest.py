@@ -22,15 +22,9 @@ PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d{1,18}))?(/metadata|:pred
 
 
 class Rest:
-    """Answers the requests of the REST interface.
+    """Answers the requests of the REST interface, with the models of a `Manager` and the limits of a `ServingConfig`.
 
-    Args:
-        manager: a `Manager`.
-        config: a `ServingConfig`.
-
-    Attributes:
-        running: number of POST requests that are running or waiting.
-        workers: the executor that runs them.
+    `running` is the number of POST requests that are running or waiting, `workers` the executor that runs them.
     """
 
     def __init__(self, manager, config):
@@ -126,15 +120,15 @@ def predict(servable, body):
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         raise invalid(f"signature_name must be a string; received {name!r}.")
-    infos = servable.signature(name).inputs
+    inputs = list(servable.signature(name).inputs)
     in_rows = "instances" in document
     if in_rows == ("inputs" in document):
         raise invalid("Expected either 'instances', a list of rows, or 'inputs', the columns.")
-    columns = _transpose(document["instances"], infos) if in_rows else _columns(document["inputs"], infos)
-    outputs = servable.run(name, {key: from_json(key, value, infos[key].dtype) for key, value in columns.items()})
-    if in_rows:
-        return json.dumps({"predictions": _rows(outputs)}, ensure_ascii=False)
-    return json.dumps({"outputs": _only_or_all(outputs)}, ensure_ascii=False)
+    columns = _transpose(document["instances"], inputs) if in_rows else _columns(document["inputs"], inputs)
+    dtypes = servable.dtypes(name, columns)
+    outputs = servable.run(name, {key: from_json(key, value, dtypes[key]) for key, value in columns.items()})
+    answer = {"predictions": _rows(outputs)} if in_rows else {"outputs": _only_or_all(outputs)}
+    return json.dumps(answer, ensure_ascii=False)
 
 
 def _parse(body):
@@ -147,46 +141,32 @@ def _parse(body):
     return document
 
 
-def _transpose(rows, infos):
+def _transpose(rows, inputs):
     """Returns the list of values of each input, from a list of rows."""
     if not isinstance(rows, list) or not rows:
         raise invalid("'instances' must be a list of one row or more.")
     named = [isinstance(row, dict) and not is_base64(row) for row in rows]
     if not any(named):
-        return {_only(infos): rows}
+        return _columns(rows, inputs)
     names = rows[named.index(True)].keys()
-    _require_known(names, infos)
     for number, row in enumerate(rows):
         if not named[number] or row.keys() != names:
             raise invalid(f"Row {number} of 'instances' must be an object with the keys {sorted(names)}.")
     return {name: [row[name] for row in rows] for name in names}
 
 
-def _columns(value, infos):
-    if not isinstance(value, dict) or is_base64(value):
-        return {_only(infos): value}
-    _require_known(value, infos)
-    return value
-
-
-def _only(infos):
-    if len(infos) != 1:
-        raise invalid(f"The signature has the inputs {sorted(infos)}; name the value of each.")
-    return next(iter(infos))
-
-
-def _require_known(names, infos):
-    unknown = sorted(set(names) - set(infos))
-    if unknown:
-        raise invalid(f"Expected the inputs {sorted(infos)}, received {unknown}.")
+def _columns(value, inputs):
+    if isinstance(value, dict) and not is_base64(value):
+        return value
+    if len(inputs) != 1:
+        raise invalid(f"The signature has the inputs {sorted(inputs)}; name the value of each.")
+    return {inputs[0]: value}
 
 
 def _rows(outputs):
     if any(value.ndim == 0 for value in outputs.values()) or len({len(value) for value in outputs.values()}) != 1:
         shapes = {key: value.shape for key, value in outputs.items()}
-        raise invalid(
-            f"The outputs have no common first dimension: {shapes}; ask with 'inputs' instead of 'instances'."
-        )
+        raise invalid(f"The outputs have no common first dimension: {shapes}; ask with 'inputs', not 'instances'.")
     columns = _only_or_all(outputs)
     if len(outputs) == 1:
         return columns

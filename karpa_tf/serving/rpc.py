@@ -63,12 +63,7 @@ def _model_of(request):
 def start_grpc(manager, addresses, config):
     """Starts the services; returns the `grpc.Server` and its ports, one for each address, or raises `UserError`.
 
-    A request whose deadline has passed by the time that a thread is free is not run; grpc sees to that.
-
-    Args:
-        manager: a `Manager`.
-        addresses: such as "127.0.0.1:8500", with port 0 for any free one, or "unix:/run/models.sock".
-        config: a `ServingConfig`.
+    An address is such as "127.0.0.1:8500", with port 0 for any free one, or "unix:/run/models.sock".
     """
     options = {
         "grpc.max_receive_message_length": config.max_body_mb * 10**6,

@@ -64,17 +64,19 @@ class Servable:
             raise invalid(f"Model {self.name!r} has no signature {name!r}; it has {sorted(self.signatures)}.")
         return self.signatures[name]
 
-    def run(self, signature_name, inputs, outputs=()):
-        """Returns the outputs of a signature, dict of arrays by name.
+    def dtypes(self, signature_name, names):
+        """Returns TensorFlow's number of the type of each input of a signature; `names` must be theirs."""
+        infos = self.signature(signature_name).inputs
+        if infos.keys() != set(names):
+            raise invalid(f"Expected the inputs {sorted(infos)}, received {sorted(names)}.")
+        return {name: infos[name].dtype for name in infos}
 
-        Args:
-            signature_name: its name; empty is serving_default.
-            inputs: dict of arrays by name; strings are bytes in arrays of objects.
-            outputs: names of the outputs to compute; empty is all.
+    def run(self, signature_name, inputs, outputs=()):
+        """Returns the outputs of a signature that are named, or all, dict of arrays by name.
+
+        `inputs` is a dict of arrays by name; strings are bytes in arrays of objects.
         """
         signature = self.signature(signature_name)
-        if inputs.keys() != signature.inputs.keys():
-            raise invalid(f"Expected the inputs {sorted(signature.inputs)}, received {sorted(inputs)}.")
         if not signature.outputs.keys() >= set(outputs):
             raise invalid(f"Expected outputs of {sorted(signature.outputs)}, received {sorted(outputs)}.")
         for name, array in inputs.items():
@@ -98,10 +100,8 @@ class Servable:
     def predict(self, request):
         """Returns the PredictResponse for a PredictRequest."""
         name = request.model_spec.signature_name or "serving_default"
-        infos = self.signature(name).inputs
-        if not infos.keys() >= request.inputs.keys():
-            raise invalid(f"Expected the inputs {sorted(infos)}, received {sorted(request.inputs)}.")
-        inputs = {key: from_proto(key, proto, infos[key].dtype) for key, proto in request.inputs.items()}
+        dtypes = self.dtypes(name, request.inputs)
+        inputs = {key: from_proto(key, proto, dtypes[key]) for key, proto in request.inputs.items()}
         outputs = self.run(name, inputs, tuple(request.output_filter))
         spec = {"name": self.name, "signature_name": name, "version": {"value": self.version}}
         tensors = {key: to_proto(value) for key, value in outputs.items()}

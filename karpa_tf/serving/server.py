@@ -22,13 +22,9 @@ SILENT.setLevel(logging.CRITICAL + 1)
 
 
 class Server:
-    """Serves what a `ServingConfig` names, from threads of its own.
+    """Serves what a `ServingConfig` names, from threads of its own; `log` is a function of a line.
 
     Nothing is loaded and no port taken before `start`. Raises `UserError` if what is to be served is not there.
-
-    Args:
-        config: a `ServingConfig`.
-        log: function of a line; None prints to standard error.
 
     Attributes:
         manager: the `Manager` of the models.
@@ -36,8 +32,7 @@ class Server:
     """
 
     def __init__(self, config, log=None):
-        self._config = config
-        log = log or (lambda line: print(line, file=sys.stderr, flush=True))
+        self._config, log = config, log or (lambda line: print(line, file=sys.stderr, flush=True))
 
         def load(name, folder):
             return Servable(name, folder, config.rest_api_timeout_in_ms, config.max_image_megapixels * 10**6)
@@ -116,10 +111,9 @@ def _make_finder(config, log):
     if not config.model_base_path:
         raise UserError("Name --model_base_path FOLDER, of one model's versions or of models, or --model_config_file.")
     base = Path(config.model_base_path)
-    if not base.is_dir():
-        raise UserError(f"--model_base_path {base} is no folder; expected that of a model's versions, or of models.")
-    if (base / "saved_model.pb").exists():
-        raise UserError(f"--model_base_path {base} is a version; name the folder above it, {base.resolve().parent}.")
+    if not base.is_dir() or (base / "saved_model.pb").exists():
+        what = "a version" if base.is_dir() else "no folder"
+        raise UserError(f"--model_base_path {base} is {what}; expected the folder of a model's versions, or of models.")
     if config.model_name is None:
         return lambda: find_models(base)
     if not list_versions(base) and (found := find_models(base)):
@@ -135,7 +129,7 @@ def _read_config_file(path, log):
     except (OSError, text_format.ParseError, UnicodeDecodeError) as error:
         raise UserError(
             f"--model_config_file {path} cannot be read as a ModelServerConfig: {first_line(error)}"
-        ) from error
+        ) from None
     if not models or not all(model.name and model.base_path for model in models):
         raise UserError(f"--model_config_file {path} must list models, each with a name and a base_path.")
     if any(model.HasField("model_version_policy") or model.version_labels for model in models):

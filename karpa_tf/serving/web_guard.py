@@ -1,8 +1,7 @@
 """What keeps other people's web pages away from a server on this machine, and tracebacks out of its answers.
 
-A page from elsewhere may send requests to a local port. It cannot read the answers, since none carries CORS headers, as
-long as the browser knows that they come from elsewhere; a host name that its owner has made to point at 127.0.0.1 would
-hide that. So requests that name another host are refused while the server listens on loopback only, and everywhere
+A browser lets a page from elsewhere send requests to a local port, and read the answers if the page's host name points
+at 127.0.0.1. So requests that name another host are refused while the server listens on loopback only, and everywhere
 those whose Origin is another one.
 """
 

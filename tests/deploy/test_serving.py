@@ -16,9 +16,9 @@ from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+from karpa_tf.configs import serving_flags
 from karpa_tf.configs.run import RunConfig
 from karpa_tf.configs.serving import ServingConfig
-from karpa_tf.serving import flags as serving_flags
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy" / "serving"

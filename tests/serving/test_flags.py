@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
+from karpa_tf.configs import serving_flags as flags
 from karpa_tf.configs.serving import ServingConfig
 from karpa_tf.errors import UserError
-from karpa_tf.serving import flags
 
 
 @pytest.mark.parametrize(
