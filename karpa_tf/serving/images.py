@@ -10,10 +10,7 @@ START = re.compile(rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|RIFF.{4}WEBP", re
 
 
 def count_pixels(content):
-    """Returns the pixels of the first image in some bytes, of all frames; 0 if there is no image.
-
-    The image may be within other bytes, such as a serialized `tf.train.Example`.
-    """
+    """Returns the pixels, of all frames, of the first image within some bytes, such as a `tf.train.Example`."""
     match = START.search(content)
     if match is None:
         return 0

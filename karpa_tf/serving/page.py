@@ -34,7 +34,6 @@ FORMS = {
 
 MAX_CARD_BYTES = 1 << 20
 CARD_KEYS = ("form", "task", "created", "seed", "formats", "metrics", "data", "versions")
-"""Entries of a card that the page shows."""
 
 
 def routes(manager):
@@ -61,8 +60,8 @@ def _answer(path):
 def describe(manager, name):
     """Returns what the page shows of a model: {"name", "versions"}, the newest version first.
 
-    A version has `version` (a string, since JavaScript rounds large integers), `state` (a name of
-    `ModelVersionStatus.State`) and `error`; if it is available also `signatures`, `form` and `card`.
+    If a version is available, it has `signatures`, `form` and `card`. JavaScript rounds large integers: numbers of
+    versions are strings.
     """
     versions = []
     for status in manager.statuses(name):
@@ -107,10 +106,7 @@ def select_form(signatures, form=None):
 
 
 def read_card(version):
-    """Returns the entries `CARD_KEYS` of a version's `assets.extra/card.json`; {} if there is no valid card.
-
-    Numbers that JSON does not have become strings.
-    """
+    """Returns the `CARD_KEYS` of a version's card, NaN and infinity as strings; {} if there is no valid card."""
     path = Path(version) / "assets.extra" / "card.json"
     try:
         if not path.is_file() or path.stat().st_size > MAX_CARD_BYTES:

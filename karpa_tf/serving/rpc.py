@@ -10,7 +10,6 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 from karpa_tf.errors import UserError
 from karpa_tf.serving.errors import ServingError, invalid
 
-METADATA = "signature_def"
 log = logging.getLogger(__name__)
 
 
@@ -22,13 +21,13 @@ def answer_predict(manager, request):
 
 def answer_metadata(manager, request):
     """Returns the GetModelMetadataResponse, with the signatures of a version, for a GetModelMetadataRequest."""
-    if set(request.metadata_field) != {METADATA}:
-        raise invalid(f"Expected the metadata_field {METADATA!r}, received {list(request.metadata_field)}.")
+    if set(request.metadata_field) != {"signature_def"}:
+        raise invalid(f"Expected the metadata_field 'signature_def', received {list(request.metadata_field)}.")
     response = get_model_metadata_pb2.GetModelMetadataResponse()
     with manager.use(*_model_of(request)) as servable:
         signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signatures)
         response.model_spec.name, response.model_spec.version.value = servable.name, servable.version
-    response.metadata[METADATA].Pack(signatures)
+    response.metadata["signature_def"].Pack(signatures)
     return response
 
 

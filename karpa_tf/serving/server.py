@@ -13,7 +13,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from karpa_tf.errors import UserError, first_line
 from karpa_tf.serving import page, rest, rpc, web_guard
-from karpa_tf.serving.manager import Manager, find_models, list_versions
+from karpa_tf.serving.manager import Manager, find_models
 from karpa_tf.serving.servable import Servable
 
 SILENT = logging.getLogger(f"{__name__}.http")
@@ -116,8 +116,6 @@ def _make_finder(config, log):
         raise UserError(f"--model_base_path {base} is {what}; expected the folder of a model's versions, or of models.")
     if config.model_name is None:
         return lambda: find_models(base)
-    if not list_versions(base) and (found := find_models(base)):
-        raise UserError(f"--model_base_path {base} holds the models {', '.join(found)}: leave --model_name out.")
     return lambda: {config.model_name: base}
 
 

@@ -11,8 +11,8 @@ from tensorflow.core.framework import tensor_pb2
 
 from karpa_tf.serving.errors import invalid
 
-MAX_BYTES = 2**28
-"""Maximum size of a tensor. A proto of a few bytes can stand for any number of equal values."""
+MAX_REPEATED = 2**24
+"""Bytes by which a tensor may exceed ten times its proto: a few bytes can stand for any number of equal values."""
 
 FIELDS = {"float32": "float_val", "float64": "double_val", "int64": "int64_val", "bool": "bool_val"} | dict.fromkeys(
     ("int8", "int16", "int32", "uint8", "uint16"), "int_val"
@@ -26,14 +26,12 @@ def as_array(value):
 
 
 def from_proto(name, proto, dtype):
-    """Returns the array of a TensorProto, as TensorFlow reads it; strings are an array of objects, of `bytes`.
-
-    Raises `ServingError` if it is invalid, not of the input's `dtype`, or larger than `MAX_BYTES`.
-    """
+    """Returns the array of a TensorProto, as TensorFlow reads it; strings are an array of objects, of `bytes`."""
     dtype = tf.as_dtype(dtype)
     shape = [dim.size for dim in proto.tensor_shape.dim]
-    if math.prod(shape) * max(dtype.size or 0, 24 + max(map(len, proto.string_val), default=0)) > MAX_BYTES:
-        raise invalid(f"Input {name!r} of shape {shape} is larger than {MAX_BYTES // 2**20} MiB.")
+    item_size = 24 + max(map(len, proto.string_val), default=0) if dtype == tf.string else dtype.size
+    if math.prod(shape) * item_size > MAX_REPEATED + 10 * proto.ByteSize():
+        raise invalid(f"Input {name!r} of shape {shape} is much larger than the values that it came with.")
     try:
         with tf.device("CPU:0"):
             return as_array(tf.io.parse_tensor(proto.SerializeToString(), dtype).numpy())
@@ -52,10 +50,7 @@ def to_proto(array):
 
 
 def from_json(name, value, dtype):
-    """Returns the array of a JSON value: nested lists, or one element; {"b64": text} stands for bytes.
-
-    Raises `ServingError` if the lists are ragged or an element is not of the type.
-    """
+    """Returns the array of a JSON value: nested lists, or one element; {"b64": text} stands for bytes."""
     dtype = tf.as_dtype(dtype)
     try:
         if dtype == tf.string:

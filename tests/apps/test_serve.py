@@ -113,7 +113,6 @@ def test_a_port_in_use_is_reported(tmp_path):
         ({}, "Name --model_base_path FOLDER"),
         ({"model_base_path": "none"}, "--model_base_path none is no folder"),
         ({"model_base_path": "digits/1"}, "digits/1 is a version; expected the folder of"),
-        ({"model_base_path": ".", "model_name": "x"}, "holds the models digits"),
         ({"model_config_file": "none"}, "--model_config_file none cannot be read"),
         ({"model_config_file": "digits/1/saved_model.pb"}, "cannot be read as a ModelServerConfig"),
     ],

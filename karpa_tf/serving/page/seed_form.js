@@ -14,7 +14,7 @@ export function seedForm(url, signature) {
   function image({ b64 }, index) {
     const seed = requested[index];
     const src = `data:image/png;base64,${b64}`;
-    const shown = element("img", { src, alt: `Image of seed ${seed}`, title: `Seed ${seed}`, className: "generated" });
+    const shown = element("img", { src, alt: `Image of seed ${seed}`, className: "generated" });
     if (requested.length > 1) return element("button", { type: "button", onclick: () => set(seed) }, shown, `${seed}`);
     const link = element("a", { href: src, download: `seed_${seed}.png` }, "Download the PNG file");
     return element("figure", {}, shown, link);
@@ -26,7 +26,7 @@ export function seedForm(url, signature) {
     actions: [grid],
     body(isSent) {
       const valid = requested.every(Number.isSafeInteger);
-      if (isSent && !valid) throw new Error(`A seed is an integer of at most ${Number.MAX_SAFE_INTEGER.toLocaleString()}.`);
+      if (isSent && !valid) throw new Error(`A seed is an integer up to ${Number.MAX_SAFE_INTEGER}.`);
       return JSON.stringify({ signature_name: signature, instances: requested.map((seed) => ({ seed })) });
     },
     show({ predictions }) {
