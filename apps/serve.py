@@ -2,16 +2,15 @@
 
 $ python -m apps.serve --model_base_path saved_models
 $ python -m apps.serve --model_base_path saved_models/cifar10 --model_name images --rest_api_port 9000
-$ python -m apps.serve --model_config_file models.config --model_config_file_poll_wait_seconds 10
+$ python -m apps.serve --model_config_file models.config
 
 Then http://localhost:8501 is a page to try the models in, and:
 
 $ curl -d '{"instances": [1, 2]}' localhost:8501/v1/models/mnist:predict
 
-The flags of TF Serving's tensorflow_model_server keep their names. In production, run that one (deploy/): it is faster,
-batches requests, and knows TLS. A SavedModel is a program; serve only those that you trust. The server has no
-passwords, so it listens on this machine alone unless --host says otherwise. It works at --max_concurrent requests at a
-time while --max_queue wait, each with a body of --max_body_mb at most, which bounds its memory.
+The flags of TF Serving's tensorflow_model_server are accepted; one line names those that have no effect here. In
+production, run that one (deploy/): it is faster, batches requests, and knows TLS. A SavedModel is a program; serve only
+those that you trust. The server has no passwords, so it listens on this machine alone unless --host says otherwise.
 """
 
 import sys
@@ -28,10 +27,10 @@ def run(config):
 
 
 def main():
-    from karpa_tf.serving.serve import spell_flags
+    from karpa_tf.configs import serving_flags
 
     with cli.handle_errors():
-        run(cli.parse(ServingConfig(), __doc__, args=spell_flags(sys.argv[1:])))
+        run(cli.parse(ServingConfig(), __doc__, args=serving_flags.read(sys.argv[1:])))
 
 
 if __name__ == "__main__":

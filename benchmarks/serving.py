@@ -8,8 +8,10 @@ the same request, one image as a PNG file or one sentence, for 20 s in each of t
 over the rounds of requests per second and of latency percentiles, and the number of failed requests.
 """
 
+import base64
 import contextlib
 import io
+import json
 import os
 import re
 import statistics
@@ -18,6 +20,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks import load
 from karpa_tf.system import console
 
 ROUNDS = 2
@@ -105,23 +108,42 @@ def _wait_until_ready(server):
 
 
 def _measure_server(kind, address, name, inputs):
-    from karpa_tf.serving import load
-    from karpa_tf.serving.client import RestClient, Spec
-    from karpa_tf.serving.grpc_client import GrpcClient
+    make_request = _make_rest_request if kind == "rest" else _make_grpc_request
+    return load.measure_server(kind, address, *make_request(name, inputs), CLIENTS, SECONDS)
 
-    client = RestClient(address) if kind == "rest" else GrpcClient(address)
-    path, body = client.request(Spec(name), "serving_default", inputs)
-    return load.measure_server(kind, address, path, body, CLIENTS, SECONDS)
+
+def _make_rest_request(name, inputs):
+    """Returns the path and the body of a predict request in column format."""
+    columns = {key: [_to_json(value) for value in array] for key, array in inputs.items()}
+    body = json.dumps({"signature_name": "serving_default", "inputs": columns})
+    return f"/v1/models/{name}:predict", body.encode()
+
+
+def _to_json(value):
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"b64": base64.b64encode(value).decode()}
+
+
+def _make_grpc_request(name, inputs):
+    """Returns the full name of the method and the message of a predict request."""
+    import tensorflow as tf
+    from tensorflow_serving.apis import predict_pb2
+
+    tensors = {key: tf.make_tensor_proto(array) for key, array in inputs.items()}
+    spec = {"name": name, "signature_name": "serving_default"}
+    request = predict_pb2.PredictRequest(model_spec=spec, inputs=tensors)
+    return "/tensorflow.serving.PredictionService/Predict", request.SerializeToString()
 
 
 def _measure_in_process(folder, inputs):
-    from karpa_tf.serving import load
-    from karpa_tf.serving.local_client import LocalClient
+    from karpa_tf.serving.servable import Servable
 
-    client = LocalClient(folder)
+    servable = Servable(folder.parent.name, folder)
 
     def call():
-        client.run("serving_default", inputs)
+        servable.run("serving_default", inputs)
 
     return load.measure_function(call, CLIENTS, SECONDS)
 

@@ -2,6 +2,7 @@
 
 import keras
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 
@@ -94,3 +95,17 @@ def parse_trace(content):
     from tensorflow.tsl.profiler.protobuf import xplane_pb2
 
     return xplane_pb2.XSpace.FromString(content)
+
+
+def make_session_callable(session, feeds, fetches, options):
+    """Returns a function of arrays, one for each name of a tensor in `feeds`, that returns the arrays of `fetches`.
+
+    It feeds a `tf.compat.v1.Session` as TensorFlow's C++ sessions are fed; `Session.run` and `Session.make_callable`
+    compare each array with the static shape of its placeholder first (TensorFlow 2.21).
+
+    Args:
+        options: `RunOptions` of every call.
+    """
+    return session._make_callable_from_options(
+        config_pb2.CallableOptions(feed=feeds, fetch=fetches, run_options=options)
+    )

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from counting_trainers import Counter, Repaired, RepairedLetters
+from tensorflow.core.protobuf import config_pb2
 
 from karpa_tf import keras_compat
 
@@ -103,3 +104,14 @@ def test_a_trace_of_the_profiler_is_parsed(tmp_path):
 
 def test_no_bytes_are_an_empty_trace():
     assert len(keras_compat.parse_trace(b"").planes) == 0
+
+
+def test_a_session_callable_leaves_shapes_to_the_graph():
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        x = tf.compat.v1.placeholder(tf.float32, [None, 1], name="x")
+        doubled = tf.multiply(x, 2.0, name="doubled")
+        vector = np.array([1, 2], np.float32)
+        call = keras_compat.make_session_callable(session, ["x:0"], ["doubled:0"], config_pb2.RunOptions())
+        np.testing.assert_array_equal(call(vector)[0], [2, 4])
+        with pytest.raises(ValueError, match="Cannot feed value of shape"):  # otherwise Session.run would do
+            session.run(doubled, {x: vector})

@@ -2,41 +2,13 @@
 
 import dataclasses
 
-
-@dataclasses.dataclass(frozen=True)
-class LimitsConfig:
-    """Limits of one request and of all concurrent requests."""
-
-    max_body_mb: int = 16
-    """Maximum size of a REST request's body and of a gRPC message, in MB (10**6 bytes). A larger one gets HTTP code
-    413, or RESOURCE_EXHAUSTED.
-    """
-
-    max_image_megapixels: int = 50
-    """Maximum number of pixels of all images of a request together, in millions, read from the headers before any image
-    is decoded. More get HTTP code 400, INVALID_ARGUMENT. It also limits the pixels that are decoded at a time, up to
-    31 bytes each; other requests wait.
-    """
-
-    max_batch: int = 256
-    """Maximum batch size of a request; a larger one gets HTTP code 400, INVALID_ARGUMENT."""
-
-    max_concurrent: int = 4
-    """Maximum number of concurrent requests per interface."""
-
-    max_queue: int = 60
-    """Maximum number of waiting requests; one more gets HTTP code 429, RESOURCE_EXHAUSTED."""
-
-    run_timeout_seconds: int = 30
-    """Time limit of the model for a request; after that HTTP code 504, DEADLINE_EXCEEDED."""
-
-    client_timeout_seconds: int = 30
-    """Time limit of a client to send a request's body, after that HTTP code 408, and to read an answer."""
+from karpa_tf.configs.run import require_not_negative, require_positive
+from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class ServingConfig:
-    """Models, addresses and polling of the server. Flags that TF Serving also has keep its names."""
+    """Models, addresses and limits of the server. Flags that TF Serving also has keep its names."""
 
     model_base_path: str | None = None
     """Folder of one model's versions (<number>/), or of several models, each named after its folder; new models are
@@ -47,16 +19,10 @@ class ServingConfig:
     """Name of the model if --model_base_path is the folder of one model; None is the folder's name."""
 
     model_config_file: str | None = None
-    """Text file with a ModelServerConfig (models, version policies, labels), instead of --model_base_path."""
+    """Text file with a ModelServerConfig, of which names and base paths are read, instead of --model_base_path."""
 
-    model_config_file_poll_wait_seconds: int = 0
-    """Seconds between reads of that file; 0: it is read once."""
-
-    file_system_poll_wait_seconds: int = 1
-    """Seconds between checks for new and removed versions; 0: once, at the start; -1: never, and nothing is loaded."""
-
-    allow_version_labels_for_unavailable_models: bool = False
-    """Allow new version labels for versions that are not loaded yet, which a config at the start needs."""
+    file_system_poll_wait_seconds: float = 1
+    """Seconds between checks for new versions; 0: once, at the start."""
 
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 accepts connections from every machine on the network."""
@@ -70,8 +36,26 @@ class ServingConfig:
     grpc_socket_path: str | None = None
     """UNIX socket of the gRPC interface, in addition to the port."""
 
-    monitoring_config_file: str | None = None
-    """Text file with a MonitoringConfig, such as prometheus_config { enable: true }."""
+    rest_api_timeout_in_ms: int = 30_000
+    """Time limit in ms of the model for a request of either interface (after it HTTP status 504, DEADLINE_EXCEEDED), of
+    a client to send the body of a REST request (408), and to read an answer.
+    """
+
+    max_body_mb: int = 16
+    """Maximum size of a REST request's body (HTTP status 413) and of a gRPC message (RESOURCE_EXHAUSTED), in MB (10**6
+    bytes).
+    """
+
+    max_image_megapixels: int = 50
+    """Maximum number of pixels of all images of a request together, in millions, read from their headers; more get HTTP
+    status 400, INVALID_ARGUMENT.
+    """
+
+    max_concurrent: int = 4
+    """Maximum number of concurrent requests per interface."""
+
+    max_queue: int = 60
+    """Maximum number of waiting requests; one more gets HTTP status 429, RESOURCE_EXHAUSTED."""
 
     drain_seconds: int = 30
     """Time limit for running requests after SIGTERM or Ctrl-C."""
@@ -79,5 +63,10 @@ class ServingConfig:
     verbose: bool = False
     """Show TensorFlow's own messages."""
 
-    limits: LimitsConfig = LimitsConfig()
-    """Limits of requests."""
+    def __post_init__(self):
+        for name in ("rest_api_timeout_in_ms", "max_body_mb", "max_image_megapixels", "max_concurrent"):
+            require_positive(name, getattr(self, name))
+        for name in ("file_system_poll_wait_seconds", "max_queue", "drain_seconds"):
+            require_not_negative(name, getattr(self, name))
+        if not (self.port or self.rest_api_port or self.grpc_socket_path):
+            raise UserError("Every interface is off; name a --port, a --rest_api_port or a --grpc_socket_path.")

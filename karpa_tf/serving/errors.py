@@ -1,45 +1,24 @@
-"""What a request is refused with: TF Serving's codes, which are gRPC's, and the HTTP codes that it maps them to."""
+"""What a request is refused with: a gRPC code, the HTTP status that stands for it, and a sentence."""
 
 import grpc
-
-HTTP = {
-    "CANCELLED": 499,
-    "UNKNOWN": 500,
-    "INVALID_ARGUMENT": 400,
-    "DEADLINE_EXCEEDED": 504,
-    "NOT_FOUND": 404,
-    "ALREADY_EXISTS": 409,
-    "PERMISSION_DENIED": 403,
-    "RESOURCE_EXHAUSTED": 429,
-    "FAILED_PRECONDITION": 400,
-    "ABORTED": 409,
-    "OUT_OF_RANGE": 400,
-    "UNIMPLEMENTED": 501,
-    "INTERNAL": 500,
-    "UNAVAILABLE": 503,
-    "DATA_LOSS": 500,
-    "UNAUTHENTICATED": 401,
-}
-"""HTTP status by the name of a code, as TF Serving's http_server.cc has it."""
 
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 """`grpc.StatusCode` by its number, which TensorFlow's errors carry."""
 
-LONGEST = 500
-"""Characters of one of TensorFlow's errors that are passed on."""
+HTTP = {3: 400, 9: 400, 11: 400, 7: 403, 5: 404, 8: 429, 12: 501, 14: 503, 4: 504}
+"""HTTP status by the number of a code, as TF Serving maps them; 500 for every other code."""
+
+MAX_LENGTH = 500
+"""Characters of a message that are passed on; some of TensorFlow's repeat a string of the request."""
 
 
 class ServingError(Exception):
-    """A request that cannot be answered: `code`, a `grpc.StatusCode`, and `message`, for whoever asked."""
+    """A request that cannot be answered: `code`, a `grpc.StatusCode`, and `message`, for the client."""
 
     def __init__(self, code, message):
         super().__init__(message)
-        self.code = code
-        self.message = message
-
-    @property
-    def http_status(self):
-        return HTTP[self.code.name]
+        self.code, self.message = code, message[:MAX_LENGTH]
+        self.http_status = HTTP.get(code.value[0], 500)
 
 
 def invalid(message):
@@ -48,7 +27,6 @@ def invalid(message):
 
 
 def from_tensorflow(error):
-    """Returns the `ServingError` of a `tf.errors.OpError`, with its code and the first line of what it says."""
+    """Returns the `ServingError` of a `tf.errors.OpError`: its code, and the first line of its message."""
     lines = [line for line in str(error.message or error).splitlines() if line and line != "Graph execution error:"]
-    # Some errors repeat a string of the request, of any length.
-    return ServingError(CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), lines[0][:LONGEST] if lines else "")
+    return ServingError(CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), lines[0] if lines else "")

@@ -1,225 +1,188 @@
-"""All models of a server: watched on disk, found by requests, changed by a new config, as TF Serving does it."""
+"""The models of a server: found on disk, loaded, lent to requests and unloaded."""
 
 import contextlib
-import sys
+import os
+import re
 import threading
+import time
 from pathlib import Path
 
 import grpc
-from tensorflow_serving.config import model_server_config_pb2
+from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from karpa_tf.errors import first_line
-from karpa_tf.serving import model_config
-from karpa_tf.serving.errors import ServingError, invalid
-from karpa_tf.serving.limits import Limits
-from karpa_tf.serving.model import Model
+from karpa_tf.serving.errors import ServingError
+
+LOADING, AVAILABLE, UNLOADING, END = map(ModelVersionStatus.State.Value, ("LOADING", "AVAILABLE", "UNLOADING", "END"))
+
+
+def list_versions(base):
+    """Returns the folders of versions by number: the children of a folder whose name is a number, or raises OSError."""
+    children = {child.name: child for child in Path(base).iterdir() if re.fullmatch("[0-9]{1,18}", child.name)}
+    return {int(name): child for name, child in children.items() if child.is_dir()}
+
+
+def find_models(folder):
+    """Returns the folders of models by name: the folder itself if it has versions, else its children that have some."""
+    root = Path(folder).resolve()
+    if list_versions(root):
+        return {root.name: root}
+    children = [child for child in sorted(root.iterdir()) if child.is_dir() and not child.name.startswith(".")]
+    return {child.name: child for child in children if list_versions(child)}
+
+
+class _Version:
+    """A version: its state and error, its servable, the number of its requests, and the files that were refused."""
+
+    def __init__(self):
+        self.state, self.code, self.error = LOADING, 0, ""
+        self.servable, self.users, self.refused_files = None, 0, None
+
+    def status(self, number):
+        status = {"error_code": self.code, "error_message": self.error}
+        return ModelVersionStatus(version=number, state=self.state, status=status)
 
 
 class Manager:
-    """Keeps the versions that the models' policies ask for ready.
+    """The models of a server; of each, the newest version serves.
 
-    A version becomes available once it is loaded and warmed up; only then is the one before it unloaded, when its last
-    request has ended. One that cannot be loaded stays in the status with its error until its folder changes. Loading is
-    done in the thread that looks at the disk.
+    A new version is loaded and warmed up before the one before it is unloaded, which is when the last request of that
+    one has ended. If it cannot be loaded, the one before it goes on serving, and it is tried again when its files have
+    changed. Nothing changes while a folder cannot be read.
 
-    Args:
-        models: `ModelServerConfig`, or a list of (name, folder).
-        poll_seconds: how often to look at the disk; 0: at `start` only; below 0: never.
-        folder: a model's folder, or one whose children with versions in them are models, looked at anew each time; used
-            instead of `models` until `reload` is called.
-        limits: `Limits` of every request.
-        labels_for_unavailable: let new labels name versions that are not available.
-        log: takes a line for each event; None prints to standard error.
-        on_load: takes folder, seconds and success of each loading; or None.
+    `find` returns the folders of the models by name; `load(name, folder)` returns a `Servable`; `poll_seconds` are
+    between checks of the disk, 0 is at `start` only; `log` takes a line.
     """
 
-    def __init__(
-        self, models=(), poll_seconds=1, folder=None, limits=None, labels_for_unavailable=False, log=None, on_load=None
-    ):
-        self.limits = limits or Limits()
-        self._first, self._folder = model_config.as_config(models), folder and Path(folder)
-        self._poll_seconds, self._labels_for_unavailable = poll_seconds, labels_for_unavailable
-        self._log = log or (lambda line: print(line, file=sys.stderr, flush=True))
-        self._on_load = on_load
-        self._configs, self._models, self._labels, self._said = {}, {}, {}, {}
-        self._lock = threading.Lock()  # held for moments
-        self._working = threading.RLock()  # held while the disk is looked at and versions are loaded
+    def __init__(self, find, load, poll_seconds, log):
+        self._find, self._load, self._poll_seconds, self._log = find, load, poll_seconds, log
+        self._models, self._names, self._problems = {}, [], []
+        self._lock = threading.Lock()  # of the versions, held for moments
+        self._polling = threading.Lock()  # held while versions are loaded
         self._stopped = threading.Event()
-        self._thread = None
 
     def start(self):
-        """Loads what is there, then goes on looking in a thread of its own.
-
-        Raises:
-            ServingError: the config is wrong.
-        """
-        with self._working:
-            self._take(self._first)
-            self.poll()
+        """Loads what is there; a thread continues to check."""
+        self.poll()
         if self._poll_seconds > 0:
-            self._thread = threading.Thread(target=self._keep_polling, name="versions", daemon=True)
-            self._thread.start()
+            threading.Thread(target=self._poll_repeatedly, name="versions", daemon=True).start()
 
     def stop(self):
-        """Stops looking at the disk and unloads everything, each version after its last request."""
+        """Ends the checks and unloads everything, each version after its last request."""
         self._stopped.set()
-        if self._thread:
-            self._thread.join()
-        with self._working:
-            for model in self._models.values():
-                model.unload_all()
-
-    def reload(self, config):
-        """Takes another `ModelServerConfig` and returns once its new models are there.
-
-        Raises:
-            ServingError: it is wrong, and nothing has changed; or a new model has no version that could be loaded.
-        """
-        config = model_config.as_config(config)
-        if config.WhichOneof("config") is None:
-            return
-        with self._working:
-            before = set(self._configs)
-            self._take(config)
-            self._folder = None
-            self.poll()
-            missing = [name for name in self.models() if name not in before and not self._models[name].available()]
-        if missing:
-            raise ServingError(
-                grpc.StatusCode.UNKNOWN, f"Some models did not become available: {{{', '.join(missing)}}}"
-            )
-
-    def models(self):
-        """Returns the names of the models, sorted."""
-        with self._lock:
-            return sorted(self._configs)
-
-    def labels(self, name):
-        """Returns the model's version numbers by label."""
-        with self._lock:
-            return dict(self._labels.get(name, {}))
-
-    @contextlib.contextmanager
-    def use(self, name, version=None, label=None):
-        """Gives the servable of a version, the highest available if none is named, and keeps it loaded meanwhile.
-
-        Raises:
-            ServingError: NOT_FOUND where there is none, INVALID_ARGUMENT for no name or an unknown label.
-        """
-        if not name:
-            raise invalid("ModelSpec has no name specified.")
-        version, model = self._find(name, version, label)
-        entry = model and model.enter(version)
-        if entry is None:
-            asked = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-            raise _not_found(f"Servable not found for request: {asked}")
-        try:
-            yield entry.servable
-        finally:
-            model.leave(entry)
-
-    def status(self, name, version=None, label=None):
-        """Returns the `ModelVersionStatus` of a model's versions, or of one, the highest first.
-
-        Raises:
-            ServingError: NOT_FOUND where there is none, INVALID_ARGUMENT for an unknown label.
-        """
-        version, model = self._find(name, version, label)
-        statuses = model.statuses() if model else {}
-        if version is None and not statuses:
-            raise _not_found(f"Could not find any versions of model {name}")
-        if version is not None and version not in statuses:
-            raise _not_found(f"Could not find version {version} of model {name}")
-        return list(statuses.values()) if version is None else [statuses[version]]
+        with self._polling:
+            for name in self._models:
+                self._unload(name)
 
     def poll(self):
-        """Looks at the disk once: loads what is wanted and missing, unloads what is no longer wanted."""
-        if self._poll_seconds < 0:
-            return
-        with self._working:
-            if self._folder is not None:
-                self._discover()
-            for name, config in list(self._configs.items()):
-                if name not in self._models:
-                    with self._lock:
-                        self._models[name] = Model(name, self.limits, self._log, self._on_load)
-                self._update(self._models[name], config)
-            for name, model in self._models.items():
-                if name not in self._configs:
-                    model.unload_all()
+        """Checks the disk once; a problem that persists is logged once."""
+        with self._polling:
+            problems = [] if self._stopped.is_set() else list(self._update())
+            for line in problems:
+                if line not in self._problems:
+                    self._log(line)
+            self._problems = problems
 
-    def _update(self, model, config):
-        base = config.base_path
-        try:
-            if model.update(base, config.model_version_policy):
-                self._said.pop(model.name, None)
-            else:
-                self._say(model.name, f"Model {model.name}: no version in {base} yet; a version is a folder <number>.")
-        except OSError as error:
-            self._say(model.name, f"Model {model.name}: its folder {base} cannot be read ({error.strerror}).")
+    def names(self):
+        """Returns the names of the models, sorted."""
+        return self._names
 
-    def _discover(self):
-        try:
-            found, outside = model_config.models_in(self._folder)
-        except OSError as error:
-            self._say("", f"The folder {self._folder} cannot be read ({error.strerror}).")
-            return
-        for path in outside:
-            self._say(path, f"{path} is a link that leads out of {self._folder}, and is not served.")
-        if not found:
-            self._say("", f"No model in {self._folder} yet; a model is a folder <name>/<number>/ with a SavedModel.")
-        else:
-            self._said.pop("", None)
+    def statuses(self, name, number=None):
+        """Returns the list of `ModelVersionStatus` of a model or of one version, the newest first."""
         with self._lock:
-            self._configs = {
-                name: model_server_config_pb2.ModelConfig(name=name, base_path=str(base))
-                for name, base in found.items()
-            }
+            versions = sorted(self._models.get(name, {}).items(), reverse=True)
+            return [each.status(key) for key, each in versions if number in (None, key)]
 
-    def _keep_polling(self):
+    @contextlib.contextmanager
+    def use(self, name, number=None):
+        """Yields the `Servable` of a version, the newest available for None, and keeps it loaded; or `ServingError`."""
+        with self._lock:
+            ready = {key: each for key, each in self._models.get(name, {}).items() if each.state == AVAILABLE}
+            version = ready.get(max(ready, default=None) if number is None else number)
+            if version is None:
+                which = "any version" if number is None else f"version {number}"
+                # Clients that wait for a server look for the word "Servable" in this message.
+                raise ServingError(grpc.StatusCode.NOT_FOUND, f"Servable not available: {which} of model {name!r}.")
+            version.users += 1
+        try:
+            yield version.servable
+        finally:
+            with self._lock:
+                version.users -= 1
+            self._end_unused(version)
+
+    def _poll_repeatedly(self):
         while not self._stopped.wait(self._poll_seconds):
             try:
                 self.poll()
-            except Exception as error:  # A defect must not end the watch over the disk for good.
-                self._say("", f"Looking for versions failed: {type(error).__name__}: {first_line(error)}")
+            except Exception as error:  # A defect must not end the checks for good.
+                self._log(f"The check for versions failed: {type(error).__name__}: {first_line(error)}")
 
-    def _take(self, config):
-        """Takes models and labels over; where something is wrong, nothing changes."""
-        models = model_config.checked_models(config)
-        labels = {model.name: self._labels_of(model) for model in models.values()}
+    def _update(self):
+        """Loads and unloads; yields a line for each problem."""
+        try:
+            found = self._find()
+        except OSError as error:
+            return (yield f"{error.filename} cannot be read ({error.strerror}).")
+        self._names = sorted(found)
+        for name in sorted(found.keys() | self._models.keys()):
+            try:
+                folders = list_versions(found[name]) if name in found else {}
+            except OSError as error:
+                yield f"Model {name}: {error.filename} cannot be read ({error.strerror})."
+                continue
+            newest = max(folders, default=None)
+            if newest is None or self._try_to_load(name, newest, folders[newest]):
+                self._unload(name, kept=newest)
+
+    def _try_to_load(self, name, number, folder):
+        """Loads a version if it is not available, and returns whether it is."""
+        version = self._models.get(name, {}).get(number)
+        if version and version.state != END:
+            return version.state == AVAILABLE
+        files = _list_files(folder)  # before loading, so that a change meanwhile counts
+        if version and version.refused_files == files:
+            return False
+        version, start = _Version(), time.perf_counter()
         with self._lock:
-            self._configs, self._labels = models, labels
-
-    def _labels_of(self, config):
-        """A label goes to an available version; with the flag, one that is new may go to any."""
-        before = self._labels.get(config.name, {})
-        available = self._models[config.name].available() if config.name in self._models else ()
-        for label, number in config.version_labels.items():
-            new = before.get(label, number) == number
-            if number not in available and not (new and self._labels_for_unavailable):
-                raise ServingError(
-                    grpc.StatusCode.FAILED_PRECONDITION,
-                    f"Request to assign label to version {number} of model {config.name}, which is not currently "
-                    "available for inference",
-                )
-        return dict(config.version_labels)
-
-    def _find(self, name, version, label):
-        """Returns the version's number, or None, and the `Model`, or None."""
+            self._models.setdefault(name, {})[number] = version
+        try:
+            servable = self._load(name, folder)
+            requests = servable.warm_up()
+        except Exception as error:
+            code = error.code if isinstance(error, ServingError) else grpc.StatusCode.INTERNAL
+            with self._lock:
+                version.state, version.code, version.error = END, code.value[0], first_line(error)
+                version.refused_files = files
+            self._log(f"Refused {name} version {number}: {version.error}")
+            return False
         with self._lock:
-            if label:
-                known = self._labels.get(name, {})
-                if label not in known:
-                    raise invalid(f"Unrecognized servable version label: {label}")
-                version = known[label]
-            return version, self._models.get(name)
+            version.servable, version.state = servable, AVAILABLE
+        seconds = time.perf_counter() - start
+        self._log(f"Loaded {name} version {number} in {seconds:.1f} s, with {requests} warm-up requests")
+        return True
 
-    def _say(self, about, line):
-        """Logs what goes on being so only once."""
-        if self._said.get(about) != line:
-            self._said[about] = line
-            self._log(line)
+    def _unload(self, name, kept=None):
+        """Unloads every version of a model but one, each after its last request."""
+        for number, version in sorted(self._models.get(name, {}).items()):
+            if number != kept and version.state == AVAILABLE:
+                with self._lock:
+                    version.state = UNLOADING
+                self._end_unused(version)
+
+    def _end_unused(self, version):
+        with self._lock:
+            if version.state != UNLOADING or version.users:
+                return
+            version.state, servable, version.servable = END, version.servable, None
+        servable.close()
+        self._log(f"Unloaded {servable.name} version {servable.version}")
 
 
-def _not_found(message):
-    return ServingError(grpc.StatusCode.NOT_FOUND, message)
+def _list_files(folder):
+    """Returns what changes when a file below the folder does: every file's path, size and time of change."""
+    found = set()
+    for path in (Path(parent, name) for parent, _, files in os.walk(folder) for name in files):
+        with contextlib.suppress(OSError):
+            found.add((path, path.stat().st_size, path.stat().st_mtime_ns))
+    return found

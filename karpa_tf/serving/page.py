@@ -5,9 +5,9 @@ sends requests to the server's own REST interface; nothing is loaded from anothe
 """
 
 import asyncio
+import contextlib
 import json
 import math
-import stat
 from pathlib import Path
 
 import tensorflow as tf
@@ -17,175 +17,105 @@ from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 from karpa_tf.serving.errors import ServingError
 
 FOLDER = Path(__file__).with_name("page")
-FILES = {
-    "icon.svg": "image/svg+xml",
-    "page.css": "text/css",
-    "page.js": "text/javascript",
-    "model.js": "text/javascript",
-    "form.js": "text/javascript",
-    "image_form.js": "text/javascript",
-    "seed_form.js": "text/javascript",
-    "text_forms.js": "text/javascript",
-    "json_form.js": "text/javascript",
-    "elements.js": "text/javascript",
-}
-"""Files below `/page/` and their content types. A path in a request is never looked up on the disk."""
-
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    # A browser asks anew after an update of this package.
-    "Cache-Control": "no-cache",
+    "Cache-Control": "no-cache",  # A browser asks anew after an update of this package.
 }
-
 FORMS = {
-    "image": ({"image_bytes": "string"}, {"classes", "scores"}),
-    "seed": ({"seed": "int64"}, {"image_bytes"}),
-    "masked_text": ({"text": "string"}, {"tokens", "scores"}),
-    "text": ({"text": "string"}, {"classes", "scores"}),
+    "image": ("image_bytes", "string", {"classes", "scores"}),
+    "seed": ("seed", "int64", {"image_bytes"}),
+    "masked_text": ("text", "string", {"tokens", "scores"}),
+    "text": ("text", "string", {"classes", "scores"}),
 }
-"""Forms of the page: inputs of a signature that such a form can call, each of shape (batch,), and its outputs."""
+"""Forms of the page: the only input, of shape (batch,), of a signature that the form can call, and its outputs."""
 
-CARD_BYTES = 1 << 20
-"""Maximum size of a `card.json`."""
-
+MAX_CARD_BYTES = 1 << 20
 CARD_KEYS = ("form", "task", "created", "seed", "formats", "metrics", "data", "versions")
-"""Entries of a card that the page shows."""
 
 
 def routes(manager):
-    """Returns the aiohttp routes of the page: `/`, its files below `/page/`, and `/page/models`.
-
-    Args:
-        manager: the server's `Manager`.
-    """
+    """Returns the aiohttp routes of the page: `/`, its files below `/page/`, and `/page/models`."""
 
     async def models(request):
         # Statuses wait for locks and cards for the disk, so that they do not belong in the event loop.
-        described = await asyncio.to_thread(lambda: [describe(manager, name) for name in manager.models()])
-        text = json.dumps({"models": described}, allow_nan=False)
-        return web.Response(text=text, content_type="application/json", headers=HEADERS)
+        described = await asyncio.to_thread(lambda: [describe(manager, name) for name in manager.names()])
+        return web.json_response({"models": described}, headers=HEADERS)
 
-    return [
-        web.get("/", _file("index.html", "text/html")),
-        web.get("/page/models", models),
-        *(web.get(f"/page/{name}", _file(name, kind)) for name, kind in FILES.items()),
-    ]
+    paths = {"/" if path.name == "index.html" else f"/page/{path.name}": path for path in FOLDER.iterdir()}
+    return [web.get("/page/models", models), *(web.get(url, _answer(path)) for url, path in paths.items())]
 
 
-def _file(name, kind):
-    body = (FOLDER / name).read_bytes()
+def _answer(path):
+    body = path.read_bytes()
 
     async def answer(request):
-        return web.Response(body=body, content_type=kind, charset="utf-8", headers=HEADERS)
+        return web.Response(body=body, content_type=TYPES[path.suffix], charset="utf-8", headers=HEADERS)
 
     return answer
 
 
 def describe(manager, name):
-    """Returns what the page shows of a model, a dict ready for JSON.
+    """Returns what the page shows of a model: {"name", "versions"}, the newest version first.
 
-    Returns:
-        `name`, `labels` (dict, label to version), `versions` (newest first) and `error` (why there are no versions, or
-        ""). A version has `version` (a string, since JavaScript rounds large integers), `state` (a name of
-        `ModelVersionStatus.State`) and `error`; if it is available also `signatures`, `form` and `card`, as
-        `describe_signatures`, `select_form` and `read_card` return them.
+    If a version is available, it has `signatures`, `form` and `card`. JavaScript rounds large integers: numbers of
+    versions are strings.
     """
-    try:
-        statuses, labels = manager.status(name), manager.labels(name)
-    except ServingError as error:  # removed since the names were read, or never found
-        return {"name": name, "labels": {}, "versions": [], "error": error.message}
-    versions = [_version(manager, name, status) for status in statuses]
-    return {"name": name, "labels": {k: str(v) for k, v in sorted(labels.items())}, "versions": versions, "error": ""}
-
-
-def _version(manager, name, status):
-    described = {
-        "version": str(status.version),
-        "state": ModelVersionStatus.State.Name(status.state),
-        "error": status.status.error_message,
-    }
-    if status.state != ModelVersionStatus.AVAILABLE:
-        return described
-    try:
-        with manager.use(name, status.version) as servable:
-            signatures = describe_signatures(servable.signatures)
-            path = servable.path
-    except ServingError:  # unloaded since
-        return described
-    card = read_card(path)
-    form = select_form(signatures, card.pop("form", None))
-    return described | {"signatures": signatures, "form": form, "card": card}
+    versions = []
+    for status in manager.statuses(name):
+        state = ModelVersionStatus.State.Name(status.state)
+        versions.append({"version": str(status.version), "state": state, "error": status.status.error_message})
+        with contextlib.suppress(ServingError), manager.use(name, status.version) as servable:
+            signatures, card = describe_signatures(servable.signatures), read_card(servable.path)
+            form = select_form(signatures, card.pop("form", None))
+            versions[-1] |= {"signatures": signatures, "form": form, "card": card}
+    return {"name": name, "versions": versions}
 
 
 def describe_signatures(signatures):
-    """Returns the inputs and outputs of signatures in the format of `card.json`.
+    """Returns {name: {"inputs": {name: {"dtype", "shape"}}, "outputs": the same}}, serving_default first.
 
-    Args:
-        signatures: dict of `SignatureDef` by name.
-
-    Returns:
-        {name: {"inputs": {name: {"dtype", "shape"}}, "outputs": the same}}. A shape is a list with None for a variable
-        size, or None for an unknown rank. TensorFlow's internal signatures are left out.
+    A shape is a list with None for a variable size, or None for an unknown rank.
     """
-    return {
-        name: {"inputs": _tensors(signature.inputs), "outputs": _tensors(signature.outputs)}
-        for name, signature in sorted(signatures.items(), key=lambda item: (item[0] != "serving_default", item[0]))
-        if not name.startswith("__saved_model_")
-    }
 
+    def tensor(info):
+        shape = tf.TensorShape(info.tensor_shape)
+        return {"dtype": tf.as_dtype(info.dtype).name, "shape": None if shape.rank is None else shape.as_list()}
 
-def _tensors(infos):
-    def shape(info):
-        sizes = [None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim]
-        return None if info.tensor_shape.unknown_rank else sizes
+    def tensors(infos):
+        return {name: tensor(info) for name, info in sorted(infos.items())}
 
-    return {
-        name: {"dtype": tf.dtypes.as_dtype(info.dtype).name, "shape": shape(info)}
-        for name, info in sorted(infos.items())
-    }
+    ordered = sorted(signatures.items(), key=lambda item: (item[0] != "serving_default", item[0]))
+    return {name: {"inputs": tensors(each.inputs), "outputs": tensors(each.outputs)} for name, each in ordered}
 
 
 def select_form(signatures, form=None):
     """Returns the form for a model and the signature that it calls, {"kind", "signature"}, or None.
 
-    Args:
-        signatures: as `describe_signatures` returns them.
-        form: the form that the model's card names, a key of `FORMS`. Anything else (a model without a card, say) leaves
-            the choice to the signatures.
+    The model's card may name the form, a key of `FORMS`; anything else leaves the choice to the signatures.
     """
-    kinds = [form] if isinstance(form, str) and form in FORMS else FORMS
     for name, signature in signatures.items():
-        for kind in kinds:
-            inputs, outputs = FORMS[kind]
-            expected = {key: {"dtype": dtype, "shape": [None]} for key, dtype in inputs.items()}
+        for kind in [form] if isinstance(form, str) and form in FORMS else FORMS:
+            key, dtype, outputs = FORMS[kind]
+            expected = {key: {"dtype": dtype, "shape": [None]}}
             if signature["inputs"] == expected and outputs <= signature["outputs"].keys():
                 return {"kind": kind, "signature": name}
     return None
 
 
 def read_card(version):
-    """Returns the entries `CARD_KEYS` of a version's `assets.extra/card.json`; {} if there is no such card.
-
-    A card is untrusted: links out of the version's folder, large files and pipes are not read, and numbers that JSON
-    does not have become strings.
-    """
-    folder = Path(version).resolve()
+    """Returns the `CARD_KEYS` of a version's card, NaN and infinity as strings; {} if there is no valid card."""
+    path = Path(version) / "assets.extra" / "card.json"
     try:
-        path = (folder / "assets.extra" / "card.json").resolve(strict=True)
-        status = path.stat()
-        if not path.is_relative_to(folder) or not stat.S_ISREG(status.st_mode) or status.st_size > CARD_BYTES:
+        if not path.is_file() or path.stat().st_size > MAX_CARD_BYTES:
             return {}
-        text = path.read_text(encoding="utf-8")
-        card = json.loads(text, parse_constant=str, parse_float=_finite)
+        card = json.loads(path.read_text(encoding="utf-8"), parse_constant=str, parse_float=_finite)
     except (OSError, ValueError, RecursionError):
         return {}
     return {key: card[key] for key in CARD_KEYS if key in card} if isinstance(card, dict) else {}
 
 
 def _finite(text):
-    number = float(text)
-    return number if math.isfinite(number) else text
+    return float(text) if math.isfinite(float(text)) else text

@@ -1,7 +1,8 @@
-"""TF Serving's REST interface: /v1/models/NAME[/versions/N|/labels/L][/metadata|:predict|:classify|:regress]."""
+"""TF Serving's REST interface: /v1/models/NAME[/versions/N][/metadata|:predict]."""
 
 import asyncio
 import concurrent.futures
+import json
 import re
 import time
 from urllib.parse import unquote
@@ -12,172 +13,166 @@ from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from karpa_tf.errors import first_line
-from karpa_tf.serving import inference, json_answers, json_examples, json_requests
+from karpa_tf.serving import rpc
 from karpa_tf.serving.errors import ServingError, invalid
+from karpa_tf.serving.tensors import from_json, is_base64, to_json
 from karpa_tf.serving.web_guard import error_response
 
-MODEL_PATH = r"/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
-ASK = re.compile(MODEL_PATH + ":(classify|regress|predict)", re.IGNORECASE)
-LOOK = re.compile(MODEL_PATH + "(?:/(metadata))?", re.IGNORECASE)
+PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d{1,18}))?(/metadata|:predict)?")
 
 
 class Rest:
-    """Answers requests of the REST interface.
+    """Answers the requests of the REST interface, with the models of a `Manager` and the limits of a `ServingConfig`.
 
-    Args:
-        manager: `Manager` of the models.
-        on_request: takes model, API, entry point, `grpc.StatusCode` and seconds of every request to a model.
+    `running` is the number of POST requests that are running or waiting, `workers` the executor that runs them.
     """
 
-    def __init__(self, manager, on_request=None):
-        self._manager, self._limits = manager, manager.limits
-        self._on_request = on_request or (lambda *_: None)
-        self._draining = False
-        self._workers = concurrent.futures.ThreadPoolExecutor(
-            self._limits.config.max_concurrent, thread_name_prefix="rest"
-        )
-
-    def routes(self):
-        """Returns the routes for an application of aiohttp."""
-        return [web.route("*", "/v1/{rest:.*}", self._answer)]
+    def __init__(self, manager, config):
+        self.running = 0
+        self._manager, self._config, self._draining = manager, config, False
+        self._timeout = config.rest_api_timeout_in_ms / 1000
+        self.workers = concurrent.futures.ThreadPoolExecutor(config.max_concurrent, thread_name_prefix="rest")
 
     async def drain(self, seconds):
-        """Takes no more requests and waits, `seconds` at most, until those that are there have been answered."""
+        """Takes no more requests and waits, `seconds` at most, until the running ones have been answered."""
         self._draining = True
         end = time.monotonic() + seconds
-        while self._limits.inside and time.monotonic() < end:
+        while self.running and time.monotonic() < end:
             await asyncio.sleep(0.02)
 
-    def close(self):
-        """Ends the threads, without waiting for what they are at."""
-        self._workers.shutdown(wait=False, cancel_futures=True)
-
-    async def _answer(self, request):
-        if request.method != "POST":  # whether the server lives can be asked when it is full, too
-            return await self._answered(request)
+    async def respond(self, request):
+        """Answers a request, and cuts off a client that does not read the answer."""
+        self.running += request.method == "POST"
         try:
-            if self._draining:
-                raise ServingError(grpc.StatusCode.UNAVAILABLE, "The server is about to stop.")
-            self._limits.enter()
-        except ServingError as error:
-            return error_response(error.http_status, error.message)
-        try:
-            return await self._answered(request)
-        finally:
-            self._limits.leave()
-
-    async def _answered(self, request):
-        try:
-            text = await self._route(request, request.raw_path.split("?", 1)[0])
-            response = web.Response(text=text, content_type="application/json")
-        except ServingError as error:
-            response = error_response(error.http_status, error.message)
-        return await self._sent(request, response)
-
-    async def _sent(self, request, response):
-        """Sends an answer; a client that does not read it is cut off."""
-        try:
-            async with asyncio.timeout(self._limits.config.client_timeout_seconds):
+            response = await self._answer(request)
+            async with asyncio.timeout(self._timeout):
                 await response.prepare(request)
                 await response.write_eof()
         except TimeoutError:
             request.transport.abort()
+        finally:
+            self.running -= request.method == "POST"
         return response
 
-    async def _route(self, request, path):
-        if request.method == "GET" and (match := LOOK.fullmatch(path)):
-            return self._look(*_spec(match), match[4])
-        if request.method == "POST" and (match := ASK.fullmatch(path)):
-            return await self._ask(request, *_spec(match), match[4].lower())
-        if request.method == "GET" and re.fullmatch("/v1/models/?", path, re.IGNORECASE):
-            raise invalid("Missing model name in request.")
-        raise invalid(f"Malformed request: {request.method} {path}")
-
-    def _look(self, name, version, label, metadata):
-        if not metadata:
-            request = _addressed(get_model_status_pb2.GetModelStatusRequest(), name, version, label)
-            return _to_json(inference.get_model_status(self._manager, request))
-        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=[inference.METADATA])
-        response = inference.get_model_metadata(self._manager, _addressed(request, name, version, label))
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        response.metadata[inference.METADATA].Unpack(signatures)
-        # TF Serving writes the two messages one by one, without the type of the second.
-        spec, signatures = _to_json(response.model_spec), _to_json(signatures)
-        return f'{{\n"model_spec": {spec},\n"metadata": {{"signature_def": {signatures}}}\n}}\n'
-
-    async def _ask(self, request, name, version, label, method):
-        started = time.perf_counter()
-        code = grpc.StatusCode.INTERNAL
+    async def _answer(self, request):
         try:
-            body = await self._body(request)
-            work = getattr(self, f"_{method}")
-            loop = asyncio.get_running_loop()
-            text = await loop.run_in_executor(self._workers, work, name, version, label, body)
-            code = grpc.StatusCode.OK
-            return text
+            path = request.raw_path.split("?", 1)[0]
+            match = PATH.fullmatch(path)
+            if match is None or request.method != ("POST" if match[3] == ":predict" else "GET"):
+                raise invalid(
+                    f"{request.method} {path} is no request; expected GET /v1/models/NAME, GET .../NAME/metadata or "
+                    "POST .../NAME:predict, where NAME may be followed by /versions/NUMBER."
+                )
+            name, number = unquote(match[1]), match[2] and int(match[2])
+            answer = {None: self._status, "/metadata": self._metadata, ":predict": self._predict}[match[3]]
+            return web.Response(text=await answer(request, name, number), content_type="application/json")
         except ServingError as error:
-            code = error.code
-            raise
-        except web.HTTPException as error:  # of a body that is too large, too slow or damaged
-            code = grpc.StatusCode.INVALID_ARGUMENT if error.status == 400 else grpc.StatusCode.RESOURCE_EXHAUSTED
-            raise
-        finally:
-            self._on_request(name, method.capitalize(), "REST", code, time.perf_counter() - started)
+            return error_response(error.http_status, error.message)
 
-    async def _body(self, request):
-        """Returns the body; aiohttp refuses one that is found to be too large as it comes in."""
-        size, most = request.content_length or 0, self._limits.body_bytes
+    async def _status(self, request, name, number):
+        version = {"value": number} if number is not None else None
+        status = get_model_status_pb2.GetModelStatusRequest(model_spec={"name": name, "version": version})
+        return _to_json(rpc.answer_status(self._manager, status))
+
+    async def _metadata(self, request, name, number):
+        with self._manager.use(name, number) as servable:
+            signatures = _to_json(get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signatures))
+            spec = json.dumps({"name": name, "signature_name": "", "version": str(servable.version)})
+        return f'{{"model_spec": {spec}, "metadata": {{"signature_def": {signatures}}}}}'
+
+    async def _predict(self, request, name, number):
+        if self._draining:
+            raise ServingError(grpc.StatusCode.UNAVAILABLE, "The server is about to stop.")
+        most = self._config.max_concurrent + self._config.max_queue
+        if self.running > most:
+            message = f"{most} requests are running or waiting, which is this server's limit (--max_queue)."
+            raise ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+        body = await self._read_body(request)
+        return await asyncio.get_running_loop().run_in_executor(self.workers, self._run, name, number, body)
+
+    def _run(self, name, number, body):
+        with self._manager.use(name, number) as servable:
+            return predict(servable, body)
+
+    async def _read_body(self, request):
+        """Returns the body; aiohttp refuses one that exceeds the limit as it comes in."""
+        size, most = request.content_length or 0, self._config.max_body_mb * 10**6
         if size > most:
             raise web.HTTPRequestEntityTooLarge(most, size)
         try:
-            async with asyncio.timeout(self._limits.config.client_timeout_seconds):
+            async with asyncio.timeout(self._timeout):
                 return await request.read()
         except TimeoutError:
             raise web.HTTPRequestTimeout from None
-        except web.RequestPayloadError as error:  # chunks or a compression that are none
-            raise web.HTTPBadRequest(text=f"The body cannot be read: {first_line(error.__cause__ or error)}") from None
-
-    def _classify(self, name, version, label, body):
-        request = json_examples.classification_request(json_requests.parse(body))
-        response = inference.classify(self._manager, _addressed(request, name, version, label))
-        return json_examples.write_classification(response)
-
-    def _regress(self, name, version, label, body):
-        request = json_examples.regression_request(json_requests.parse(body))
-        response = inference.regress(self._manager, _addressed(request, name, version, label))
-        return json_examples.write_regression(response)
-
-    def _predict(self, name, version, label, body):
-        with self._manager.use(name, version, label) as servable:
-            document = json_requests.parse(body)
-            signature_name = json_requests.signature_name(document)
-            signature = servable.signatures.get(signature_name)
-            if signature is None:
-                raise invalid(f'Serving signature name: "{signature_name}" not found in signature def')
-            inputs, rows = json_requests.read_inputs(document, signature.inputs)
-            del document
-            return json_answers.write(servable.run(signature_name, inputs), rows)
-
-
-def _spec(match):
-    """Returns name, version and label of a path."""
-    version = match[2]
-    if version is not None and int(version) >= 2**63:
-        raise invalid(f"Failed to convert version: {version} to numeric.")
-    return unquote(match[1]), None if version is None else int(version), match[3] and unquote(match[3])
-
-
-def _addressed(request, name, version, label):
-    """Returns a request that asks the model."""
-    request.model_spec.name = name
-    if version is not None:
-        request.model_spec.version.value = version
-    if label:
-        request.model_spec.version_label = label
-    return request
+        except web.RequestPayloadError as error:  # invalid chunks or an invalid compression
+            raise invalid(f"The body cannot be read: {first_line(error.__cause__ or error)}") from None
 
 
 def _to_json(message):
     return json_format.MessageToJson(
         message, always_print_fields_with_no_presence=True, preserving_proto_field_name=True, indent=1
     )
+
+
+def predict(servable, body):
+    """Returns the JSON of a `Servable`'s answer to the body of a predict request, in rows or in columns."""
+    document = _parse(body)
+    name = document.get("signature_name", "")
+    if not isinstance(name, str):
+        raise invalid(f"signature_name must be a string; received {name!r}.")
+    inputs = list(servable.signature(name).inputs)
+    in_rows = "instances" in document
+    if in_rows == ("inputs" in document):
+        raise invalid("Expected either 'instances', a list of rows, or 'inputs', the columns.")
+    columns = _transpose(document["instances"], inputs) if in_rows else _columns(document["inputs"], inputs)
+    dtypes = servable.dtypes(name, columns)
+    outputs = servable.run(name, {key: from_json(key, value, dtypes[key]) for key, value in columns.items()})
+    answer = {"predictions": _rows(outputs)} if in_rows else {"outputs": _only_or_all(outputs)}
+    return json.dumps(answer, ensure_ascii=False)
+
+
+def _parse(body):
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise invalid(f"The body is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise invalid("The body must be a JSON object.")
+    return document
+
+
+def _transpose(rows, inputs):
+    """Returns the list of values of each input, from a list of rows."""
+    if not isinstance(rows, list) or not rows:
+        raise invalid("'instances' must be a list of one row or more.")
+    named = [isinstance(row, dict) and not is_base64(row) for row in rows]
+    if not any(named):
+        return _columns(rows, inputs)
+    names = rows[named.index(True)].keys()
+    for number, row in enumerate(rows):
+        if not named[number] or row.keys() != names:
+            raise invalid(f"Row {number} of 'instances' must be an object with the keys {sorted(names)}.")
+    return {name: [row[name] for row in rows] for name in names}
+
+
+def _columns(value, inputs):
+    if isinstance(value, dict) and not is_base64(value):
+        return value
+    if len(inputs) != 1:
+        raise invalid(f"The signature has the inputs {sorted(inputs)}; name the value of each.")
+    return {inputs[0]: value}
+
+
+def _rows(outputs):
+    if any(value.ndim == 0 for value in outputs.values()) or len({len(value) for value in outputs.values()}) != 1:
+        shapes = {key: value.shape for key, value in outputs.items()}
+        raise invalid(f"The outputs have no common first dimension: {shapes}; ask with 'inputs', not 'instances'.")
+    columns = _only_or_all(outputs)
+    if len(outputs) == 1:
+        return columns
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _only_or_all(outputs):
+    columns = {key: to_json(key, value) for key, value in outputs.items()}
+    return next(iter(columns.values())) if len(columns) == 1 else columns

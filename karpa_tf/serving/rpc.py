@@ -1,87 +1,92 @@
-"""TF Serving's gRPC services, PredictionService and ModelService, over a `Manager`."""
+"""TF Serving's gRPC services: Predict, GetModelMetadata and GetModelStatus; other methods are UNIMPLEMENTED."""
 
 import logging
-import time
 from concurrent import futures
-from pathlib import Path
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.protobuf.message_factory import GetMessageClass
-from tensorflow_serving.apis import model_service_pb2, prediction_service_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
 
 from karpa_tf.errors import UserError
-from karpa_tf.serving import inference
-from karpa_tf.serving.errors import ServingError
-
-SERVICES = {
-    prediction_service_pb2.DESCRIPTOR.services_by_name["PredictionService"]: {
-        "Predict": inference.predict,
-        "Classify": inference.classify,
-        "Regress": inference.regress,
-        "MultiInference": inference.multi_inference,
-        "GetModelMetadata": inference.get_model_metadata,
-    },
-    model_service_pb2.DESCRIPTOR.services_by_name["ModelService"]: {
-        "GetModelStatus": inference.get_model_status,
-        "HandleReloadConfigRequest": inference.handle_reload_config,
-    },
-}
-
-LONGEST_MESSAGE = 1024
-"""Characters of an error's text that are sent, as in TF Serving: an answer's headers may hold no more than 8 KiB."""
+from karpa_tf.serving.errors import ServingError, invalid
 
 log = logging.getLogger(__name__)
 
 
-def start_grpc(manager, addresses, limits, on_request=None):
-    """Starts the services and returns a `grpc.Server` and the ports that it listens on, one for each address.
+def answer_predict(manager, request):
+    """Returns the PredictResponse for a PredictRequest."""
+    with manager.use(*_model_of(request)) as servable:
+        return servable.predict(request)
 
-    A request whose deadline has passed by the time that a thread is free is not run; grpc sees to that.
 
-    Args:
-        manager: a `Manager`.
-        addresses: such as "127.0.0.1:8500", with port 0 for any free one, or "unix:/run/models.sock".
-        limits: a `Limits`: the size of a message, how many requests are computed at the same time, how many may wait.
-        on_request: None, or called as (model, api, entrypoint, code, seconds) after each request, `code` a
-            `grpc.StatusCode` and `entrypoint` "GRPC".
+def answer_metadata(manager, request):
+    """Returns the GetModelMetadataResponse, with the signatures of a version, for a GetModelMetadataRequest."""
+    if set(request.metadata_field) != {"signature_def"}:
+        raise invalid(f"Expected the metadata_field 'signature_def', received {list(request.metadata_field)}.")
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    with manager.use(*_model_of(request)) as servable:
+        signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signatures)
+        response.model_spec.name, response.model_spec.version.value = servable.name, servable.version
+    response.metadata["signature_def"].Pack(signatures)
+    return response
 
-    Raises:
-        UserError: an address cannot be used.
+
+def answer_status(manager, request):
+    """Returns the GetModelStatusResponse, the newest version first, for a GetModelStatusRequest."""
+    name, number = _model_of(request)
+    found = manager.statuses(name, number)
+    if not found:
+        raise ServingError(grpc.StatusCode.NOT_FOUND, f"There is no version {number or ''} of model {name!r}.")
+    return get_model_status_pb2.GetModelStatusResponse(model_version_status=found)
+
+
+SERVICES = {
+    "tensorflow.serving.PredictionService": {
+        "Predict": (predict_pb2.PredictRequest, answer_predict),
+        "GetModelMetadata": (get_model_metadata_pb2.GetModelMetadataRequest, answer_metadata),
+    },
+    "tensorflow.serving.ModelService": {
+        "GetModelStatus": (get_model_status_pb2.GetModelStatusRequest, answer_status),
+    },
+}
+"""Class of the request and function of each method, by service."""
+
+
+def _model_of(request):
+    spec = request.model_spec
+    if spec.version_label:
+        raise invalid("This server has no version labels; name a version, or none for the newest.")
+    return spec.name, spec.version.value if spec.HasField("version") else None
+
+
+def start_grpc(manager, addresses, config):
+    """Starts the services; returns the `grpc.Server` and its ports, one for each address, or raises `UserError`.
+
+    An address is such as "127.0.0.1:8500", with port 0 for any free one, or "unix:/run/models.sock".
     """
+    options = {
+        "grpc.max_receive_message_length": config.max_body_mb * 10**6,
+        "grpc.max_send_message_length": -1,
+        # Otherwise a second server could listen on the same port and would get half of the requests.
+        "grpc.so_reuseport": 0,
+    }
     server = grpc.server(
-        futures.ThreadPoolExecutor(limits.config.max_concurrent, thread_name_prefix="grpc"),
-        options=[
-            ("grpc.max_receive_message_length", limits.body_bytes),
-            ("grpc.max_send_message_length", -1),
-            # Otherwise a second server could listen on the same port and would get half of the requests.
-            ("grpc.so_reuseport", 0),
-        ],
-        maximum_concurrent_rpcs=limits.config.max_concurrent + limits.config.max_queue,
+        futures.ThreadPoolExecutor(config.max_concurrent, thread_name_prefix="grpc"),
+        options=list(options.items()),
+        maximum_concurrent_rpcs=config.max_concurrent + config.max_queue,
     )
-    for service, functions in SERVICES.items():
-        handlers = {
-            method.name: _handler(manager, method, functions[method.name], on_request) for method in service.methods
-        }
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service.full_name, handlers)])
-    ports = [_listen(server, address) for address in addresses]
+    for service, methods in SERVICES.items():
+        handlers = {name: _make_handler(manager, *method) for name, method in methods.items()}
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, handlers)])
+    try:
+        ports = [server.add_insecure_port(address) for address in addresses]
+    except RuntimeError:
+        raise UserError(f"gRPC cannot listen on {', '.join(addresses)}; is another server running there?") from None
     server.start()
     return server, ports
 
 
-def _listen(server, address):
-    socket = Path(address.removeprefix("unix:"))
-    if address.startswith("unix:") and socket.exists() and not socket.is_socket():
-        raise UserError(f"The socket {socket} cannot be made: there is a file of that name.")
-    try:
-        return server.add_insecure_port(address)
-    except RuntimeError:
-        raise UserError(f"gRPC cannot listen on {address}; is another server running there?") from None
-
-
-def _handler(manager, method, function, on_request):
-    request_class = GetMessageClass(method.input_type)
-
+def _make_handler(manager, request_class, function):
     def parse(message):
         # None makes grpc answer INTERNAL, as does an error; but that one it logs with its traceback.
         try:
@@ -90,30 +95,13 @@ def _handler(manager, method, function, on_request):
             return None
 
     def answer(request, context):
-        start = time.perf_counter()
-        code, message = grpc.StatusCode.OK, ""
-        response = None
         try:
-            response = function(manager, request)
+            return function(manager, request)
         except ServingError as error:
             code, message = error.code, error.message
         except Exception:
-            log.exception("%s failed", method.name)
+            log.exception("A request failed")
             code, message = grpc.StatusCode.INTERNAL, "Internal error; the server's log says more."
-        if on_request:
-            on_request(_model(request), method.name, "GRPC", code, time.perf_counter() - start)
-        if code != grpc.StatusCode.OK:
-            context.abort(code, _shortened(message))
-        return response
+        return context.abort(code, message)
 
     return grpc.unary_unary_rpc_method_handler(answer, parse, lambda response: response.SerializeToString())
-
-
-def _shortened(message):
-    return message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE] + "...TRUNCATED"
-
-
-def _model(request):
-    """Returns the name of the model that a request is about, or "" where it is about none."""
-    about = request.tasks[0] if getattr(request, "tasks", None) else request
-    return about.model_spec.name if hasattr(about, "model_spec") else ""

@@ -1,163 +1,127 @@
-"""One loaded version of a model: a session and a callable for every signature and set of outputs."""
+"""A loaded version of a model: a session, and a callable for every signature."""
 
 import functools
-import threading
 from pathlib import Path
 
 import grpc
-import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import types_pb2
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import config_pb2
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from karpa_tf.errors import first_line
+from karpa_tf.keras_compat import make_session_callable
 from karpa_tf.serving.errors import ServingError, from_tensorflow, invalid
-from karpa_tf.serving.limits import Limits
+from karpa_tf.serving.images import count_pixels
+from karpa_tf.serving.tensors import as_array, from_proto, to_proto
 
+WARM_UP = "assets.extra/tf_serving_warmup_requests"
 INIT_OP = "__saved_model_init_op"
-"""A signature that TensorFlow adds for its own use; it has no outputs that could be fetched."""
+"""A signature that TensorFlow adds for its own use; its output cannot be fetched."""
 
 
 class Servable:
-    """A version that answers requests, from any number of threads.
+    """A version that answers requests, from any number of threads. All methods raise `ServingError`.
 
-    It is loaded by TensorFlow's loader for sessions, as TF Serving does it, with its tables initialized; a callable of
-    the session is the fastest way to run a signature from Python.
+    As in TF Serving, TensorFlow's loader for sessions reads it and requests are fed by the names of tensors, so that
+    the graph accepts or refuses a shape. There is one exception: oneDNN's convolutions end the process if their input
+    has too few dimensions (TensorFlow 2.21), so that inputs of graphs with convolutions need those of the signature.
 
     Attributes:
-        name, version, path: of the model, and the folder it was loaded from.
+        name, version, path: name of the model, number and folder of the version.
         signatures: dict of `SignatureDef` by name.
     """
 
-    def __init__(self, name, version, path, limits=None):
-        """Loads the version.
-
-        Raises:
-            ServingError: it is damaged, with TensorFlow's code.
-        """
-        self.name, self.version, self.path = name, int(version), Path(path)
-        self._limits = limits or Limits()
-        self._lock = threading.Lock()
-        self._callables = {}
-        options = config_pb2.ConfigProto(gpu_options=config_pb2.GPUOptions(allow_growth=True))
+    def __init__(self, name, path, timeout_ms=30_000, max_pixels=50 * 10**6):
+        """Loads the version in the folder `path`, whose name is its number."""
+        self.name, self.path, self.version = name, Path(path), int(Path(path).name)
+        self._max_pixels = max_pixels
+        self._options = config_pb2.RunOptions(timeout_in_ms=timeout_ms)
+        self._callable = functools.lru_cache(maxsize=64)(self._make_callable)
+        gpu_options = config_pb2.GPUOptions(allow_growth=True)
         graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=graph, config=options)
+        self._session = tf.compat.v1.Session(graph=graph, config=config_pb2.ConfigProto(gpu_options=gpu_options))
         try:
             with graph.as_default():
                 meta_graph = tf.compat.v1.saved_model.loader.load(self._session, ["serve"], str(path))
-        except Exception as error:  # The loader raises errors of many kinds for a damaged folder.
+        except Exception as error:  # The loader raises errors of many classes for a damaged folder.
             self.close()
-            found = from_tensorflow(error) if isinstance(error, tf.errors.OpError) else None
-            code, message = (found.code, found.message) if found else (grpc.StatusCode.INTERNAL, first_line(error))
-            raise ServingError(code, f"Cannot load {path}: {message}") from error
+            raise ServingError(grpc.StatusCode.INTERNAL, f"{path} cannot be loaded: {first_line(error)}") from error
         self.signatures = {name: sig for name, sig in meta_graph.signature_def.items() if name != INIT_OP}
-
-    def run(self, signature_name, inputs, outputs=()):
-        """Runs a signature.
-
-        Args:
-            signature_name: its name; empty is serving_default.
-            inputs: dict of arrays by name, of the signature's dtypes; strings are bytes in arrays of objects.
-            outputs: names of the outputs to compute; empty means all.
-
-        Returns:
-            dict of arrays by name of output.
-
-        Raises:
-            ServingError: names, types or shapes are not the signature's, a limit is passed, or TensorFlow fails.
-        """
-        signature_name = signature_name or "serving_default"
-        signature = self.signatures.get(signature_name)
-        if signature is None:
-            raise ServingError(
-                grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{signature_name}" not found.'
-            )
-        _check_inputs(signature, inputs)
-        outputs = _check_outputs(signature, outputs)
-        pixels = self._limits.check_inputs(inputs)
-        call = self._callable(signature_name, outputs)
-        try:
-            with self._limits.decoding(pixels):
-                values = call(*(inputs[name] for name in sorted(signature.inputs)))
-        except tf.errors.OpError as error:
-            raise from_tensorflow(error) from error
-        except UnicodeDecodeError as error:
-            # TensorFlow's Python cannot raise an error whose text repeats an input that is no UTF-8.
-            raise invalid(error.object.decode(errors="replace").splitlines()[0]) from error
-        except ValueError as error:  # of a placeholder that takes fewer shapes than the signature says
-            raise invalid(str(error).splitlines()[0]) from error
-        return dict(zip(outputs, values, strict=True))
-
-    def _callable(self, signature_name, outputs):
-        key = signature_name, outputs
-        with self._lock:
-            if key not in self._callables:
-                signature = self.signatures[signature_name]
-                options = config_pb2.RunOptions(timeout_in_ms=1000 * self._limits.config.run_timeout_seconds)
-                call = self._session.make_callable(
-                    [signature.outputs[name].name for name in outputs],
-                    feed_list=[signature.inputs[name].name for name in sorted(signature.inputs)],
-                    accept_options=True,
-                )
-                self._callables[key] = functools.partial(call, options=options)
-            return self._callables[key]
+        functions = (function.node_def for function in meta_graph.graph_def.library.function)
+        nodes = (node for nodes in (meta_graph.graph_def.node, *functions) for node in nodes)
+        self._has_convolutions = any("Conv" in node.op for node in nodes)
 
     def close(self):
         """Frees what the version holds; nothing may be running in it."""
-        self._callables.clear()
+        self._callable.cache_clear()
         self._session.close()
 
+    def signature(self, name=""):
+        """Returns the `SignatureDef` of a name; empty is serving_default."""
+        name = name or "serving_default"
+        if name not in self.signatures:
+            raise invalid(f"Model {self.name!r} has no signature {name!r}; it has {sorted(self.signatures)}.")
+        return self.signatures[name]
 
-def _check_inputs(signature, inputs):
-    """Refuses inputs whose names, types or shapes are not the signature's, in TF Serving's words where it has some.
+    def dtypes(self, signature_name, names):
+        """Returns TensorFlow's number of the type of each input of a signature; `names` must be theirs."""
+        infos = self.signature(signature_name).inputs
+        if infos.keys() != set(names):
+            raise invalid(f"Expected the inputs {sorted(infos)}, received {sorted(names)}.")
+        return {name: infos[name].dtype for name in infos}
 
-    TF Serving leaves the shapes to the graph, whose kernels may not expect what they then get.
-    """
-    if set(inputs) != set(signature.inputs):
-        extra, missing = set(inputs) - set(signature.inputs), set(signature.inputs) - set(inputs)
-        raise invalid(
-            f"input size does not match signature: {len(inputs)}!={len(signature.inputs)} "
-            f"len({{{','.join(sorted(inputs))}}}) != len({{{','.join(sorted(signature.inputs))}}}). "
-            f"Sent extra: {{{','.join(sorted(extra))}}}. Missing but required: {{{','.join(sorted(missing))}}}."
-        )
-    for index, name in enumerate(sorted(inputs)):
-        info, value = signature.inputs[name], inputs[name]
-        expected = tf.dtypes.as_dtype(info.dtype)
-        given = tf.string if value.dtype.kind in "OSU" else tf.dtypes.as_dtype(value.dtype)
-        if given != expected:
-            raise invalid(
-                f"Expects arg[{index}] to be {_type_name(expected)} but {_type_name(given)} is provided (input {name})"
-            )
-        shape = [dim.size for dim in info.tensor_shape.dim]
-        if not info.tensor_shape.unknown_rank and (
-            len(shape) != value.ndim
-            or any(size not in (-1, there) for size, there in zip(shape, value.shape, strict=True))
-        ):
-            wanted = ",".join("?" if size < 0 else str(size) for size in shape)
-            raise invalid(f"Input {name} has shape [{','.join(map(str, value.shape))}]; expected [{wanted}]")
+    def run(self, signature_name, inputs, outputs=()):
+        """Returns the outputs of a signature that are named, or all, dict of arrays by name.
 
+        `inputs` is a dict of arrays by name; strings are bytes in arrays of objects.
+        """
+        signature = self.signature(signature_name)
+        if not signature.outputs.keys() >= set(outputs):
+            raise invalid(f"Expected outputs of {sorted(signature.outputs)}, received {sorted(outputs)}.")
+        for name, array in inputs.items():
+            rank = len(signature.inputs[name].tensor_shape.dim)
+            if self._has_convolutions and array.ndim < rank:
+                raise invalid(f"Input {name!r} must have {rank} dimensions; received the shape {array.shape}.")
+            pixels = sum(map(count_pixels, array.ravel())) if array.dtype == object else 0
+            if pixels > self._max_pixels:
+                limit = f"this server takes {self._max_pixels} at most (--max_image_megapixels)"
+                raise invalid(f"The images have {pixels} pixels or more; {limit}.")
+        names = tuple(sorted(set(outputs) or signature.outputs))
+        call = self._callable(signature_name or "serving_default", names)
+        try:
+            values = call(*(inputs[name] for name in sorted(inputs)))
+        except tf.errors.OpError as error:
+            raise from_tensorflow(error) from error
+        except UnicodeDecodeError as error:  # of an error whose text repeats an input that is no UTF-8
+            raise invalid(first_line(error.object.decode(errors="replace"))) from error
+        return dict(zip(names, map(as_array, values), strict=True))
 
-def _type_name(dtype):
-    """Returns what TensorFlow's own errors call a type: float and double for float32 and float64."""
-    return types_pb2.DataType.Name(dtype.as_datatype_enum).removeprefix("DT_").lower()
+    def predict(self, request):
+        """Returns the PredictResponse for a PredictRequest."""
+        name = request.model_spec.signature_name or "serving_default"
+        dtypes = self.dtypes(name, request.inputs)
+        inputs = {key: from_proto(key, proto, dtypes[key]) for key, proto in request.inputs.items()}
+        outputs = self.run(name, inputs, tuple(request.output_filter))
+        spec = {"name": self.name, "signature_name": name, "version": {"value": self.version}}
+        tensors = {key: to_proto(value) for key, value in outputs.items()}
+        return predict_pb2.PredictResponse(model_spec=spec, outputs=tensors)
 
+    def warm_up(self):
+        """Replays the predict requests of the version's warm-up file, if it has one; returns their number."""
+        path, number = self.path / WARM_UP, 0
+        try:
+            for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator() if path.is_file() else ():
+                number += 1
+                log = prediction_log_pb2.PredictionLog.FromString(record)
+                if log.HasField("predict_log"):
+                    self.predict(log.predict_log.request)
+        except (ServingError, DecodeError, tf.errors.OpError) as error:
+            raise invalid(f"Warm-up request {number} of {path} fails: {first_line(error)}") from error
+        return number
 
-def _check_outputs(signature, outputs):
-    known = ",".join(sorted(signature.outputs))
-    seen = set()
-    for name in outputs:
-        if name not in signature.outputs:
-            raise invalid(
-                f"output tensor alias not found in signature: {name} Outputs expected to be in the set {{{known}}}."
-            )
-        if name in seen:
-            raise invalid(f"duplicate output tensor alias: {name}")
-        seen.add(name)
-    return tuple(sorted(seen or signature.outputs))
-
-
-def as_strings(values):
-    """Returns bytes as an array of objects, which is what sessions take strings in."""
-    array = np.empty(len(values), object)
-    array[:] = values
-    return array
+    def _make_callable(self, signature_name, outputs):
+        signature = self.signatures[signature_name]
+        feeds = [signature.inputs[name].name for name in sorted(signature.inputs)]
+        fetches = [signature.outputs[name].name for name in outputs]
+        return make_session_callable(self._session, feeds, fetches, self._options)

@@ -1,12 +1,12 @@
-"""What keeps other people's web pages away from a server on this machine, and defects out of its answers.
+"""What keeps other people's web pages away from a server on this machine, and tracebacks out of its answers.
 
-A page from elsewhere may send requests to a local port. It cannot read the answers, since none carries CORS headers, as
-long as the browser knows that they come from elsewhere; a host name that its owner has made to point at 127.0.0.1 would
-hide that. So requests that name another host are refused while the server listens on loopback only, and everywhere
+A browser lets a page from elsewhere send requests to a local port, and read the answers if the page's host name points
+at 127.0.0.1. So requests that name another host are refused while the server listens on loopback only, and everywhere
 those whose Origin is another one.
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import sys
 import traceback
@@ -18,49 +18,37 @@ from aiohttp import web
 def is_loopback(host):
     """Returns whether a host name or address is this machine's own."""
     name = host.strip("[]").lower().rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
+    with contextlib.suppress(ValueError):
         return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+    return name == "localhost" or name.endswith(".localhost")
 
 
 def same_site_only(listening):
-    """Returns the middleware that refuses requests from the pages of other sites with code 403.
-
-    Args:
-        listening: host that the server listens at.
-    """
+    """Returns the middleware that refuses requests from the pages of other sites; `listening` is the server's host."""
 
     @web.middleware
     async def guard(request, handler):
-        host = request.headers.get("Host", "")
-        if is_loopback(listening) and not is_loopback(_split(f"//{host}").hostname or ""):
+        host, origin = request.headers.get("Host", ""), request.headers.get("Origin")
+        try:
+            is_own = not is_loopback(listening) or is_loopback(urlsplit(f"//{host}").hostname or "")
+            is_same_site = origin is None or urlsplit(origin).netloc == host
+        except ValueError:  # an opening bracket without its other half
+            is_own = is_same_site = False
+        if not is_own:
             return error_response(403, f"This server answers to localhost and 127.0.0.1 only, not to {host!r:.100}.")
-        origin = request.headers.get("Origin")
-        if origin is not None and _split(origin).netloc != host:
+        if not is_same_site:
             return error_response(403, f"This server answers no pages of other sites, such as {origin!r:.100}.")
         return await handler(request)
 
     return guard
 
 
-def _split(url):
-    try:
-        return urlsplit(url)
-    except ValueError:  # an opening bracket without its other half
-        return urlsplit("")
-
-
 @web.middleware
 async def errors_as_json(request, handler):
-    """Answers refusals and defects in the form that TF Serving's have; a traceback goes to standard error only."""
+    """Answers refusals and defects as JSON; a traceback goes to standard error only."""
     try:
         return await handler(request)
     except web.HTTPException as error:
-        if error.status < 400:
-            raise
         return error_response(error.status, error.text)
     except (asyncio.CancelledError, ConnectionError):
         raise

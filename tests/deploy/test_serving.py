@@ -1,5 +1,6 @@
-"""deploy/serving/: the files for TensorFlow Serving match its message types, its flags and each other."""
+"""deploy/serving/: the files for TensorFlow Serving match the exports, the flags of `apps.serve` and each other."""
 
+import dataclasses
 import http.server
 import importlib
 import re
@@ -11,11 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 from exported_models import export_tiny_generator
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
+from google.protobuf import text_format
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+from karpa_tf.configs import serving_flags
 from karpa_tf.configs.run import RunConfig
+from karpa_tf.configs.serving import ServingConfig
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy" / "serving"
@@ -28,111 +31,24 @@ POD = DEPLOYMENT["template"]["spec"]
 (CONTAINER,) = POD["containers"]
 CLAIM = yaml.safe_load((ROOT / "deploy" / "kubernetes-claim.yaml").read_text())
 
-FLAGS = {
-    # tensorflow_serving/model_servers/main.cc; with the types of their values.
-    "port": int,
-    "grpc_socket_path": str,
-    "rest_api_port": int,
-    "rest_api_num_threads": int,
-    "rest_api_timeout_in_ms": int,
-    "rest_api_enable_cors_support": bool,
-    "enable_batching": bool,
-    "allow_version_labels_for_unavailable_models": bool,
-    "batching_parameters_file": str,
-    "enable_per_model_batching_parameters": bool,
-    "model_config_file": str,
-    "model_config_file_poll_wait_seconds": int,
-    "model_name": str,
-    "model_base_path": str,
-    "num_load_threads": int,
-    "num_unload_threads": int,
-    "max_num_load_retries": int,
-    "load_retry_interval_micros": int,
-    "file_system_poll_wait_seconds": int,
-    "flush_filesystem_caches": bool,
-    "tensorflow_session_parallelism": int,
-    "tensorflow_intra_op_parallelism": int,
-    "tensorflow_inter_op_parallelism": int,
-    "ssl_config_file": str,
-    "grpc_channel_arguments": str,
-    "grpc_max_threads": int,
-    "enable_model_warmup": bool,
-    "monitoring_config_file": str,
-}
-
 
 def flags_of(words):
     """Returns the values of flags by name; TensorFlow's parser expects each as one argument."""
-    flags = {}
-    for word in words:
-        name, value = re.fullmatch(r"--(\w+)=(\S+)", word).groups()
-        assert name in FLAGS, f"TensorFlow Serving has no flag --{name}"
-        assert name not in flags
-        flags[name] = {"true": True, "false": False}[value] if FLAGS[name] is bool else FLAGS[name](value)
-    return flags
+    flags = dict(re.fullmatch(r"--(\w+)=(\S+)", word).groups() for word in words)
+    assert len(flags) == len(words)
+    return {name: int(value) if value.isdigit() else value for name, value in flags.items()}
 
 
 SERVERS = {"compose": COMPOSE["command"], "kubernetes": CONTAINER["args"]}
 each_server = pytest.mark.parametrize("words", SERVERS.values(), ids=SERVERS.keys())
 
 
-def message_types():
-    """Returns the message classes that the package tensorflow-serving-api does not have.
-
-    BatchingParameters is in tensorflow_serving/servables/tensorflow/session_bundle_config.proto, MonitoringConfig in
-    tensorflow_serving/config/monitoring_config.proto.
-    """
-    kinds = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(
-        name="deploy.proto", package="deploy", syntax="proto3", dependency=[wrappers_pb2.DESCRIPTOR.name]
-    )
-
-    def add(message, *fields):
-        described = file.message_type.add(name=message)
-        for number, (name, kind, label) in enumerate(fields, 1):
-            field = described.field.add(name=name, number=number, label=label)
-            if isinstance(kind, str):
-                field.type, field.type_name = kinds.TYPE_MESSAGE, kind
-            else:
-                field.type = kind
-
-    one, many = kinds.LABEL_OPTIONAL, kinds.LABEL_REPEATED
-    add(
-        "BatchingParameters",
-        ("max_batch_size", ".google.protobuf.Int64Value", one),
-        ("batch_timeout_micros", ".google.protobuf.Int64Value", one),
-        ("max_enqueued_batches", ".google.protobuf.Int64Value", one),
-        ("num_batch_threads", ".google.protobuf.Int64Value", one),
-        ("thread_pool_name", ".google.protobuf.StringValue", one),
-        ("allowed_batch_sizes", kinds.TYPE_INT64, many),
-        ("pad_variable_length_inputs", kinds.TYPE_BOOL, one),
-    )
-    add("PrometheusConfig", ("enable", kinds.TYPE_BOOL, one), ("path", kinds.TYPE_STRING, one))
-    add("MonitoringConfig", ("prometheus_config", ".deploy.PrometheusConfig", one))
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"deploy.{name}"))
-        for name in ("BatchingParameters", "MonitoringConfig")
-    }
-
-
-def read(name, uncomment=False):
-    """Returns the message in a file; with `uncomment` including its indented comments."""
-    kind = {
-        "models.config": model_server_config_pb2.ModelServerConfig,
-        "batching.config": message_types()["BatchingParameters"],
-        "monitoring.config": message_types()["MonitoringConfig"],
-    }[name]
-    text = (DEPLOY / name).read_text()
+def models(uncomment=False):
+    """Returns the models of models.config; with `uncomment` including its indented comments."""
+    text = (DEPLOY / "models.config").read_text()
     if uncomment:
         text = re.sub(r"^  # (config {|  |})", r"  \1", text, flags=re.MULTILINE)
-    return text_format.Parse(text, kind())
-
-
-def models(uncomment=False):
-    return list(read("models.config", uncomment).model_config_list.config)
+    return list(text_format.Parse(text, model_server_config_pb2.ModelServerConfig()).model_config_list.config)
 
 
 # Config files
@@ -164,58 +80,20 @@ def test_a_model_is_in_the_mounted_folder_and_every_label_has_a_version(model):
         assert policy.latest.num_versions == 1
 
 
-def test_an_example_shows_labels():
-    assert dict(models(uncomment=True)[-1].version_labels) == {"stable": 1, "canary": 2}
-
-
-def test_batching_has_limits():
-    batching = read("batching.config")
-    assert batching.max_batch_size.value > 1 and 0 < batching.batch_timeout_micros.value < 100_000
-    assert batching.max_enqueued_batches.value > 0 and batching.num_batch_threads.value > 0
-    assert batching.thread_pool_name.value and batching.pad_variable_length_inputs
-    assert not batching.allowed_batch_sizes  # otherwise the last must be max_batch_size
-
-
-def test_the_annotations_point_prometheus_to_the_metrics():
-    metrics = read("monitoring.config").prometheus_config
-    assert metrics.enable
-    annotations = DEPLOYMENT["template"]["metadata"]["annotations"]
-    assert annotations == {
-        "prometheus.io/scrape": "true",
-        "prometheus.io/port": str(flags_of(CONTAINER["args"])["rest_api_port"]),
-        "prometheus.io/path": metrics.path,
-    }
-
-
-@pytest.mark.parametrize("name", ["models.config", "batching.config", "monitoring.config"])
-def test_a_misspelled_field_is_detected(name):
-    text = re.sub(r"^(\s*)(\w+)", r"\1\2s", (DEPLOY / name).read_text(), count=1, flags=re.MULTILINE)
-    with pytest.raises(text_format.ParseError):
-        text_format.Parse(text, type(read(name))())
-
-
-def test_an_unknown_flag_is_detected():
-    with pytest.raises(AssertionError, match="no flag --enable_batch"):
-        flags_of(["--enable_batch=true"])
-
-
 # Flags
 
 
 @each_server
-def test_the_server_reads_every_file_and_polls_for_changes(words):
+def test_the_flags_are_known_and_name_the_files_of_this_folder(words):
     flags = flags_of(words)
-    files = {name: value for name, value in flags.items() if FLAGS[name] is str}
-    assert files == {
-        "model_config_file": "/config/models.config",
-        "batching_parameters_file": "/config/batching.config",
-        "monitoring_config_file": "/config/monitoring.config",
-    }
-    assert flags["model_config_file_poll_wait_seconds"] > 0 and flags["file_system_poll_wait_seconds"] > 0
+    fields = {field.name for field in dataclasses.fields(ServingConfig)}
+    assert flags.keys() <= fields | {*serving_flags.SWITCHES.split(), *serving_flags.VALUES.split()}
+    files = {value for name, value in flags.items() if name.endswith("_file")}
+    assert files == {f"/config/{path.name}" for path in DEPLOY.glob("*.config")}
     # Labels are assigned before versions are loaded; batching parameters without batching are an error.
-    assert flags["allow_version_labels_for_unavailable_models"] is True and flags["enable_batching"] is True
+    assert flags["allow_version_labels_for_unavailable_models"] == flags["enable_batching"] == "true"
     # Otherwise one client's invalid image would fail the requests of others.
-    assert flags["enable_per_model_batching_parameters"] is True
+    assert flags["enable_per_model_batching_parameters"] == "true"
     assert flags["port"] != flags["rest_api_port"]  # Otherwise the server would not start REST.
 
 
@@ -257,12 +135,6 @@ def test_compose_mounts_existing_folders_read_only():
     assert (DEPLOY / mounts["/models"]["source"]).resolve() == ROOT / RunConfig().export_dir
     assert (DEPLOY / mounts["/config"]["source"]).resolve() == DEPLOY
     assert mounts.keys() == {"/models", "/config"}
-
-
-def test_compose_gives_the_server_few_privileges():
-    assert COMPOSE["read_only"] is True and COMPOSE["cap_drop"] == ["ALL"] and COMPOSE["user"] != "0:0"
-    assert COMPOSE["security_opt"] == ["no-new-privileges:true"] and COMPOSE["mem_limit"]
-    assert COMPOSE["init"] is True and COMPOSE["restart"] == "unless-stopped"
 
 
 @pytest.fixture
@@ -317,19 +189,8 @@ def test_a_server_with_an_available_model_is_healthy(health):
     assert path.removeprefix("/v1/models/") in {model.name for model in models()}
 
 
-@pytest.mark.parametrize(
-    ("code", "text"),
-    [
-        (200, status("LOADING")),
-        (200, status("END", "UNLOADING")),
-        (404, '{\n    "error": "Could not find any versions of model cnn_digits"\n}'),
-    ],
-)
-def test_a_server_without_an_available_model_is_not_healthy(health, code, text):
-    assert health(code, text) != 0 and health.asked
-
-
-def test_a_closed_port_is_not_healthy(health):
+def test_a_server_without_an_available_model_is_not_healthy(health):
+    assert health(200, status("END", "LOADING")) != 0 and health(404, '{"error": "AVAILABLE"}'[:10]) != 0
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         assert health.check(free.getsockname()[1]) != 0
@@ -339,17 +200,6 @@ def test_a_closed_port_is_not_healthy(health):
 
 
 LABELS = {"app.kubernetes.io/name": "karpa-tf", "app.kubernetes.io/component": "serving"}
-
-
-def test_every_manifest_has_kind_name_and_label():
-    assert {(document["apiVersion"], kind) for kind, document in MANIFESTS.items()} == {
-        ("v1", "Service"),
-        ("networking.k8s.io/v1", "NetworkPolicy"),
-        ("policy/v1", "PodDisruptionBudget"),
-        ("apps/v1", "Deployment"),
-    }
-    assert {document["metadata"]["name"] for document in MANIFESTS.values()} == {"karpa-serving"}
-    assert all(document["metadata"]["labels"] == LABELS for document in MANIFESTS.values())
 
 
 def test_service_policy_and_budget_select_the_pods():
@@ -371,22 +221,11 @@ def test_ports_agree():
     assert {port["port"] for port in rule["ports"]} == opened.keys() and rule["from"]
 
 
-def test_the_server_has_no_egress():
-    policy = MANIFESTS["NetworkPolicy"]["spec"]
-    assert policy["policyTypes"] == ["Ingress", "Egress"] and policy["egress"] == []
-
-
 @pytest.mark.parametrize("name", ["startupProbe", "readinessProbe", "livenessProbe"])
 def test_a_probe_requests_a_served_model(name):
     request = CONTAINER[name]["httpGet"]
     assert request["port"] == "rest"
     assert request["path"].removeprefix("/v1/models/") in {model.name for model in models()}
-
-
-def test_probes_leave_time_to_load_and_do_not_restart_a_slow_server_at_once():
-    start, live = CONTAINER["startupProbe"], CONTAINER["livenessProbe"]
-    assert start["periodSeconds"] * start["failureThreshold"] >= 300
-    assert live["periodSeconds"] * live["failureThreshold"] >= 60 and live["timeoutSeconds"] >= 5
 
 
 def test_requests_end_before_the_server_is_killed_and_one_server_always_runs():
@@ -400,12 +239,7 @@ def test_the_config_files_come_from_this_folder():
     volumes = {volume["name"]: volume for volume in POD["volumes"]}
     mounts = {mount["mountPath"]: mount for mount in CONTAINER["volumeMounts"]}
     assert volumes[mounts["/config"]["name"]]["configMap"] == {"name": generator["name"]}
-    flags = flags_of(CONTAINER["args"])
-    used = {Path(value).name for name, value in flags.items() if name.endswith("_file")}
-    assert used == set(generator["files"]) == {path.name for path in DEPLOY.glob("*.config")}
-    assert KUSTOMIZATION["resources"] == ["kubernetes.yaml"]
-    # A name with a hash would create new pods on every change, although the servers read changes.
-    assert generator["options"]["disableNameSuffixHash"] is True and generator["options"]["labels"] == LABELS
+    assert set(generator["files"]) == {path.name for path in DEPLOY.glob("*.config")}
 
 
 def test_the_models_are_mounted_read_only_from_the_claim_of_the_training_jobs():
@@ -416,20 +250,6 @@ def test_the_models_are_mounted_read_only_from_the_claim_of_the_training_jobs():
     claim = volumes[models_mount["name"]]["persistentVolumeClaim"]
     assert claim == {"claimName": CLAIM["metadata"]["name"], "readOnly": True}
     assert {mount["name"] for mount in mounts.values()} == volumes.keys()
-
-
-def test_a_pod_has_few_privileges():
-    security = POD["securityContext"]
-    assert security["runAsNonRoot"] is True and security["runAsUser"] > 0
-    own = CONTAINER["securityContext"]
-    assert own == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
-    assert POD["automountServiceAccountToken"] is False
-    resources = CONTAINER["resources"]
-    assert resources["requests"]["memory"] == resources["limits"]["memory"] and resources["requests"]["cpu"]
 
 
 # Paths

@@ -60,7 +60,6 @@ VALID = [
     ("words", {"signature_name": "token_ids", "instances": [{"token_ids": [1] * 16, "mask_positions": [1, 2]}]}),
     ("opinions", {"instances": ["a list", "the list"]}),
 ]
-EXAMPLES = {"signature_name": "classify", "context": {"a": 1}, "examples": [{"image_bytes": b64(IMAGE)}]}
 
 JUNK = [
     None, True, False, -1, 0, 1, 255, 256, 300, 2**31, 2**63, 2**64, 10**400, -(10**30), 0.5, 1e300, 1e-300,
@@ -72,7 +71,7 @@ JUNK = [
 
 def json_case(rng):
     """Returns a valid document with some of its values replaced, removed, duplicated or renamed."""
-    model, document = rng.choice([*VALID, ("images", EXAMPLES)])
+    model, document = rng.choice(VALID)
     document = json.loads(json.dumps(document))
     for _ in range(rng.randint(1, 3)):
         _corrupt(rng, document)
@@ -123,14 +122,11 @@ def image_case(rng):
         content = bomb(rng.choice([50_000, 2**31 - 1]), 50_000, zlib.compress(bytes(10**5)))
     else:
         content = b"" if what == "empty" else HEADS.get(what, b"") + rng.randbytes(rng.randrange(2000))
-    content, way = bytes(content), rng.randrange(4)
+    content, way = bytes(content), rng.randrange(3)
     if way == 0:
         body = json.dumps({"instances": [{"image_bytes": b64(content)}, {"image_bytes": b64(IMAGE)}]}).encode()
         return Http(f"image, {what}", post("/v1/models/images:predict", body))
     if way == 1:
-        body = json.dumps({"signature_name": "classify", "examples": [{"image_bytes": b64(content)}]}).encode()
-        return Http(f"image in an example, {what}", post("/v1/models/images:classify", body))
-    if way == 2:
         request = request_of("images", "", {"image_bytes": strings([content, IMAGE])})
         return Grpc(f"image, {what}", PREDICTION + "Predict", request.SerializeToString())
     inputs = {"inputs": strings([example(content).SerializeToString()])}
@@ -171,7 +167,7 @@ PATHS = [
     "/v1/models/words/versions/x/metadata", "/v1/models/../../../../etc/passwd", "/v1/models/%2e%2e%2f/metadata",
     "/v1/models/words%00:predict", "/v1/models/%ff%fe:predict", "/v1/models/" + "a" * 5000, "/etc/passwd",
     "/v1/models/words/../images", "/page/../../apps/serve.py", "/page/%2e%2e/page.py", "/v1/models/é", "*",
-    "/monitoring/prometheus/metrics", "/v1/models/words:predict?a=b#c", "http://example.com/",
+    "/v1/models/words:classify", "/v1/models/words:predict?a=b#c", "http://example.com/",
 ]  # fmt: skip
 
 

@@ -85,7 +85,7 @@ class ServerProcess:
     """`python -m apps.serve` on free ports. Use `with`.
 
     Attributes:
-        rest, grpc: ports.
+        rest_port, grpc: ports.
         process: the `subprocess.Popen`.
         log: file with its standard error.
     """
@@ -100,7 +100,8 @@ class ServerProcess:
 
     def __enter__(self):
         try:
-            self.grpc, self.rest = map(int, self._read_until(r"gRPC: \S+:(\d+)\nREST: \S+:(\d+)/"))
+            pattern = r"gRPC: \S+:(\d+)\n(?:gRPC: unix:.*\n)?REST: \S+:(\d+)/"
+            self.grpc, self.rest_port = map(int, self._read_until(pattern))
         except BaseException:
             self.__exit__()
             raise

@@ -1,4 +1,4 @@
-"""Versions of a tiny model, exported once, and a server in this process."""
+"""Versions of tiny models, and a server in this process."""
 
 import atexit
 import base64
@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import exported_models
+import tensorflow as tf
 
 from karpa_tf.configs.serving import ServingConfig
 from karpa_tf.serving.server import Server
@@ -27,6 +28,18 @@ def digits(number):
     return version.rename(folder / str(number))
 
 
+def save_line(folder, offset):
+    """Writes a version of the model y = 0.5 x + offset, whose input `x` is declared float32 (batch, 1)."""
+    module = tf.Module()
+    module.offset = tf.Variable(float(offset))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 1], tf.float32, name="x")])
+    def line(x):
+        return {"y": 0.5 * x + module.offset}
+
+    tf.saved_model.save(module, str(folder), signatures=line)
+
+
 def publish(version, folder, number):
     """Copies a version to `folder/number` atomically, as an export does, and returns its folder."""
     folder.mkdir(exist_ok=True, parents=True)
@@ -37,9 +50,9 @@ def publish(version, folder, number):
 
 @contextlib.contextmanager
 def serving(**config):
-    """Yields a started `Server` on free ports; its `lines` is its log."""
+    """Yields a started `Server`, REST on a free port; its `lines` is its log."""
     lines = []
-    server = Server(ServingConfig(**{"port": None, "rest_api_port": 0} | config), log=lines.append)
+    server = Server(ServingConfig(**{"port": 0, "rest_api_port": -1} | config), log=lines.append)
     server.lines = lines
     server.start()
     try:

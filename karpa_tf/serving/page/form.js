@@ -1,51 +1,40 @@
-// Common code of all forms: one request at a time to the server, and its answer.
+// Elements, and what all forms share: one request at a time to the server, and its answer. Text is added as text nodes
+// only: names of models, classes and tokens may contain markup.
 
-import { command, element } from "./elements.js";
-
-/** Sends a request; throws an Error whose message is shown to the user. */
-export async function post(url, body) {
-  const start = performance.now();
-  let response, text;
-  try {
-    const headers = { "Content-Type": "application/json" };
-    response = await fetch(url, { method: "POST", headers, body });
-    text = await response.text();
-  } catch {
-    throw new Error("No answer: the server is down, or it closed the connection on a request above its limits.");
-  }
-  const milliseconds = performance.now() - start;
-  let reply;
-  try {
-    reply = JSON.parse(text);
-  } catch {
-    throw new Error(`The server answered with status ${response.status} and no JSON: ${text.slice(0, 300)}`);
-  }
-  if (response.ok) return { reply, text, milliseconds };
-  throw new Error(`The server rejected the request (${response.status}): ${sentence(reply?.error ?? text)}`);
+export function element(tag, properties = {}, ...children) {
+  const created = Object.assign(document.createElement(tag), properties);
+  created.append(...children);
+  return created;
 }
 
-function sentence(text) {
-  const trimmed = String(text).trim();
-  return /[.!?]$/.test(trimmed) ? trimmed : `${trimmed}.`;
+let ids = 0;
+
+/** Returns a label and its control. */
+export function labeled(text, control) {
+  control.id ||= `control-${++ids}`;
+  return [element("label", { htmlFor: control.id }, text), control];
 }
 
-/** Returns a function that runs `work` once at a time; of the calls during a run only the last one is executed. */
-export function latestOnly(work) {
-  let running = false;
-  let waiting = false;
-  return async () => {
-    waiting = true;
-    if (running) return;
-    running = true;
-    try {
-      while (waiting) {
-        waiting = false;
-        await work();
-      }
-    } finally {
-      running = false;
-    }
-  };
+/** Replaces the children of an element if they differ; otherwise a selection or focus in them would be lost. */
+export function refill(parent, ...children) {
+  const next = element("div", {}, ...children);
+  if (parent.innerHTML !== next.innerHTML) parent.replaceChildren(...next.childNodes);
+}
+
+/** Returns a name with its score as a percentage and as a bar. */
+export function scored(name, score) {
+  const fill = element("span", { className: "fill", ariaHidden: "true" });
+  fill.style.width = `${Math.min(100, Math.max(0, 100 * score))}%`;
+  const percent = element("span", { className: "score" }, `${(100 * score).toFixed(1)} %`);
+  return [fill, element("span", { className: "name" }, name), percent];
+}
+
+/** Returns a list of the five classes with the highest scores. */
+export function bars({ predictions: [{ classes, scores }] }) {
+  const order = [...scores.keys()].sort((a, b) => scores[b] - scores[a]).slice(0, 5);
+  const rows = order.map((index) => element("li", {}, ...scored(classes[index], scores[index])));
+  const more = scores.length > 5 ? `and ${scores.length - 5} more` : "";
+  return [element("ol", { className: "bars" }, ...rows), element("p", { className: "note" }, more)];
 }
 
 /** Quotes a text for a POSIX shell. */
@@ -53,52 +42,69 @@ export function quoted(text) {
   return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
-/** Returns the curl command that sends a JSON body. */
-export function curl(url, body) {
-  return `curl -d ${quoted(body)} \\\n  ${quoted(new URL(url, location).href)}`;
+async function post(url, body) {
+  const start = performance.now();
+  let response, reply;
+  try {
+    response = await fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    reply = await response.json();
+  } catch {
+    throw new Error("No answer: the server is down, or it closed the connection on a request above its limits.");
+  }
+  if (!response.ok) throw new Error(`The server rejected the request (${response.status}): ${reply.error}`);
+  return { reply, milliseconds: performance.now() - start };
+}
+
+/** Returns a function that runs `work` once at a time; of the calls during a run only the last one is executed. */
+export function latestOnly(work) {
+  let [running, again] = [false, false];
+  return async () => {
+    again = true;
+    if (running) return;
+    running = true;
+    while (again) {
+      again = false;
+      await work();
+    }
+    running = false;
+  };
 }
 
 /**
  * Returns a form; it is sent by its button and by the returned `send`.
  *
- * @param url function that returns the path of the request.
- * @param options.fields elements of the form.
+ * @param url path of the request.
+ * @param options.fields elements of the form; options.actions: more buttons.
  * @param options.button text of its button.
- * @param options.request function that returns the body, text or a promise; throws an Error if input is missing.
- * @param options.show function of the server's reply, and its text, that returns the elements of the answer.
- * @param options.summary function of the reply that returns a sentence for screen readers.
- * @param options.command function of the URL that returns a shell command for the same request.
+ * @param options.body function that returns the body, text or a promise; throws an Error if input is missing.
+ * @param options.show function of the server's reply that returns the elements of the answer.
+ * @param options.command function of the URL that returns a shell command for the request; the default sends the body.
  */
-export function makeForm(url, options) {
+export function makeForm(url, { fields, actions = [], button, body, show, command }) {
   const status = element("p", { className: "status", role: "status" });
   const answer = element("div", { className: "answer" });
-  const shell = command();
-  const button = element("button", { type: "submit" }, options.button);
-  const form = element(
-    "form",
-    { className: "ask", noValidate: true },
-    ...options.fields,
-    element("div", { className: "actions" }, button, ...(options.actions ?? []), status),
-    answer,
-    element("details", { className: "shell" }, element("summary", {}, "The same request with curl"), shell.box),
-  );
+  const shell = element("pre", { tabIndex: 0 });
+  const submit = element("button", { type: "submit" }, button);
+  const row = element("div", { className: "actions" }, submit, ...actions, status);
+  const title = element("summary", {}, "The same request with curl");
+  const details = element("details", { className: "shell" }, title, shell);
+  const form = element("form", { className: "ask", noValidate: true }, ...fields, row, answer, details);
+  command ??= (address) => `curl -d ${quoted(body(false))} \\\n  ${address}`;
 
-  const refresh = () => shell.show(options.command(url()));
+  const refresh = () => (shell.textContent = command(quoted(new URL(url, location).href)));
   const send = latestOnly(async () => {
     refresh();
     form.classList.add("busy");
+    let error = "";
     try {
-      const { reply, text, milliseconds } = await post(url(), await options.request());
-      answer.replaceChildren(...options.show(reply, text));
-      const time = milliseconds < 10 ? milliseconds.toFixed(1) : Math.round(milliseconds);
-      const spoken = element("span", { className: "sr-only" }, `${options.summary(reply)} `);
-      status.replaceChildren(spoken, `Answered in ${time} ms.`);
-      status.classList.remove("refused");
-    } catch (error) {
+      const { reply, milliseconds } = await post(url, await body(true));
+      answer.replaceChildren(...show(reply));
+      status.textContent = `Answered in ${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms.`;
+    } catch ({ message }) {
       answer.replaceChildren();
-      status.textContent = error.message;
-      status.classList.add("refused");
+      status.textContent = error = message;
     }
+    status.classList.toggle("error", Boolean(error));
     form.classList.remove("busy");
   });
   form.addEventListener("submit", (event) => {
@@ -107,5 +113,5 @@ export function makeForm(url, options) {
   });
   form.addEventListener("input", refresh);
   refresh();
-  return { form, refresh, send };
+  return { form, send };
 }

@@ -1,7 +1,6 @@
 // Classification of an image: a file that is dropped, pasted or selected is sent unchanged.
 
-import { bars, element, labeled, percent } from "./elements.js";
-import { makeForm, quoted } from "./form.js";
+import { bars, element, labeled, makeForm, quoted } from "./form.js";
 
 function base64(file) {
   return new Promise((resolve, reject) => {
@@ -12,19 +11,7 @@ function base64(file) {
   });
 }
 
-function requestBody(signature, b64) {
-  return JSON.stringify({ signature_name: signature, instances: [{ image_bytes: { b64 } }] });
-}
-
-/** Returns a curl command whose body the shell encodes, since a complete image is too long to copy. */
-function imageCommand(url, signature, name) {
-  const format = requestBody(signature, "\0").replaceAll("\\", String.raw`\\`).replaceAll("%", "%%");
-  const filled = quoted(format.replace(String.raw`\\u0000`, "%s"));
-  const address = quoted(new URL(url, location).href);
-  return `printf ${filled} \\\n  "$(base64 < ${quoted(name)} | tr -d '\\n')" |\n  curl -d @- ${address}`;
-}
-
-export function imageForm(url, { signature }) {
+export function imageForm(url, signature) {
   let file = null;
   const input = element("input", { type: "file", accept: "image/*", className: "sr-only" });
   const thumbnail = element("img", { className: "thumbnail", alt: "", hidden: true });
@@ -33,23 +20,23 @@ export function imageForm(url, { signature }) {
   const [label] = labeled("", input);
   label.className = "drop";
   label.append(thumbnail, element("span", { className: "words" }, name, hint));
-  const zone = element("div", { className: "image" }, input, label);
-
-  const options = {
-    fields: [zone],
+  const bodyOf = (b64) => JSON.stringify({ signature_name: signature, instances: [{ image_bytes: { b64 } }] });
+  const made = makeForm(url, {
+    fields: [element("div", {}, input, label)],
     button: "Classify",
-    async request() {
+    async body() {
       if (!file) throw new Error("There is no image yet: drop one, paste one, or select a file.");
-      return requestBody(signature, await base64(file));
+      return bodyOf(await base64(file));
     },
-    show: ({ predictions: [{ classes, scores }] }) => bars(classes, scores),
-    summary({ predictions: [{ classes, scores }] }) {
-      const best = scores.indexOf(Math.max(...scores));
-      return `${classes[best]}, ${percent(scores[best])}.`;
+    show: bars,
+    // The shell encodes the body, since a complete image is too long to copy.
+    command(address) {
+      const format = bodyOf("\0").replaceAll("\\", String.raw`\\`).replaceAll("%", "%%");
+      const filled = quoted(format.replace(String.raw`\\u0000`, "%s"));
+      const path = quoted(file?.name || "image.png");
+      return `printf ${filled} \\\n  "$(base64 < ${path} | tr -d '\\n')" |\n  curl -d @- ${address}`;
     },
-    command: (path) => imageCommand(path, signature, file?.name || "image.png"),
-  };
-  const made = makeForm(url, options);
+  });
 
   function setFile(files) {
     if (!files?.length) return;
@@ -67,9 +54,7 @@ export function imageForm(url, { signature }) {
     setFile(input.files);
     input.value = ""; // so that the same file can be selected again after a change
   };
-  for (const event of ["dragenter", "dragover"]) zone.addEventListener(event, () => zone.classList.add("over"));
-  for (const event of ["dragleave", "drop"]) zone.addEventListener(event, () => zone.classList.remove("over"));
-  zone.addEventListener("drop", (event) => setFile(event.dataTransfer.files));
+  label.addEventListener("drop", (event) => setFile(event.dataTransfer.files));
   document.addEventListener("paste", (event) => {
     if (made.form.checkVisibility()) setFile(event.clipboardData.files);
   });

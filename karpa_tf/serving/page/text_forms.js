@@ -1,13 +1,12 @@
 // Texts: classification, and prediction of masked words.
 
-import { bars, element, labeled, percent } from "./elements.js";
-import { curl, makeForm } from "./form.js";
+import { bars, element, labeled, makeForm, scored } from "./form.js";
 
 const MASK = "[MASK]";
 const MAX_CHOICES = 8;
 
-function textFields(text, rows) {
-  const area = element("textarea", { rows, spellcheck: true, value: text });
+function textArea(properties) {
+  const area = element("textarea", { rows: 3, spellcheck: true, ...properties });
   // Enter submits; Shift+Enter starts a new line.
   area.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
@@ -17,36 +16,24 @@ function textFields(text, rows) {
   return area;
 }
 
-function bodyOf(signature, text) {
-  return JSON.stringify({ signature_name: signature, instances: [{ text }] });
+const bodyOf = (signature, text) => JSON.stringify({ signature_name: signature, instances: [{ text }] });
+
+export function textForm(url, signature) {
+  const area = textArea({ placeholder: "A text to classify" });
+  const body = () => bodyOf(signature, area.value);
+  return makeForm(url, { fields: labeled("Text", area), button: "Classify", body, show: bars });
 }
 
-export function textForm(url, { signature }) {
-  const area = textFields("", 3);
-  area.placeholder = "A text to classify";
-  return makeForm(url, {
-    fields: labeled("Text", area),
-    button: "Classify",
-    request: () => bodyOf(signature, area.value),
-    show: ({ predictions: [{ classes, scores }] }) => bars(classes, scores),
-    summary({ predictions: [{ classes, scores }] }) {
-      const best = scores.indexOf(Math.max(...scores));
-      return `${classes[best]}, ${percent(scores[best])}.`;
-    },
-    command: (path) => curl(path, bodyOf(signature, area.value)),
-  });
+/** Returns a text with a word in the place of one of its masks; one that starts with ## continues the word before. */
+export function fillMask(text, mask, word) {
+  const pieces = text.split(MASK);
+  const before = pieces.slice(0, mask + 1).join(MASK);
+  const after = pieces.slice(mask + 1).join(MASK);
+  return word.startsWith("##") ? before.trimEnd() + word.slice(2) + after : before + word + after;
 }
 
-/** Joins pieces of a text with words between them; a word that starts with ## continues the word before it. */
-export function filledText(pieces, words) {
-  return pieces.slice(1).reduce((text, piece, index) => {
-    const word = words[index];
-    return word.startsWith("##") ? text.trimEnd() + word.slice(2) + piece : text + word + piece;
-  }, pieces[0]);
-}
-
-export function maskedTextForm(url, { signature }) {
-  const area = textFields(`The capital of France is ${MASK}.`, 3);
+export function maskedTextForm(url, signature) {
+  const area = textArea({ value: `The capital of France is ${MASK}.` });
   const insert = element("button", { type: "button", className: "quiet" }, `Insert ${MASK}`);
   insert.onclick = () => {
     area.setRangeText(MASK, area.selectionStart, area.selectionEnd, "end");
@@ -55,70 +42,38 @@ export function maskedTextForm(url, { signature }) {
   };
   let requested = "";
 
-  const options = {
+  function choice(mask, word, score) {
+    const onclick = () => {
+      area.value = fillMask(requested, mask, word);
+      if (area.value.includes(MASK)) made.send();
+      area.dispatchEvent(new Event("input", { bubbles: true }));
+    };
+    return element("button", { type: "button", className: "choice", onclick }, ...scored(word, score));
+  }
+
+  function show({ predictions: [{ tokens, scores }] }) {
+    const masks = Array.from({ length: requested.split(MASK).length - 1 }, (_, mask) => {
+      const words = (tokens[mask] ?? []).slice(0, MAX_CHOICES);
+      const choices = words.map((word, index) => choice(mask, word, scores[mask][index]));
+      const note = "No prediction: this mask is beyond the model's maximum sequence length.";
+      const content = choices.length ? choices : [element("p", { className: "note" }, note)];
+      return element("section", { className: "mask" }, element("h4", {}, `Mask ${mask + 1}`), ...content);
+    });
+    const hint = element("p", { className: "note" }, "A click writes the word into the text.");
+    return [element("div", { className: "masks" }, ...masks), hint];
+  }
+
+  const made = makeForm(url, {
     fields: labeled(`Text, with ${MASK} for every word to predict`, area),
     actions: [insert],
     button: "Predict",
-    request() {
-      requested = area.value;
-      if (!requested.includes(MASK)) throw new Error(`The text has no ${MASK}: write one for every word to predict.`);
-      return bodyOf(signature, requested);
+    body(isSent) {
+      const text = area.value;
+      if (isSent && !text.includes(MASK)) throw new Error(`The text has no ${MASK}: write one for each word.`);
+      if (isSent) requested = text;
+      return bodyOf(signature, text);
     },
-    show: ({ predictions: [answer] }) => filledSentence(requested.split(MASK), answer, area, () => made.send()),
-    summary: ({ predictions: [{ tokens }] }) => `Most probable: ${tokens.map((choices) => choices[0]).join(", ")}.`,
-    command: (path) => curl(path, bodyOf(signature, area.value)),
-  };
-  const made = makeForm(url, options);
-  return made;
-}
-
-/** Returns the text and, for each of its masks, buttons with the predicted tokens. */
-function filledSentence(pieces, { tokens, scores }, area, send) {
-  const count = pieces.length - 1;
-  const words = Array(count).fill(MASK);
-  const shown = element("p", { className: "sentence" });
-  const again = element("button", { type: "button" }, "Predict again with these words");
-  again.onclick = () => {
-    area.value = filledText(pieces, words);
-    area.dispatchEvent(new Event("input", { bubbles: true }));
-    send();
-  };
-
-  const mark = (word, index) =>
-    word === MASK
-      ? element("mark", {}, String(index + 1))
-      : element("mark", { className: "filled" }, word.replace(/^##/, ""));
-
-  function draw() {
-    // A word that starts with ## continues the word before it.
-    const before = words.map((word, index) => (word.startsWith("##") ? pieces[index].trimEnd() : pieces[index]));
-    shown.replaceChildren(...words.flatMap((word, index) => [before[index], mark(word, index)]), pieces[count]);
-    // A text without masks leaves nothing to predict.
-    const left = words.filter((word) => word === MASK).length;
-    again.hidden = left === 0 || left === count;
-  }
-
-  const lists = words.map((_, mask) => {
-    const title = element("h4", {}, count > 1 ? `Mask ${mask + 1}` : "Mask");
-    if (mask >= tokens.length) {
-      const note = "No prediction: this mask is beyond the model's maximum sequence length.";
-      return element("section", { className: "mask" }, title, element("p", { className: "note" }, note));
-    }
-    const buttons = tokens[mask].slice(0, MAX_CHOICES).map((token, index) => {
-      const fill = element("span", { className: "fill", ariaHidden: "true" });
-      fill.style.width = `${100 * scores[mask][index]}%`;
-      const score = element("span", { className: "score" }, percent(scores[mask][index]));
-      const button = element("button", { type: "button", className: "choice", ariaPressed: "false" });
-      button.append(fill, element("span", { className: "name" }, token), score);
-      button.onclick = () => {
-        words[mask] = words[mask] === token ? MASK : token;
-        for (const other of buttons) other.ariaPressed = String(other === button && words[mask] === token);
-        draw();
-      };
-      return button;
-    });
-    return element("section", { className: "mask" }, title, ...buttons);
+    show,
   });
-  draw();
-  return [shown, element("div", { className: "masks" }, ...lists), again];
+  return made;
 }

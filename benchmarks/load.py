@@ -55,7 +55,7 @@ def measure_server(kind, address, path, body, clients, seconds, timeout=60):
     Raises:
         UserError: a client cannot be started, or died.
     """
-    code = "from karpa_tf.serving.load import client_process; client_process()"
+    code = "from benchmarks.load import client_process; client_process()"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [os.getcwd(), *sys.path]))}
     processes = [
         subprocess.Popen(
@@ -79,7 +79,7 @@ def measure_server(kind, address, path, body, clients, seconds, timeout=60):
             process.stdin.flush()
         return _together([pickle.load(process.stdout) for process in processes])
     except (EOFError, BrokenPipeError, pickle.UnpicklingError):
-        raise UserError(f"A client of --load died: {_last_words(processes)}") from None
+        raise UserError(f"A client died: {_last_words(processes)}") from None
     finally:
         for process in processes:
             process.kill()
