@@ -8,7 +8,16 @@ from karpa_tf.errors import UserError
 NOT_SAVED = ("run", "resume", "profile", "dry_run", "verbose")
 """Fields left out of `config.yaml`, which repeats the run: they say where to run and how much to print."""
 
-MAY_CHANGE = ("cache_dir", "strategy", "jit", "save_steps", "save_minutes", "keep_checkpoints", "keep_versions")
+MAY_CHANGE = (
+    "cache_dir",
+    "strategy",
+    "jit",
+    "save_steps",
+    "save_minutes",
+    "keep_checkpoints",
+    "keep_versions",
+    "baseline",
+)
 """Fields that may differ when a run is resumed: they do not change what is trained."""
 
 
