@@ -51,17 +51,19 @@ def run(config):
     if config.saved_model and not config.data:
         raise UserError("--saved-model needs --data: a data set, or a folder with a folder of images per class.")
 
-    from karpa_tf.evaluation import classification
+    from karpa_tf.evaluation import baselines, classification
     from karpa_tf.system.text_files import make_folder
     from karpa_tf.tasks import classifier
 
     compute_probabilities, classes, image_format, trained = classifier.load_scorer(config.run, config.saved_model)
     split = classifier.load_split(config, image_format, trained).with_classes(classes)
     print(split.summary())
+    figures = classifier.measure_baselines(trained, split)
     folder = make_folder(config.out or classifier.report_folder(config), "--out")
-    report = classification.save_image_report(folder, split, compute_probabilities(split.images))
+    report = classification.save_image_report(folder, split, compute_probabilities(split.images), figures)
     for name in (name for name, value in report.items() if isinstance(value, float)):
         print(f"{name.replace('_', ' '):16} {report[name]:.4f}")
+    baselines.print_comparison(report)
     print(f"Report           {folder}")
     return report
 

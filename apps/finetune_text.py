@@ -21,6 +21,7 @@ def run(config):
     """Fine-tunes, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
     from karpa_tf.data.text import labeled_batches
     from karpa_tf.data.text.labeled import Columns, load_text_splits
+    from karpa_tf.evaluation import baselines
     from karpa_tf.evaluation.classification import compute_text_probabilities, save_report
     from karpa_tf.export.examples import save_texts
     from karpa_tf.tasks import masked_lm, text_classifier
@@ -48,9 +49,8 @@ def run(config):
     masked_lm.save_vocabulary(run, vocabulary)
     save_texts(run, (splits.get("test") or splits.get("validation") or train).texts)
     sizes = len(train.classes), config.batch_size
-    batches = functools.partial(
-        labeled_batches.make_labeled_text_batches, rows["train"], train.labels, *sizes, config.seed
-    )
+    make_batches = labeled_batches.make_labeled_text_batches
+    batches = functools.partial(make_batches, rows["train"], train.labels, *sizes, config.seed)
     evaluation_batches = {
         name: labeled_batches.make_evaluation_text_batches(rows[name], split.labels, *sizes)
         for name, split in splits.items()
@@ -61,9 +61,12 @@ def run(config):
     if name and run.writes:
         split, model = splits[name], text_classifier.load(run).model
         probabilities = compute_text_probabilities(model, evaluation_batches[name], len(split))
-        report = save_report(run.eval, split, probabilities, "text")
+        figures = baselines.measure_text_baselines(train, split, config) if config.baseline else []
+        report = save_report(run.eval, split, probabilities, "text", figures)
         accuracy = f"{name.capitalize()} accuracy {report['accuracy']:.2%}, F1 {report['macro_f1']:.4f}"
-        print(f"{accuracy} of {len(split):,} texts\nReport      {run.eval}")
+        print(f"{accuracy} of {len(split):,} texts")
+        baselines.print_comparison(report)
+        print(f"Report      {run.eval}")
     return job.finish(CURVES)
 
 

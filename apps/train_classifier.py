@@ -21,6 +21,7 @@ def run(config):
     """Trains, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
     from karpa_tf.data.images.augmentation import make_augmentation
     from karpa_tf.data.images.batches import make_evaluation_batches, make_labeled_batches
+    from karpa_tf.evaluation import baselines
     from karpa_tf.evaluation.classification import compute_probabilities, save_image_report
     from karpa_tf.export.examples import save_images
     from karpa_tf.system.console import warn
@@ -55,9 +56,11 @@ def run(config):
     name = config.select_for_report(splits.as_dict())
     if name and run.writes:
         split, model = splits.as_dict()[name], classifier.load(run).model
-        report = save_image_report(run.eval, split, compute_probabilities(model, split.images))
+        figures = baselines.measure_image_baselines(splits.train, split, config) if config.baseline else []
+        report = save_image_report(run.eval, split, compute_probabilities(model, split.images), figures)
         accuracy = f"{name.capitalize()} accuracy {report['accuracy']:.2%}"
         print(f"{accuracy} of {report['count']:,} images; see {run.eval}")
+        baselines.print_comparison(report)
     return job.finish(CURVES)
 
 

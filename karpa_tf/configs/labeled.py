@@ -26,6 +26,9 @@ class LabeledConfig(RunConfig):
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: weight the loss of each example by the inverse frequency of its class."""
 
+    baseline: bool = True
+    """Train a simple classifier too, in seconds, and report its accuracy beside that of the network."""
+
     early_stopping: int = 0
     """Patience: stop after this many epochs without a lower validation loss and use the best weights; 0 never stops."""
 

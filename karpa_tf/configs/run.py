@@ -10,7 +10,7 @@ NOT_SAVED = ("run", "resume", "profile", "dry_run", "verbose")
 
 MAY_CHANGE = (
     *("data", "data_dir", "validation_data", "cache_dir"),
-    *("strategy", "jit", "save_steps", "save_minutes", "keep_checkpoints", "keep_versions"),
+    *("strategy", "jit", "save_steps", "save_minutes", "keep_checkpoints", "keep_versions", "baseline"),
 )
 """Fields that may differ when a run is resumed: they do not change what is trained. Data is compared by its content."""
 

@@ -88,22 +88,23 @@ def _score_in_batches(score, images):
     return np.concatenate(rows)
 
 
-def save_image_report(folder, image_set, probabilities):
+def save_image_report(folder, image_set, probabilities, baselines=()):
     """Writes what `save_report` does, and `mistakes.png`, and returns the content of `report.json`.
 
     Args:
         folder: an existing folder.
         image_set: labeled `ImageSet` of n images.
         probabilities: float (n, classes).
+        baselines: result of `measure_image_baselines`.
     """
-    report = save_report(folder, image_set, probabilities, "image")
+    report = save_report(folder, image_set, probabilities, "image", baselines)
     mistakes = _find_mistakes(image_set, probabilities)
     captions = [f"{label}\n→ {prediction} {p:.0%}" for _, _, label, prediction, p in mistakes]
     plots.save_captioned(folder / "mistakes.png", image_set.images[[index for index, *_ in mistakes]], captions)
     return report
 
 
-def save_report(folder, examples, probabilities, kind):
+def save_report(folder, examples, probabilities, kind, baselines=()):
     """Writes the metrics of a classifier and returns the content of `report.json`.
 
     Files: `report.json` (all metrics), `confusion.csv` and `confusion.png`, `reliability.png`, and `mistakes.csv`: the
@@ -114,6 +115,7 @@ def save_report(folder, examples, probabilities, kind):
         examples: labeled `ImageSet` or `TextSet` of n examples.
         probabilities: float (n, classes).
         kind: "image" or "text".
+        baselines: figures of simple classifiers on the same examples, a list of dicts, for the report.
     """
     labels, classes = examples.labels, examples.classes
     per_class = metrics.summarize_classes(labels, probabilities)
@@ -128,6 +130,8 @@ def save_report(folder, examples, probabilities, kind):
             for label, *values in zip(classes, *(per_class[name].tolist() for name in names), strict=True)
         },
     }
+    if baselines:
+        report["baselines"] = list(baselines)
     (folder / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     confusion = confusion_matrix(labels, probabilities.argmax(1), labels=np.arange(len(classes)))
     _write_table(folder / "confusion.csv", ["true \\ predicted", *classes], zip(classes, *confusion.T, strict=True))

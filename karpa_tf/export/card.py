@@ -91,7 +91,12 @@ def format_page(card, export):
 def _format_metrics(card):
     if not card["metrics"]:
         return "These weights were not evaluated."
-    return "\n\n".join(filter(None, [card.get("measured"), _format_list(card["metrics"])]))
+    metrics = dict(card["metrics"])
+    if "baselines" in metrics:
+        metrics["baselines"] = {
+            row["name"]: {key: value for key, value in row.items() if key != "name"} for row in metrics["baselines"]
+        }
+    return "\n\n".join(filter(None, [card.get("measured"), _format_list(metrics)]))
 
 
 def _format_file(entry):

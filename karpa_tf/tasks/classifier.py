@@ -11,7 +11,7 @@ from karpa_tf.configs.image_format import ImageFormat
 from karpa_tf.data.images.folder import try_read_square
 from karpa_tf.data.images.splits import load_splits
 from karpa_tf.errors import UserError, nearest
-from karpa_tf.evaluation import classification
+from karpa_tf.evaluation import baselines, classification
 from karpa_tf.export import examples
 from karpa_tf.export.classifier import make_classifier_export
 from karpa_tf.export.versions import load_version
@@ -184,6 +184,15 @@ def load_split(config, image_format, trained):
     if split is None:
         raise UserError(f"The data has no {config.split} split; choose another --split.")
     return split
+
+
+def measure_baselines(trained, split):
+    """Returns the baselines of a run's config on an `ImageSet`; [] without a run, or if its data is gone."""
+    try:
+        train = load_data(trained).train if trained and trained.baseline else None
+    except UserError:
+        return []
+    return baselines.measure_image_baselines(train, split, trained) if train and train.classes == split.classes else []
 
 
 def report_folder(config):

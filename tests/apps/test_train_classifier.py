@@ -21,6 +21,7 @@ from karpa_tf import cli
 from karpa_tf.configs.application import APPLICATIONS, ApplicationConfig
 from karpa_tf.configs.classifier_presets import PRESETS
 from karpa_tf.data.images.splits import load_splits
+from karpa_tf.evaluation.baselines import IMAGES, MAJORITY
 from karpa_tf.export.versions import load_version
 from karpa_tf.models import classifiers
 from karpa_tf.models.application import make_application
@@ -111,7 +112,11 @@ def test_the_report_can_be_made_again_from_the_run_and_from_the_export(smoke, ca
     run, saved_model = smoke
     expected = json.loads((run.eval / "report.json").read_text())
     from_run = evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), out="a"))
-    assert from_run == expected == json.loads(Path("a/report.json").read_text())
+    assert from_run == json.loads(Path("a/report.json").read_text())
+    for report in (from_run, expected):
+        for row in report["baselines"]:
+            del row["seconds"]
+    assert from_run == expected and [row["name"] for row in expected["baselines"]] == [MAJORITY, IMAGES]
     assert "macro f1" in capsys.readouterr().out
     whole = [
         evaluate_classifier.run(evaluate_classifier.Config(**which, data="digits", out="b"))
@@ -144,7 +149,7 @@ def test_all_metrics_of_the_report_are_those_of_scikit_learn(smoke):
         found = report["classes"][classes[index]]
         assert found == {name: pytest.approx(value, abs=1e-9) for name, value in zip(names, values, strict=True)}
     assert {name: report[name] for name in expected} == {k: pytest.approx(v, abs=1e-9) for k, v in expected.items()}
-    assert report.keys() == expected.keys() | {"data", "fingerprint", "ece", "classes"}
+    assert report.keys() == expected.keys() | {"data", "fingerprint", "ece", "classes", "baselines"}
     assert 0 < report["macro_f1"] < report["top_5_accuracy"] < 1  # neither empty nor perfect, so that errors would show
 
 
@@ -292,6 +297,12 @@ def test_a_class_that_the_classifier_does_not_know_is_named(smoke, capsys):
 def test_wrong_input_is_answered_in_one_sentence_and_writes_nothing(words, message, capsys):
     Path("file").touch()
     assert message in refusal(*words, capsys=capsys)
+
+
+def test_without_a_baseline_the_report_has_none(capsys):
+    run = train("smoke", "--no-baseline")
+    assert "baselines" not in json.loads((run.eval / "report.json").read_text())
+    assert "most frequent class" not in capsys.readouterr().out
 
 
 def test_too_few_images_to_hold_any_out_can_still_be_trained_on(capsys):

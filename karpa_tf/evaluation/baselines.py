@@ -1,0 +1,182 @@
+"""Simple classifiers, trained in seconds, that a network is compared with."""
+
+import time
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from karpa_tf.metrics.classification import compute_log_loss
+from karpa_tf.system.console import track
+
+MAJORITY = "most frequent class"
+IMAGES = "logistic regression on colors and pixels"
+TEXTS = "TF-IDF with logistic regression"
+
+MAX_SIZE = 8
+"""Height and width that images are shrunken to, in pixels."""
+
+MAX_IMAGES, MAX_IMAGE_CLASSES = 20_000, 2_000_000
+"""Maximum number of training images, and of training images times classes."""
+
+MAX_CHARACTERS, MAX_CHARACTER_CLASSES = 10_000_000, 200_000_000
+"""Maximum number of characters to train on, and of characters times classes."""
+
+MAX_TERMS, MAX_TERM_CLASSES = 200_000, 20_000_000
+"""Maximum number of different words and pairs, and of those times classes."""
+
+TERM = r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]|[^\W\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]"
+"""A word, a letter of a script without spaces between words (Thai, Japanese, Chinese), or another character."""
+
+CHUNK_SIZE = 1000
+"""Number of images in memory at a time."""
+
+
+def measure_image_baselines(train, split, config):
+    """Returns the entry `baselines` of a report: dicts of `name`, `accuracy`, `log_loss` (nats) and `seconds`.
+
+    Args:
+        train: labeled `ImageSet` to train on; of more than `MAX_IMAGES`, a random sample.
+        split: labeled `ImageSet` of the same classes to evaluate.
+        config: a `LabeledConfig`; its `seed` and `class_weights` are used.
+    """
+    return _measure(train, split, IMAGES, lambda: _predict_images(train, split, config))
+
+
+def measure_text_baselines(train, split, config):
+    """As `measure_image_baselines`, of two `TextSet`; of more than `MAX_CHARACTERS`, a random sample is trained on."""
+    return _measure(train, split, TEXTS, lambda: _predict_texts(train, split, config))
+
+
+def print_comparison(report):
+    """Prints the accuracy of the baselines of a report, if it has any, and whether the network is not better."""
+    baselines = report.get("baselines", [])
+    lines = [f"{'':10} {row['accuracy']:7.2%} by {row['name']} ({row['seconds']:.1f} s)" for row in baselines]
+    best = max(baselines, key=lambda row: row["accuracy"], default=None)
+    if best and report["accuracy"] <= best["accuracy"]:
+        lines.append(
+            f"The network is not better than its baseline, {best['name']}: train it for more epochs, start it from "
+            "(other) pretrained weights, or use the baseline instead."
+        )
+    print(*lines, sep="\n", end="\n" if lines else "")
+
+
+def _measure(train, split, name, predict):
+    """Returns the figures of the most frequent class and, if there are two classes to train on, of `predict`."""
+    counts = np.bincount(train.labels, minlength=len(train.classes))
+    prior = (counts + 1) / (counts.sum() + len(counts))
+    recipes = {MAJORITY: lambda: np.tile(prior, (len(split.labels), 1))}
+    if np.count_nonzero(counts) > 1:
+        recipes[name] = predict
+    return [_score(name, recipes[name], split.labels) for name in track(recipes, "Baseline", total=len(recipes))]
+
+
+def _score(name, predict, labels):
+    start = time.perf_counter()
+    # With several threads BLAS is slower here: the products are small, and other work may use the cores.
+    with threadpool_limits(1, "blas"):
+        probabilities = predict()
+    seconds = time.perf_counter() - start
+    accuracy = float(np.mean(probabilities.argmax(1) == labels))
+    return {"name": name, "accuracy": accuracy, "log_loss": compute_log_loss(labels, probabilities), "seconds": seconds}
+
+
+def _predict_images(train, split, config):
+    indices = _sample(len(train.labels), min(MAX_IMAGES, MAX_IMAGE_CLASSES // len(train.classes)), train, config)
+    model = make_pipeline(
+        StandardScaler(), LogisticRegression(C=0.01, max_iter=100, class_weight=_class_weight(config))
+    )
+    features = compute_features(train.images, indices)
+    _fit(model, features, train.labels[indices])
+    chunks = range(0, len(split.labels), CHUNK_SIZE)
+    rows = [
+        _predict(
+            model, compute_features(split.images, np.arange(start, min(start + CHUNK_SIZE, len(split.labels)))), train
+        )
+        for start in chunks
+    ]
+    return np.concatenate(rows)
+
+
+def compute_features(images, indices):
+    """Returns shrunken pixels and the square root of the color histogram of some images, float32 (n, features).
+
+    Args:
+        images: uint8 (m, height, width, 1 or 3); an array, a memory map or an `ImageSubset`.
+        indices: int (n,).
+    """
+    chunks = (images[indices[start : start + CHUNK_SIZE]] for start in range(0, len(indices), CHUNK_SIZE))
+    return np.concatenate([np.hstack([_shrink(pixels), _count_colors(pixels)]) for pixels in chunks])
+
+
+def _shrink(pixels):
+    """Returns the means over a grid of at most `MAX_SIZE` x `MAX_SIZE` cells, float32 (n, cells * channels)."""
+    pixels = pixels.astype(np.float32)
+    for axis in (1, 2):
+        edges = np.linspace(0, pixels.shape[axis], min(MAX_SIZE, pixels.shape[axis]) + 1).astype(int)
+        shape = [-1 if other == axis else 1 for other in range(4)]
+        pixels = np.add.reduceat(pixels, edges[:-1], axis) / np.diff(edges).astype(np.float32).reshape(shape)
+    return pixels.reshape(len(pixels), -1)
+
+
+def _count_colors(pixels):
+    """Returns the square roots of the fractions of 64 colors, or of 16 gray levels, float32 (n, 64 or 16)."""
+    bits, channels = (4, 1) if pixels.shape[-1] == 1 else (2, 3)
+    levels = (pixels >> (8 - bits)).astype(np.int64)
+    colors = sum(levels[..., channel] << (bits * channel) for channel in range(channels)).reshape(len(pixels), -1)
+    bins = 1 << (bits * channels)
+    counts = np.bincount((colors + np.arange(len(pixels))[:, None] * bins).ravel(), minlength=len(pixels) * bins)
+    return np.sqrt(counts.reshape(-1, bins) / colors.shape[1]).astype(np.float32)
+
+
+def _predict_texts(train, split, config):
+    classes = len(train.classes)
+    mean_length = max(1, sum(map(len, train.texts)) // len(train.texts))
+    maximum = min(MAX_CHARACTERS, MAX_CHARACTER_CLASSES // classes) // mean_length
+    indices = _sample(len(train.labels), maximum, train, config)
+    vectorizer = TfidfVectorizer(
+        token_pattern=TERM,
+        ngram_range=(1, 2),
+        sublinear_tf=True,
+        max_features=min(MAX_TERMS, MAX_TERM_CLASSES // classes),
+        dtype=np.float32,
+    )
+    # One class against the rest: ten times as fast as the multinomial loss at ten classes, and as accurate.
+    logistic = LogisticRegression(
+        C=10, solver="liblinear", class_weight=_class_weight(config), random_state=config.seed
+    )
+    model = make_pipeline(vectorizer, OneVsRestClassifier(logistic))
+    _fit(model, [train.texts[index] for index in indices], train.labels[indices])
+    return _predict(model, split.texts, train)
+
+
+def _fit(model, examples, labels):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(examples, labels)
+
+
+def _predict(model, examples, train):
+    """Returns the probabilities of all classes, float64 (n, classes); 0 for those without training examples."""
+    probabilities = np.zeros((len(examples), len(train.classes)))
+    probabilities[:, model.classes_] = model.predict_proba(examples)
+    return probabilities
+
+
+def _sample(count, maximum, train, config):
+    """Returns the sorted indices of a random sample, int (n,), of at least one example per class that has any."""
+    if count <= maximum:
+        return np.arange(count)
+    order = np.random.default_rng(config.seed).permutation(count)
+    first = order[np.unique(train.labels[order], return_index=True)[1]]
+    return np.union1d(first, order[:maximum])
+
+
+def _class_weight(config):
+    return "balanced" if config.class_weights == "balanced" else None
