@@ -6,7 +6,6 @@ from pathlib import Path
 import grpc
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from karpa_tf.errors import first_line
@@ -36,11 +35,11 @@ class Servable:
         """Loads the version in the folder `path`, whose name is its number."""
         self.name, self.path, self.version = name, Path(path), int(Path(path).name)
         self._max_pixels = max_pixels
-        self._options = config_pb2.RunOptions(timeout_in_ms=timeout_ms)
+        self._options = tf.compat.v1.RunOptions(timeout_in_ms=timeout_ms)
         self._callable = functools.lru_cache(maxsize=64)(self._make_callable)
-        gpu_options = config_pb2.GPUOptions(allow_growth=True)
+        gpu_options = tf.compat.v1.GPUOptions(allow_growth=True)
         graph = tf.Graph()
-        self._session = tf.compat.v1.Session(graph=graph, config=config_pb2.ConfigProto(gpu_options=gpu_options))
+        self._session = tf.compat.v1.Session(graph=graph, config=tf.compat.v1.ConfigProto(gpu_options=gpu_options))
         try:
             with graph.as_default():
                 meta_graph = tf.compat.v1.saved_model.loader.load(self._session, ["serve"], str(path))
