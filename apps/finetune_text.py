@@ -63,7 +63,7 @@ def run(config):
         probabilities = compute_text_probabilities(model, evaluation_batches[name], len(split))
         report = save_report(run.eval, split, probabilities, "text")
         accuracy = f"{name.capitalize()} accuracy {report['accuracy']:.2%}, F1 {report['macro_f1']:.4f}"
-        print(f"{accuracy} of {len(split):,} texts\nReport      {run.eval}")
+        print(f"{accuracy} of {len(split):,} texts; see {run.eval}")
     return job.finish(CURVES)
 
 

@@ -46,7 +46,7 @@ def draw_curves(title, lines, x_name, references=()):
     items = [(_color(index), name, y[np.isfinite(y)][-1]) for index, (name, _, y) in enumerate(lines)]
     items += [("reference", name, y) for name, y in references]
     legend = "".join(
-        f'<li class="{css}"><i></i>{text(name)} <b>{format_number(float(value), name)}</b></li>'
+        f'<li class="{css}"><i></i>{text(name)} <b>{format_number(float(value), title.lower())}</b></li>'
         for css, name, value in items
     )
     caption = element("figcaption", f"{text(title)} <small>by {text(x_name)}</small>")

@@ -91,7 +91,7 @@ def _show_confusion(header, rows):
 
 def _show_filled_masks(examples):
     words = str(text(examples.strip()))
-    words = re.sub(r"\[(\S+), not (\S+?)\](?=[\s]|$)", r"<del>\1</del><ins>\2</ins>", words)
+    words = re.sub(r"\[(\S+), not (\S+?)\]", r"<del>\1</del><ins>\2</ins>", words)
     words = re.sub(r"\[(?!(?:SEP|UNK|CLS|PAD|MASK)\])([^\s\[\]]+)\]", r"<mark>\1</mark>", words)
     note = "Held-out text with masked words: <mark>right</mark>, or <del>predicted</del><ins>true</ins>."
     return element("p", note, "note") + "".join(element("p", row, "masked") for row in words.split("\n\n")[:MAX_SHOWN])

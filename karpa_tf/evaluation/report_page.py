@@ -28,9 +28,9 @@ def save(run, task, cards):
     results = load_results(run)
     card = next((card for card in reversed(cards.values()) if card.get("model")), {})
     parts = [
+        section("Samples", show_samples(run.samples)),
         section("Curves", _draw_panels(results, lambda names: not names[0].endswith("_per_second"))),
         section("Evaluation", _describe_evaluation(results.report, task), show_folder(run.eval)),
-        section("Samples", show_samples(run.samples)),
         *[section(title, show_folder(folder)) for title, folder in _find_reports(run)],
         section("Use the model", _show_usage(cards, task)),
         section("Where the time went", _show_time(results)),
@@ -63,9 +63,8 @@ def _show_header(results, task, card):
 def _show_headline(report, headline):
     """Returns the figures that matter with the best baseline of each, and a sentence that compares them."""
     baselines, cards, verdict = read_baselines(report), [], ""
-    names = [name for name in headline if is_number(report.get(name))]
-    for name in names or [name for name, value in report.items() if isinstance(value, float)][:6]:
-        best = find_best(baselines, name, headline.get(name, "max"))
+    for name in (name for name in headline if is_number(report.get(name))):
+        best = find_best(baselines, name, headline[name])
         note = element("small", text(f"{markup.format_value(best[name], name)} {best['name']}")) if best else ""
         figure = element("b", text(report[name], name))
         cards.append(element("div", element("span", text(markup.label(name))) + figure + note))
@@ -141,7 +140,7 @@ def _show_usage(cards, task):
         for call in list(calls.values())[:1]
         if call.get("rest_body")
     ]
-    parts += [element("h3", "As a server: here, or TF Serving"), markup.code("\n".join([serve, docker, *requests]))]
+    parts += [element("h3", "As a server: here, or TF Serving"), *map(markup.code, [serve, docker, *requests])]
     return "".join(parts)
 
 
@@ -181,7 +180,9 @@ def _show_run(results, task):
     return "".join(
         [
             markup.fields(values),
-            markup.code(f"{commands}               # the same again\n{commands} --run {path}   # to resume"),
+            element("h3", "Train the same again, and resume"),
+            markup.code(commands),
+            markup.code(f"{commands} --run {path}"),
             markup.details("Data", markup.fields(data)),
             markup.details(f"All {len(settings)} settings", markup.fields(settings)),
         ]

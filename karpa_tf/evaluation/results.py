@@ -74,7 +74,7 @@ def read_json(path):
 
 def read_baselines(report):
     """Returns the baselines of a report: dicts of metrics and a `name`, and a `loss` (nats) where curves have one."""
-    baselines = [dict(entry) for entry in report.get("baselines", []) if isinstance(entry, dict)]
+    baselines = [dict(entry) for entry in report.get("baselines", []) if isinstance(entry, dict) and "name" in entry]
     unigram = {key.removeprefix("unigram_"): value for key, value in report.items() if key.startswith("unigram_")}
     if unigram:
         loss = {"loss": math.log(unigram["perplexity"])} if unigram.get("perplexity", 0) > 0 else {}
