@@ -58,7 +58,7 @@ def _color(index):
 
 
 def _draw_line(x, y, css):
-    """Returns the paths of a line, given in the units of the picture."""
+    """Returns the paths of a line, given in the units of the view box."""
     if len(x) <= FEW:
         return [_path(x, y, css), _path(x, y, f"{css} dots", "{:.1f} {:.1f}h.01")]
     finite = np.isfinite(y)

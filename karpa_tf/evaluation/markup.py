@@ -107,8 +107,8 @@ def image(path, caption="", css=""):
     if path.stat().st_size > MAX_IMAGE_BYTES:
         return element("p", f"{text(path.name)} is too large for this page.", "note")
     data = base64.b64encode(path.read_bytes()).decode()
-    picture = f'<img alt="{text(caption or path.stem)}" src="data:image/{TYPES[path.suffix.lower()]};base64,{data}">'
-    return element("figure", picture + element("figcaption", text(caption)), css)
+    embedded = f'<img alt="{text(caption or path.stem)}" src="data:image/{TYPES[path.suffix.lower()]};base64,{data}">'
+    return element("figure", embedded + element("figcaption", text(caption)), css)
 
 
 def markdown(lines):

@@ -43,7 +43,7 @@ def show_folder(folder):
         shown |= {file.stem} if content else set()
         parts.append(content)
     images = [file for file in files if file.suffix.lower() in markup.TYPES and file.stem not in shown]
-    captioned = [markup.image(file, CAPTIONS.get(file.stem, markup.label(file.stem)), "plot-image") for file in images]
+    captioned = [markup.image(file, CAPTIONS.get(file.stem, markup.label(file.stem)), file.stem) for file in images]
     return "".join([*filter(None, parts), element("div", "".join(captioned), "images") if captioned else ""])
 
 
@@ -57,7 +57,10 @@ def _show_table(key, value):
     if isinstance(value, dict):
         columns, rows = ["", *columns], [[name, *row] for name, row in zip(value, rows, strict=True)]
     content = markup.table(columns, rows)
-    return markup.details(f"{markup.label(key).capitalize()} ({len(rows):,})", content) if len(rows) > 6 else content
+    title = markup.label(key).capitalize()
+    return (
+        markup.details(f"{title} ({len(rows):,})", content) if len(rows) > 6 else element("h3", text(title)) + content
+    )
 
 
 def _show_csv(file):
@@ -81,7 +84,7 @@ def _show_confusion(header, rows):
     for row, counts in zip(rows, cells, strict=True):
         shades = [count / max(sum(counts), 1) for count in counts]
         tds = "".join(
-            f'<td class="{"dark" if shade > 0.5 else ""}" style="--shade:{shade:.3f}">{count or ""}</td>'
+            f'<td class="{"dark" if shade > 0.65 else ""}" style="--shade:{shade:.3f}">{count or ""}</td>'
             for count, shade in zip(counts, shades, strict=True)
         )
         body += f"<tr><th scope=row>{text(row[0])}</th>{tds}</tr>"

@@ -107,7 +107,8 @@ def _find_reports(run):
     for file in sorted([*run.path.glob("*/report.json"), *run.path.glob("*/*/report.json")]):
         names = file.parent.relative_to(run.path).parts
         if file.parent != run.eval and names[0] not in OWN:
-            yield " on ".join({"eval": "Evaluation"}.get(name, name) for name in names).replace("_", " "), file.parent
+            title = " on ".join({"eval": "evaluation"}.get(name, name) for name in names).replace("_", " ")
+            yield title[0].upper() + title[1:], file.parent
 
 
 def _show_usage(cards, task):

@@ -39,7 +39,8 @@ class Results:
     def panels(self):
         """Returns a dict from titles of charts to names of columns, those that the program drew its own curves with."""
         columns = {name: None for row in self.rows for name in row if name not in ("step", "epoch")}
-        drawn = self.metadata.get("curves") or {name: [name, f"val_{name}"] for name in columns if name[:4] != "val_"}
+        pairs = {name: [name, f"val_{name}"] for name in (column.removeprefix("val_") for column in columns)}
+        drawn = self.metadata.get("curves") or pairs
         panels = {title: [name for name in names if name in columns] for title, names in drawn.items()}
         return {title: names for title, names in panels.items() if names}
 
