@@ -44,7 +44,7 @@ def save(path, ranked, task):
         ranked: result of `rank_runs`.
         task: the `Task` of the runs; `title` and `headline` are used.
     """
-    names, headline = name_runs(ranked), task.headline
+    names, headline = [*map(text, name_runs(ranked))], task.headline
     settings = find_differences(ranked)
     order = f"Best {markup.label(next(iter(headline)))} first." if headline else "No metric ranks them: in your order."
     header = element("p", text(task.title.capitalize()), "kind") + element("h1", f"{len(ranked)} runs compared")

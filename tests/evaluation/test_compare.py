@@ -27,10 +27,11 @@ def test_the_best_is_first_and_only_what_differs_is_listed(tmp_path, capsys):
 
 
 def test_runs_of_a_task_without_a_metric_keep_their_order(tmp_path):
-    for name in "ba":
+    for name in ("b_b", "a"):
         write_run(tmp_path / name, {"g_loss": 1.0}, "gan")
-    ranked = compare.run(compare.Config(runs=("b", "a")))
-    assert [results.run.path.name for results in ranked] == ["b", "a"]
+    ranked = compare.run(compare.Config(runs=("b_b", "a")))
+    assert [results.run.path.name for results in ranked] == ["b_b", "a"]
+    assert "<th scope=col>b_b</th>" in Path("compare.html").read_text()
 
 
 @pytest.mark.parametrize(
