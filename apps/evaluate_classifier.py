@@ -54,6 +54,7 @@ def run(config):
     from karpa_tf.evaluation import baselines, classification
     from karpa_tf.system.text_files import make_folder
     from karpa_tf.tasks import classifier
+    from karpa_tf.training.run import Run
 
     compute_probabilities, classes, image_format, trained = classifier.load_scorer(config.run, config.saved_model)
     split = classifier.load_split(config, image_format, trained).with_classes(classes)
@@ -64,7 +65,9 @@ def run(config):
     for name in (name for name, value in report.items() if isinstance(value, float)):
         print(f"{name.replace('_', ' '):16} {report[name]:.4f}")
     baselines.print_comparison(report)
-    print(f"Report           {folder}")
+    print(f"Evaluation       {folder}")
+    if config.run:
+        classifier.TASK.save_page(Run(config.run))
     return report
 
 

@@ -37,6 +37,7 @@ def run(config):
         allow_custom_ops=config.allow_custom_ops,
         converters=find_converters(config.formats.split(",")),
     )
+    task.save_page(run, exports=[*run.metadata().get("exports", []), str(folder)])
     print(f"SavedModel  {folder}\nWeights     {weights}\n{summarize_version(folder)}")
     return folder
 

@@ -64,9 +64,8 @@ def run(config):
         figures = baselines.measure_text_baselines(train, split, config) if config.baseline else []
         report = save_report(run.eval, split, probabilities, "text", figures)
         accuracy = f"{name.capitalize()} accuracy {report['accuracy']:.2%}, F1 {report['macro_f1']:.4f}"
-        print(f"{accuracy} of {len(split):,} texts")
+        print(f"{accuracy} of {len(split):,} texts; see {run.eval}")
         baselines.print_comparison(report)
-        print(f"Report      {run.eval}")
     return job.finish(CURVES)
 
 

@@ -100,7 +100,7 @@ def save_curves(path, rows, panels, x="step"):
                 axis.plot(steps, values, marker=".", label=name)
                 continue
             (line,) = axis.plot(steps, values, linewidth=0.6, alpha=0.35)
-            axis.plot(steps, _smooth(values), linewidth=1.8, color=line.get_color(), label=name)
+            axis.plot(steps, smooth(values), linewidth=1.8, color=line.get_color(), label=name)
         axis.set_title(title, loc="left")
         axis.grid(alpha=0.25)
         if axis.lines:
@@ -206,7 +206,7 @@ def _short(name, length=20):
     return name if len(name) <= length else name[: length - 1] + "…"
 
 
-def _smooth(values):
+def smooth(values):
     """Returns the centered running mean over about a thirtieth of the values; windows shrink at both ends."""
     half = len(values) // 60
     total = np.concatenate([[0.0], np.cumsum(values)])

@@ -63,9 +63,9 @@ def test_curves_are_drawn_for_any_number_of_rows(tmp_path):
 
 def test_smoothing_keeps_a_straight_line_and_reduces_noise():
     line = np.arange(300.0)
-    np.testing.assert_allclose(plots._smooth(line)[5:-5], line[5:-5])
+    np.testing.assert_allclose(plots.smooth(line)[5:-5], line[5:-5])
     noise = np.random.default_rng(0).normal(size=6000)
-    assert plots._smooth(noise).std() < 0.15
+    assert plots.smooth(noise).std() < 0.15
 
 
 def test_curves_draw_lines_with_few_values_and_leave_out_lines_without_values(tmp_path):

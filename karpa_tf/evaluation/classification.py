@@ -20,6 +20,9 @@ BATCH_SIZE = 250
 MAX_MISTAKES = 36
 """Number of most confident mistakes in the report."""
 
+MISTAKES = "mistakes"
+"""Folder of their images."""
+
 
 def compute_probabilities(model, images):
     """Returns the probabilities of a classifier, float64 (n, classes), in the order of the images.
@@ -89,7 +92,9 @@ def _score_in_batches(score, images):
 
 
 def save_image_report(folder, image_set, probabilities, baselines=()):
-    """Writes what `save_report` does, and `mistakes.png`, and returns the content of `report.json`.
+    """Writes what `save_report` does, and the images of the mistakes, and returns the content of `report.json`.
+
+    `mistakes.png` has all of them with captions; the folder `mistakes` has each one in a file named by its rank.
 
     Args:
         folder: an existing folder.
@@ -100,7 +105,11 @@ def save_image_report(folder, image_set, probabilities, baselines=()):
     report = save_report(folder, image_set, probabilities, "image", baselines)
     mistakes = _find_mistakes(image_set, probabilities)
     captions = [f"{label}\n→ {prediction} {p:.0%}" for _, _, label, prediction, p in mistakes]
-    plots.save_captioned(folder / "mistakes.png", image_set.images[[index for index, *_ in mistakes]], captions)
+    images = image_set.images[[index for index, *_ in mistakes]]
+    plots.save_captioned(folder / "mistakes.png", images, captions)
+    (folder / MISTAKES).mkdir(exist_ok=True)
+    for rank, image in enumerate(images):
+        plots.save_grid(folder / MISTAKES / f"{rank:02}.png", image[None])
     return report
 
 

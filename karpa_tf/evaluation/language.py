@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import numpy as np
 
@@ -64,5 +65,5 @@ def _format_examples(trainer, batch, vocabulary):
             if weight:
                 word, predicted = vocabulary.tokens[target], vocabulary.tokens[prediction]
                 words[position] = f"[{word}]" if predicted == word else f"[{predicted}, not {word}]"
-        lines.append(" ".join(words[1:-1]).replace(" ##", ""))
+        lines.append(re.sub(r"(?<!, not) ##", "", " ".join(words[1:-1])))
     return [line for line in lines if line]

@@ -1,9 +1,12 @@
 """Model cards of exported versions: `card.json` for programs and `MODEL_CARD.md` for people."""
 
+import dataclasses
 import datetime
 import json
 import math
+from pathlib import Path
 
+from karpa_tf.export.meta_graph import EXTRA
 from karpa_tf.system import environment
 from karpa_tf.system.files import write_text
 
@@ -37,6 +40,7 @@ def make(name, export, metadata):
         "data": {},
         "seed": None,
         "signatures": {},
+        "calls": {name: dataclasses.asdict(call) for name, call in export.calls.items()},
         "formats": [],
         "details": export.details,
         "real_examples": export.real_examples,
@@ -48,6 +52,12 @@ def save(folder, card, export):
     content = json.dumps(_convert_non_finite(card), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(folder / FILE, content + "\n")
     write_text(folder / PAGE, format_page(card, export))
+
+
+def read(folder):
+    """Returns the card of an exported version, or {} if the folder is gone or has none."""
+    file = Path(folder, EXTRA, FILE)
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 def _convert_non_finite(value):

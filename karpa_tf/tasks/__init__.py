@@ -23,7 +23,7 @@ def load_task(name):
 
 def find_task(run, flag="--run"):
     """Returns the `Task` of a `Run`; raises `UserError`, naming `flag`, if the folder holds no run of a known task."""
-    run.read_config()
+    run.read_config(flag)
     metadata = run.metadata()
     name = metadata.get("task")
     if name not in TASKS:

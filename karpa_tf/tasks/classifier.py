@@ -251,4 +251,6 @@ TASK = Task(
     load=load,
     describe=describe,
     make_export=make_export,
+    headline={"accuracy": "max", "log_loss": "min"},
+    usage="python -m apps.classify --saved-model {saved_model} image.jpg",
 )

@@ -88,4 +88,5 @@ TASK = Task(
     load=load,
     describe=describe,
     make_export=make_export,
+    usage="python -m apps.sample_gan --saved-model {saved_model} -n 64 --seed 0 --out grid.png",
 )

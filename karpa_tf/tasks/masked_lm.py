@@ -158,4 +158,6 @@ TASK = Task(
     load=load,
     describe=describe,
     make_export=make_export,
+    headline={"perplexity": "min", "accuracy": "max"},
+    usage='python -m apps.fill_mask --saved-model {saved_model} "The [MASK] of a list."',
 )

@@ -7,7 +7,8 @@ from typing import Any
 
 from karpa_tf.configs.run import from_dict
 from karpa_tf.errors import UserError
-from karpa_tf.export import versions
+from karpa_tf.evaluation import report_page
+from karpa_tf.export import card, versions
 from karpa_tf.system.console import warn
 from karpa_tf.training.run import Run
 from karpa_tf.training.weights import Weights, find_weights
@@ -64,6 +65,12 @@ class Task:
     make_export: Callable
     """Function of a `FinishedRun` that returns its `Export`."""
 
+    headline: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Metrics of `eval/report.json` by which runs are judged, the most important first, each "max" or "min"."""
+
+    usage: str = ""
+    """Command lines that use an exported version, with {saved_model} for its folder; shown on the page of a run."""
+
     def export(self, run, base, kind=None, **options):
         """Writes the next version of a run's model and returns its folder and the `Weights` that it has.
 
@@ -78,6 +85,22 @@ class Task:
         if not export.real_examples:
             warn(f"{run.path} keeps no examples of its data; the export is checked and warmed up with synthetic ones.")
         return versions.write(base, export, self.metadata(finished), **options), finished.weights
+
+    def save_page(self, run, **metadata):
+        """Writes `report.html` of a run, and prints its path: after training, and after a tool has added something.
+
+        Args:
+            run: a `Run` of this task.
+            **metadata: for `Run.update_metadata`.
+        """
+        try:
+            run.update_metadata(**metadata)
+            values = run.metadata()
+            folders = filter(None, dict.fromkeys([values.get("saved_model"), *values.get("exports", [])]))
+            path = report_page.save(run, self, {folder: card.read(folder) for folder in folders})
+            print(f"Report      {path}")
+        except OSError as error:
+            warn(f"{run.path}/{report_page.FILE} was not written ({error.strerror}).")
 
     def metadata(self, finished):
         """Returns what the card of a model says about the `FinishedRun` that it comes from, a dict.

@@ -164,4 +164,5 @@ TASK = Task(
     load=load,
     describe=describe,
     make_export=make_export,
+    headline={"accuracy": "max", "macro_f1": "max", "log_loss": "min"},
 )

@@ -88,13 +88,14 @@ class Job:
             unit: what throughput is counted in, in the plural.
             units_per_step: how many of them a step processes; None is the batch size.
         """
+        self.run.update_metadata(units_per_step=units_per_step or self.config.batch_size)
         plan = Plan(self.run, self.config, self.state, self.steps_per_epoch, unit, units_per_step)
         fit(self.trainer, batches, plan, callbacks, validation)
 
     def finish(self, curves, rows=None):
-        """Draws the curves, exports the model unless that was done before, and returns the `Run`, on all workers.
+        """Draws the curves, exports the model unless that was done before, writes the page, and returns the `Run`.
 
-        The chief alone writes, and prints where everything is; the others wait for it.
+        All workers call it. The chief alone writes, and prints where everything is; the others wait for it.
 
         Args:
             curves: dict from the title of a panel to names of columns of `metrics.csv`.
@@ -105,6 +106,7 @@ class Job:
             keep = self.config.keep_versions
             saved_model = export_once(self.run, lambda: self.task.export(self.run, self._export_folder(), keep=keep)[0])
             print(f"Curves      {self.run.curves_file}\nSavedModel  {saved_model}")
+            self.task.save_page(self.run, curves=curves)
         collectives.barrier()
         return self.run
 

@@ -55,10 +55,10 @@ class Run:
         """Returns the content of `run.json`, a dict."""
         return json.loads(self.metadata_file.read_text()) if self.metadata_file.exists() else {}
 
-    def read_config(self):
-        """Returns the content of `config.yaml`, a dict; raises `UserError` if the folder holds no run."""
+    def read_config(self, flag="--run"):
+        """Returns the content of `config.yaml`, a dict; raises `UserError`, naming `flag`, if it is no run."""
         if not self.config_file.is_file():
-            raise UserError(f"--run {self.path} holds no run: it has no {self.config_file.name}.")
+            raise UserError(f"{flag} {self.path} holds no run: it has no {self.config_file.name}.")
         return yaml.safe_load(self.config_file.read_text())
 
     def read_metrics(self):
