@@ -20,7 +20,8 @@ CURVES = {
 def run(config):
     """Fine-tunes, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
     from karpa_tf.data.text import labeled_batches
-    from karpa_tf.data.text.labeled import Columns, load_text_splits
+    from karpa_tf.data.text.labeled import load_text_splits
+    from karpa_tf.data.text.tables import Columns
     from karpa_tf.evaluation import baselines
     from karpa_tf.evaluation.classification import compute_text_probabilities, save_report
     from karpa_tf.export.examples import save_texts

@@ -111,12 +111,8 @@ def load_scorer(run=None, saved_model=None):
     """
     if run:
         finished = load(Run(run))
-        return (
-            classification.make_scorer(finished.model),
-            finished.classes,
-            finished.model.input_shape[2:],
-            finished.config,
-        )
+        score, image_format = classification.make_scorer(finished.model), finished.model.input_shape[2:]
+        return score, finished.classes, image_format, finished.config
     return *classification.load_exported(load_version(saved_model)), None
 
 
@@ -211,10 +207,8 @@ def resolve_init(config):
     if init is None:
         return config
     if init in APPLICATIONS:
-        model = ApplicationConfig(application=init)
-        if config.model.family == "application":
-            model = dataclasses.replace(config.model, application=init)
-        return _replace(config, Application, model=model)
+        model = config.model if config.model.family == "application" else ApplicationConfig()
+        return _replace(config, Application, model=dataclasses.replace(model, application=init))
     if Path(init).is_dir():
         other = read_config(Run(init), "--init")
         return _replace(config, type(other), model=other.model, image_size=other.image_size, channels=other.channels)

@@ -25,7 +25,7 @@ def models(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(models, tmp_path_factory):
     with ServerProcess(models, tmp_path_factory.mktemp("server") / "log") as process:
-        yield f"http://127.0.0.1:{process.rest}"
+        yield f"http://127.0.0.1:{process.rest_port}"
 
 
 @pytest.fixture

@@ -244,9 +244,10 @@ def test_the_tools_refuse_wrong_flags(app, changes, message, capsys):
 
 def test_a_run_without_a_checkpoint_is_named(capsys):
     open_run(dataclasses.replace(SMOKE, run="new"), "train_classifier", "classifier")
+    Image.new("RGB", (8, 8)).save("image.png")
     for app in (evaluate_classifier, classify):
         with pytest.raises(SystemExit), cli.handle_errors():
-            app.run(app.Config(run="new", **({"images": ("new",)} if app is classify else {})))
+            app.run(app.Config(run="new", **({"images": ("image.png",)} if app is classify else {})))
         assert "--run new has no checkpoint yet" in capsys.readouterr().err
     assert "--init new has no checkpoint yet" in refusal("smoke", "--init", "new", capsys=capsys)
 

@@ -21,6 +21,10 @@ MAX_STEPS = 10_000
 """Maximum number of segments or chunks to walk, which bounds the time that a malicious file takes."""
 
 
+PADDING = 64
+"""Bytes that can be read from any position of a file."""
+
+
 class File(NamedTuple):
     """Content of an image file."""
 
@@ -28,12 +32,16 @@ class File(NamedTuple):
     """Scalar string."""
 
     content: tf.Tensor
-    """The same as uint8 (n,)."""
+    """The same as uint8 (size + PADDING,), with zeros at the end."""
+
+    size: tf.Tensor
+    """Number of bytes, int64."""
 
 
 def make_file(data):
     """Returns the `File` of a scalar string."""
-    return File(data, tf.io.decode_raw(data, tf.uint8))
+    content = tf.io.decode_raw(data, tf.uint8)
+    return File(data, tf.pad(content, [[0, PADDING]]), tf.size(content, tf.int64))
 
 
 def starts_with(file, pattern, position=0):
@@ -88,7 +96,8 @@ def _read_tiff_orientation(file, start):
     is_tiff = has_order & (_read_integer(file, start + 2, 2, is_little) == TIFF_MAGIC)
     directory = start + _read_integer(file, start + 4, 4, is_little)
     count = tf.where(is_tiff, _read_integer(file, directory, 2, is_little), _int64(0))
-    entries = tf.cast(tf.reshape(_read(file, directory + 2, count * 12), (-1, 12)), tf.int64)
+    entries = file.content[tf.minimum(directory + 2, file.size) :][: count * 12]
+    entries = tf.cast(tf.reshape(entries[: tf.size(entries) // 12 * 12], (-1, 12)), tf.int64)
 
     def column(first, size):
         values = entries[:, first : first + size]
@@ -141,38 +150,39 @@ def _walk(file, start, step, name, name_offset, stops=None):
         name: bytes that follow the segment's start after `name_offset` bytes.
         stops: function that returns whether no segment begins at a position, or None.
     """
-    size = tf.size(file.content, tf.int64)
 
     def is_found(position):
         return starts_with(file, name, position + name_offset)
 
     def goes_on(position):
-        is_segment = (position < size) & ~is_found(position)
+        is_segment = (position < file.size) & ~is_found(position)
         return is_segment & ~stops(position) if stops else is_segment
 
     def walk():
         (end,) = tf.while_loop(
             goes_on, lambda position: (step(position),), (_int64(start),), maximum_iterations=MAX_STEPS
         )
-        return tf.where((end < size) & is_found(end), end + name_offset + len(name), _int64(0))
+        return tf.where((end < file.size) & is_found(end), end + name_offset + len(name), _int64(0))
 
     # Most files do not have the name at all, which is seen sooner.
     return tf.cond(tf.size(tf.strings.split(file.data, name)) > 1, walk, lambda: _int64(0))
 
 
 def _read_integer(file, position, size, is_little):
-    """Returns an unsigned integer of `size` bytes in a file, int64."""
-    values = tf.cast(_read(file, position, size), tf.int64)
-    return tf.reduce_sum(tf.where(is_little, values, values[::-1]) * _int64([256**power for power in range(size)]))
+    """Returns an unsigned integer of `size` bytes in a file, int64; `is_little` is a bool or a tensor."""
+    powers = [256**power for power in range(size)]
+    if isinstance(is_little, bool):
+        powers = _int64(powers if is_little else powers[::-1])
+    else:
+        powers = tf.where(is_little, _int64(powers), _int64(powers[::-1]))
+    return tf.reduce_sum(tf.cast(_read(file, position, size), tf.int64) * powers)
 
 
 def _read(file, position, size):
-    """Returns `size` bytes at a position of a file, uint8 (size,), with zeros beyond its end."""
-    length = tf.size(file.content, tf.int64)
-    start = tf.minimum(tf.cast(position, tf.int64), length)
-    end = tf.minimum(start + tf.cast(size, tf.int64), length)
-    values = file.content[start:end]
-    return tf.pad(values, [[0, tf.cast(size, tf.int64) - (end - start)]])
+    """Returns up to `PADDING` bytes at a position of a file, uint8 (size,)."""
+    if not isinstance(position, int):
+        position = tf.minimum(position, file.size)
+    return tf.slice(file.content, [position], [size])
 
 
 def _int64(value):

@@ -19,6 +19,7 @@ def decode_square(data, image_size, channels):
     return center_crop_and_resize(decode_image(data), image_size, channels)
 
 
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
 def decode_image(data):
     """Returns an image file, a scalar string, as uint8 (height, width, 3), upright and composited on white.
 

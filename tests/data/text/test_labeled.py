@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from karpa_tf.data.text.labeled import Columns, load_text_splits
+from karpa_tf.data.text.labeled import load_text_splits
 from karpa_tf.data.text.labeled_batches import make_evaluation_text_batches, make_labeled_text_batches, make_token_rows
+from karpa_tf.data.text.tables import Columns
 from karpa_tf.data.text.vocabulary import SPECIAL, Vocabulary
 from karpa_tf.errors import UserError
 
