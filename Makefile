@@ -6,7 +6,7 @@ BIN := .venv/bin
 ON_FOUR_REPLICAS := -k "replica or synchron or evaluation" tests/training/trainers tests/training/test_checkpoints.py \
 	tests/layers/test_batch_norm.py tests/test_keras_compat.py
 
-.PHONY: demo test test-slow test-reference bench bench-alone lint clean
+.PHONY: demo test test-slow test-reference docs bench bench-alone lint clean
 
 demo: .venv/installed
 	$(BIN)/python -m apps.train_gan digits
@@ -24,7 +24,12 @@ test-reference: .venv/installed-reference
 	$(BIN)/python -m pytest -m '' tests/models/test_bert_reference.py \
 		tests/data/text/test_tokenizer.py tests/benchmarks/test_peers.py
 
-# QUICK=1 measures less, in less than 10 minutes, and leaves the README as it is.
+# A site in build/docs: the pages of docs/ and an API reference. Links and docstrings with mistakes are errors.
+docs: .venv/installed-docs
+	$(BIN)/python -m sphinx -c docs -b html -j 2 -q -W --keep-going . build/docs
+	@echo build/docs/index.html
+
+# QUICK=1 measures less, in less than 10 minutes, and leaves docs/results.md as it is.
 bench: .venv/installed-bench
 ifdef QUICK
 	$(BIN)/python -m benchmarks --quick
@@ -57,6 +62,10 @@ clean:
 
 .venv/installed-test: .venv/installed
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+.venv/installed-docs: .venv/installed-test
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[test,docs]'
 	@touch $@
 
 .venv/installed-bench: .venv/installed

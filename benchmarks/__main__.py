@@ -5,8 +5,8 @@ $ python -m benchmarks resnet20 inference     one workload, and all whose names 
 $ python -m benchmarks --quick                fewer workloads, contenders and rounds, and less time for each
 
 The results are written to benchmarks/results/<machine>.json, those of a quick run to a file of their own;
-`python -m benchmarks.table` makes the table in the README from them. Run nothing else on the machine meanwhile. The
-largest workload needs 16 GB of memory.
+`python -m benchmarks.table` makes the table in docs/results.md from them. Run nothing else on the machine meanwhile.
+The largest workload needs 16 GB of memory.
 """
 
 import argparse

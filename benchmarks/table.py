@@ -1,6 +1,6 @@
-"""Formats results: a report for the terminal, and the table in the README.
+"""Formats results: a report for the terminal, and the table in docs/results.md.
 
-$ python -m benchmarks.table            updates README.md with the results of this machine
+$ python -m benchmarks.table            updates docs/results.md with the results of this machine
 $ python -m benchmarks.table FILE       ... with the results in a file
 """
 
@@ -13,7 +13,7 @@ from benchmarks.results import find_fastest, format_rate, load_results, median_r
 from benchmarks.workloads import WORKLOADS
 from karpa_tf.errors import UserError
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "results.md"
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 
 
@@ -30,7 +30,7 @@ def format_report(record):
 
 
 def format_markdown(results):
-    """Returns results, a dict as from `load_results`, as the tables of the README, in Markdown.
+    """Returns results, a dict as from `load_results`, as the tables of docs/results.md, in Markdown.
 
     Raises:
         UserError: there are no results.
@@ -97,7 +97,7 @@ def _other_row(record):
     return f"| {record['title']} | {'; '.join(rates)} |"
 
 
-def update_readme(path, text):
+def update_page(path, text):
     """Replaces the text between the two markers of a file; raises `UserError` unless each marker occurs once."""
     old = path.read_text(encoding="utf-8")
     if old.count(BEGIN) != 1 or old.count(END) != 1 or old.index(BEGIN) > old.index(END):
@@ -110,7 +110,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", nargs="?", type=Path, default=results_path(describe_machine()))
     try:
-        update_readme(README, format_markdown(load_results(parser.parse_args().file)))
+        update_page(PAGE, format_markdown(load_results(parser.parse_args().file)))
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

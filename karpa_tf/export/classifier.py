@@ -1,4 +1,4 @@
-"""SavedModels of image classifiers, with signatures for image files, pixels and `tf.Example`s."""
+"""SavedModels of image classifiers, with signatures for image files, pixels and `tf.train.Example`."""
 
 import numpy as np
 import tensorflow as tf

@@ -14,11 +14,12 @@ def make_generator_export(generator, *, task):
     """Returns the `Export` of a generator.
 
     The signatures are, with `images` uint8 (batch, height, width, channels):
-        serving_default: `seed`, int64 (batch,), to `images`. The image of a seed is the same to the bit, whatever the
-            batch.
-        noise: `noise`, float32 (batch, latent_dim), standard normal, to `images`. The whole batch is generated at
-            once, which is faster; pixels may differ by one gray level between batch sizes.
-        image_bytes: `seed`, int64 (batch,), to `image_bytes`, string (batch,): the same images as PNG files.
+
+    - serving_default: `seed`, int64 (batch,), to `images`. The image of a seed is the same to the bit, whatever the
+      batch.
+    - noise: `noise`, float32 (batch, latent_dim), standard normal, to `images`. The whole batch is generated at once,
+      which is faster; pixels may differ by one gray level between batch sizes.
+    - image_bytes: `seed`, int64 (batch,), to `image_bytes`, string (batch,): the same images as PNG files.
 
     Args:
         generator: functional model that maps noise to images in [-1, 1].

@@ -28,7 +28,7 @@ FEATURE_GROUPS = 4
 
 
 def make_classifier(config, input_shape, classes):
-    """Returns a model of `images`, float32 (batch, *input_shape), to `logits`, float32 (batch, classes)."""
+    """Returns a model of `images`, float32 `(batch, *input_shape)`, to `logits`, float32 (batch, classes)."""
     return FACTORIES[config.family](config, input_shape, classes)
 
 

@@ -1,4 +1,4 @@
-"""Rounds of several contenders, the checks that they do the same work, ratios of rates, and the README's table."""
+"""Rounds of several contenders, checks that they do the same work, ratios of rates, the table of docs/results.md."""
 
 import dataclasses
 import io
@@ -168,16 +168,16 @@ def test_the_rows_of_the_table_are_in_the_order_of_the_workloads(measured):
     assert titles == ["| D", "| R", "| Sums, batch 10"]
 
 
-def test_the_table_is_written_between_the_markers_of_the_readme(measured, tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+def test_the_table_is_written_between_the_markers_of_the_page(measured, tmp_path):
+    page = tmp_path / "results.md"
+    page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
     text = table.format_markdown(measured)
     for _ in range(2):
-        table.update_readme(readme, text)
-        assert readme.read_text() == f"before\n{table.BEGIN}\n{text}\n{table.END}\nafter\n"
-    readme.write_text("no markers\n")
+        table.update_page(page, text)
+        assert page.read_text() == f"before\n{table.BEGIN}\n{text}\n{table.END}\nafter\n"
+    page.write_text("no markers\n")
     with pytest.raises(UserError, match="needs one line <!-- benchmarks: begin -->"):
-        table.update_readme(readme, text)
+        table.update_page(page, text)
 
 
 def test_a_step_with_two_passes_updates_every_weight(images):

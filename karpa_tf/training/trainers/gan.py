@@ -6,7 +6,7 @@ import tensorflow as tf
 from karpa_tf import losses
 from karpa_tf.distribution import reductions
 from karpa_tf.keras_compat import AlreadyBuilt
-from karpa_tf.training.trainers.updates import make_moving_average, update_moving_average
+from karpa_tf.training.trainers.updates import make_moving_average, scale_loss, update_moving_average
 
 
 class GAN(AlreadyBuilt, keras.Model):
@@ -57,8 +57,8 @@ class GAN(AlreadyBuilt, keras.Model):
         """
         super().compile(optimizer=None, **kwargs)
         self.gan_losses = gan_losses
-        self.generator_optimizer = _scale(generator_optimizer, self.generator)
-        self.discriminator_optimizer = _scale(discriminator_optimizer, self.discriminator)
+        self.generator_optimizer = scale_loss(generator_optimizer, self.generator)
+        self.discriminator_optimizer = scale_loss(discriminator_optimizer, self.discriminator)
         self.generator_optimizer.build(self.generator.trainable_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
 
@@ -125,9 +125,3 @@ class GAN(AlreadyBuilt, keras.Model):
         self.d_real.update_state(tf.sigmoid(real_logits))
         self.d_fake.update_state(tf.sigmoid(fake_logits))
         return {metric.name: metric.result() for metric in self.metrics}
-
-
-def _scale(optimizer, model):
-    if model.dtype_policy.name == "mixed_float16":
-        return keras.optimizers.LossScaleOptimizer(optimizer)
-    return optimizer

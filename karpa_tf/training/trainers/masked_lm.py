@@ -9,6 +9,7 @@ from karpa_tf.losses import token_cross_entropy
 from karpa_tf.training.trainers.updates import (
     accumulate_gradients,
     apply_gradients,
+    make_groups,
     make_moving_average,
     select_inputs,
     update_moving_average,
@@ -41,19 +42,19 @@ class MaskedLM(AlreadyBuilt, keras.Model):
         # Otherwise `fit` under a strategy needs a `call` on data to build from (keras#20164).
         self.built = True
 
-    def compile(self, groups, global_clipnorm=None, gradient_accumulation_steps=1, **kwargs):
+    def compile(self, optimizer, global_clipnorm=None, gradient_accumulation_steps=1, **kwargs):
         """Sets the optimizers.
 
         Args:
-            groups: list of `optimizers.OptimizerGroup`.
+            optimizer: a Keras optimizer of all weights, or a list of `optimizers.OptimizerGroup`.
             global_clipnorm: maximum norm of the gradient over all weights, or None.
             gradient_accumulation_steps: number of parts, which divides a replica's batch; the update does not change.
             **kwargs: for `keras.Model.compile`.
         """
         super().compile(optimizer=None, **kwargs)
-        self.groups, self.global_clipnorm = groups, global_clipnorm
+        self.groups, self.global_clipnorm = make_groups(optimizer, self.network), global_clipnorm
         self.gradient_accumulation_steps = gradient_accumulation_steps
-        self.optimizers = [group.optimizer for group in groups]  # Keras saves what it finds in attributes.
+        self.optimizers = [group.optimizer for group in self.groups]  # Keras saves what it finds in attributes.
 
     @property
     def metrics(self):

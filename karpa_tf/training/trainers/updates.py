@@ -38,6 +38,22 @@ def update_moving_average(average, model, ema, optimizer):
     reductions.update_moving_averages(average.weights, model.weights, tf.minimum(ema, (1 + step) / (10 + step)))
 
 
+def scale_loss(optimizer, model):
+    """Returns an optimizer for a model: under `mixed_float16` it is wrapped in dynamic loss scaling."""
+    if model.dtype_policy.name == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def make_groups(optimizer, model):
+    """Returns a list of `OptimizerGroup`: one of all weights of a model for a Keras optimizer; a list is unchanged."""
+    if isinstance(optimizer, list):
+        return optimizer
+    optimizer, variables = scale_loss(optimizer, model), model.trainable_variables
+    optimizer.build(variables)
+    return [optimizers.OptimizerGroup(optimizer, variables, 0)]
+
+
 def accumulate_gradients(compute_gradients, data, steps, variables):
     """Returns the sum of the gradients over parts of this replica's batch, computed one part after the other.
 
