@@ -41,8 +41,6 @@ def find_links(page):
 def is_broken(page, target):
     name, _, anchor = target.partition("#")
     file = (page.parent / name).resolve() if name else page
-    if file.parent == ROOT / "examples" and not file.parent.exists():
-        return False  # the notebooks come with their folder
     return not file.exists() or (anchor != "" and anchor not in read_anchors(file))
 
 
