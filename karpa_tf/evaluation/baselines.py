@@ -61,8 +61,8 @@ def print_comparison(report):
     best = max(baselines, key=lambda row: row["accuracy"], default=None)
     if best and report["accuracy"] <= best["accuracy"]:
         lines.append(
-            f"The network is not better than its baseline, {best['name']}: train it for more epochs, start it from "
-            "(other) pretrained weights, or use the baseline instead."
+            f"The network is not better than its baseline, {best['name']}: train it for more epochs, start from "
+            "other weights (--init), or use the baseline instead."
         )
     print(*lines, sep="\n", end="\n" if lines else "")
 
