@@ -30,7 +30,7 @@ PROGRAMS = {
     ),
     "train_gan": ("smoke", "--epochs", "2"),
     "train_mlm": (
-        *("smoke", "--epochs", "2", "--dropout", "0.1", "--batch-size", "4"),
+        *("smoke", "--epochs", "2", "--dropout", "0.1", "--batch-size", "8"),
         *("--data", str(ROOT / "docs"), "--vocabulary-size", "800", "--held-out-fraction", "0.2"),
     ),
 }
