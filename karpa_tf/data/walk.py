@@ -13,6 +13,11 @@ SYSTEM_NAMES = frozenset(
 """Names of folders and files that operating systems, network drives and programs leave behind."""
 
 
+def to_text(name):
+    """Returns the name of a file or folder as text: bytes that are not UTF-8 become escapes such as `\\xe9`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 class FolderWalk:
     """Finds the files of a data set and counts what it leaves out.
 
@@ -48,8 +53,8 @@ class FolderWalk:
     def warn(self, directory):
         """Prints what was left out of a folder, by kind and number, unless it is nothing."""
         if self.left_out:
-            kinds = (f"{count:,} {kind}" for kind, count in sorted(self.left_out.items()))
-            warn(f"--data {directory}: left out {', '.join(kinds)}.")
+            kinds = (f"{kind} ({count:,})" for kind, count in sorted(self.left_out.items()))
+            warn(f"{directory}: left out {', '.join(kinds)}.")
 
     def _is_data(self, name):
         is_data = not name.startswith(".") and name not in SYSTEM_NAMES

@@ -1,6 +1,5 @@
 """Probabilities of a classifier for every example of a data set, and the report on them."""
 
-import csv
 import functools
 import json
 
@@ -13,12 +12,17 @@ from karpa_tf.data.images.decoding import normalize
 from karpa_tf.errors import UserError
 from karpa_tf.metrics import classification as metrics
 from karpa_tf.system.console import track
+from karpa_tf.system.files import write_text
+from karpa_tf.system.text_files import write_table
 
 BATCH_SIZE = 250
 """The last batch is padded, so that there is a single shape."""
 
 MAX_MISTAKES = 36
 """Number of most confident mistakes in the report."""
+
+REPORT = "The report"
+"""What an error of writing names."""
 
 MISTAKES = "mistakes"
 """Folder of their images."""
@@ -141,14 +145,15 @@ def save_report(folder, examples, probabilities, kind, baselines=()):
     }
     if baselines:
         report["baselines"] = list(baselines)
-    (folder / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     confusion = confusion_matrix(labels, probabilities.argmax(1), labels=np.arange(len(classes)))
-    _write_table(folder / "confusion.csv", ["true \\ predicted", *classes], zip(classes, *confusion.T, strict=True))
+    rows = zip(classes, *confusion.T, strict=True)
+    write_table(folder / "confusion.csv", ["true \\ predicted", *classes], rows, REPORT)
     plots.save_confusion(folder / "confusion.png", confusion, classes)
     plots.save_reliability(folder / "reliability.png", metrics.calibration(labels, probabilities), f"{kind}s")
     mistakes = _find_mistakes(examples, probabilities)
     rows = [(name, label, prediction, f"{p:.6f}") for _, name, label, prediction, p in mistakes]
-    _write_table(folder / "mistakes.csv", [kind, "true", "predicted", "probability"], rows)
+    write_table(folder / "mistakes.csv", [kind, "true", "predicted", "probability"], rows, REPORT)
     return report
 
 
@@ -163,10 +168,3 @@ def _find_mistakes(examples, probabilities):
         (index, names[index], classes[labels[index]], classes[predictions[index]], float(probabilities[index].max()))
         for index in worst
     ]
-
-
-def _write_table(path, header, rows):
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(header)
-        table.writerows(rows)

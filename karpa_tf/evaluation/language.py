@@ -7,6 +7,7 @@ import re
 import numpy as np
 
 from karpa_tf.metrics import language
+from karpa_tf.system.files import write_text
 
 MAX_EXAMPLES = 20
 """Number of sequences in `examples.txt`."""
@@ -30,7 +31,7 @@ def save_report(folder, trainer, batches, counts, vocabulary):
     masked = np.concatenate([batch["mask_ids"][batch["mask_weights"] > 0] for batch in batches.as_numpy_iterator()])
     report |= {"perplexity": language.perplexity(report["loss"]), "count": len(masked)}
     report["unigram_perplexity"], report["unigram_accuracy"] = language.unigram_baseline(masked, counts)
-    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    write_text(folder / "report.json", json.dumps(report, indent=2) + "\n")
     lines = _format_examples(trainer, next(batches.as_numpy_iterator()), vocabulary)
     (folder / "examples.txt").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
     return report

@@ -8,6 +8,7 @@ import tensorflow as tf
 from karpa_tf.configs.masked_lm import MaskedLMConfig
 from karpa_tf.data.text import vocabulary as vocabularies
 from karpa_tf.errors import UserError
+from karpa_tf.evaluation.predictions import MASKED_TEXTS
 from karpa_tf.export import examples
 from karpa_tf.export.masked_lm import make_masked_lm_export, make_masked_lm_functions
 from karpa_tf.export.versions import load_version
@@ -138,10 +139,30 @@ def load_function(run, saved_model):
         finished = load(Run(run))
         functions, _ = make_masked_lm_functions(finished.model, finished.vocabulary, finished.config.row_length)
         return as_text_function(functions["serving_default"])
+    return load_text_function(saved_model, *MASKED_TEXTS)
+
+
+def load_text_function(saved_model, kind, inputs, outputs):
+    """Returns the signature `serving_default` of an exported version as `as_text_function` does.
+
+    Args:
+        saved_model: path of the version.
+        kind: what the model should be, for the error.
+        inputs: names of its inputs.
+        outputs: names of outputs that it must have.
+
+    Raises:
+        UserError: the signature has others.
+    """
     signatures = load_version(saved_model)
-    if "token_ids" not in signatures or "tokens" not in signatures["serving_default"].structured_outputs:
-        raise UserError(f"The SavedModel is no masked language model; its signatures are {', '.join(signatures)}.")
-    return as_text_function(signatures["serving_default"])
+    function = signatures.get("serving_default")
+    if (
+        function is None
+        or set(function.structured_input_signature[1]) != set(inputs)
+        or not set(outputs) <= set(function.structured_outputs)
+    ):
+        raise UserError(f"The SavedModel is no {kind}; its signatures are {', '.join(signatures)}.")
+    return as_text_function(function)
 
 
 def as_text_function(function):

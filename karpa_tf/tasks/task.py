@@ -127,7 +127,7 @@ class Task:
         report = run.eval / "report.json"
         # The report is made at the end, with the default weights.
         if weights == find_weights(run) and report.exists() and report.stat().st_mtime >= weights.file.stat().st_mtime:
-            values = {key: value for key, value in json.loads(report.read_text()).items() if key != "classes"}
+            values = {key: value for key, value in json.loads(report.read_text("utf-8")).items() if key != "classes"}
             return values, f"Measured after training on {self.evaluated_on}."
         if weights.kind == "best":
             best = json.loads((run.checkpoints / "best.json").read_text())

@@ -7,9 +7,9 @@ import numpy as np
 from karpa_tf.configs.text_classifier import TextClassifierConfig
 from karpa_tf.data.text.labeled_batches import make_token_rows
 from karpa_tf.errors import UserError
+from karpa_tf.evaluation.predictions import TEXTS
 from karpa_tf.export import examples
 from karpa_tf.export.text_classifier import make_text_classifier_export, make_text_classifier_functions
-from karpa_tf.export.versions import load_version
 from karpa_tf.models import bert
 from karpa_tf.models.classifiers import split_by_depth
 from karpa_tf.tasks import masked_lm
@@ -147,12 +147,7 @@ def load_function(run, saved_model):
         model, length = finished.model, finished.config.row_length
         functions, *_ = make_text_classifier_functions(model, finished.vocabulary, length, finished.classes)
         return masked_lm.as_text_function(functions["serving_default"])
-    signatures = load_version(saved_model)
-    function = signatures.get("serving_default")
-    inputs = function.structured_input_signature[1] if function else {}
-    if set(inputs) != {"text"} or "classes" not in function.structured_outputs:
-        raise UserError(f"The SavedModel is no text classifier; its signatures are {', '.join(signatures)}.")
-    return masked_lm.as_text_function(function)
+    return masked_lm.load_text_function(saved_model, *TEXTS)
 
 
 TASK = Task(

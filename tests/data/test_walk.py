@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from karpa_tf.data.walk import SYSTEM_NAMES, FolderWalk
+from karpa_tf.data.walk import SYSTEM_NAMES, FolderWalk, to_text
 
 
 def write(path):
@@ -30,8 +30,8 @@ def test_what_is_left_out_is_said_by_kind_and_number(tmp_path, capsys):
     walk = FolderWalk((".txt",))
     assert [file.name for file in walk.find_files(tmp_path)] == ["a.txt", "b.TXT"]
     walk.warn(tmp_path)
-    said = "left out 2 files ending in .tif, 1 files without a suffix, 1 hidden or system files or folders."
-    assert capsys.readouterr().err == f"warning: --data {tmp_path}: {said}\n"
+    said = "left out files ending in .tif (2), files without a suffix (1), hidden or system files or folders (1)."
+    assert capsys.readouterr().err == f"warning: {tmp_path}: {said}\n"
 
 
 def test_links_are_followed_once(tmp_path):
@@ -62,4 +62,6 @@ def test_an_unreadable_folder_is_counted(tmp_path, monkeypatch):
 
 def test_names_that_are_not_utf8_are_found(tmp_path):
     write(tmp_path / os.fsdecode(b"caf\xe9.txt"))
-    assert [os.fsencode(file.name) for file in FolderWalk((".txt",)).find_files(tmp_path)] == [b"caf\xe9.txt"]
+    (file,) = FolderWalk((".txt",)).find_files(tmp_path)
+    assert os.fsencode(file.name) == b"caf\xe9.txt" and to_text(file.name) == r"caf\xe9.txt"
+    assert to_text("猫.txt") == "猫.txt"

@@ -121,7 +121,7 @@ def _find_jpeg_exif(file):
         marker = _read_integer(file, position + 1, 1, True)
         return ~starts_with(file, b"\xff", position) | (marker == 0xDA) | (marker == 0xD9)
 
-    return _walk(file, 2, step, EXIF, 4, stops)
+    return _walk(file, 2, step, EXIF, 4, stops, first=b"\xff\xe1")
 
 
 def _find_png_chunk(file, name):
@@ -140,7 +140,7 @@ def _find_webp_chunk(file, name):
     return tf.where(found > 0, found + 4, 0)
 
 
-def _walk(file, start, step, name, name_offset, stops=None):
+def _walk(file, start, step, name, name_offset, stops=None, first=b""):
     """Returns the position after a name in a segment or chunk, int64, or 0 if there is none.
 
     Args:
@@ -149,10 +149,12 @@ def _walk(file, start, step, name, name_offset, stops=None):
         step: function that returns the position of the segment after that at a position.
         name: bytes that follow the segment's start after `name_offset` bytes.
         stops: function that returns whether no segment begins at a position, or None.
+        first: bytes with which the segment begins.
     """
 
     def is_found(position):
-        return starts_with(file, name, position + name_offset)
+        is_named = starts_with(file, name, position + name_offset)
+        return is_named & starts_with(file, first, position) if first else is_named
 
     def goes_on(position):
         is_segment = (position < file.size) & ~is_found(position)

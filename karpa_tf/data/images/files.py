@@ -24,7 +24,12 @@ def list_image_files(names):
     for name in names:
         if not Path(name).exists():
             raise UserError(f"There is no image or folder {name}.")
-        files += FolderWalk(SUFFIXES).find_files(name) if Path(name).is_dir() else [Path(name)]
+        if Path(name).is_dir():
+            walk = FolderWalk(SUFFIXES)
+            files += walk.find_files(name)
+            walk.warn(name)
+        else:
+            files.append(Path(name))
     if not files:
         raise UserError(f"There are no images in {', '.join(names)}; expected files ending in {', '.join(SUFFIXES)}.")
     return files

@@ -13,7 +13,7 @@ from karpa_tf.data.cache import compute_fingerprint
 from karpa_tf.data.images.cache import load_cached_images
 from karpa_tf.data.images.decoding import decode_square
 from karpa_tf.data.images.files import SUFFIXES, convert_to_png
-from karpa_tf.data.walk import FolderWalk
+from karpa_tf.data.walk import FolderWalk, to_text
 from karpa_tf.errors import UserError, first_line
 from karpa_tf.system.console import track
 
@@ -50,7 +50,7 @@ def load_files(directory, files, image_format, labels=None, classes=()):
         raise UserError(
             f"--data {directory} has no images; expected files ending in {', '.join(SUFFIXES)}, at any depth."
         )
-    names = [str(file.relative_to(directory)) for file in files]
+    names = [to_text(file.relative_to(directory)) for file in files]
     labels = labels or [-1] * len(files)
     stats = [(name, *_read_size_and_time(file), label) for name, file, label in zip(names, files, labels, strict=True)]
     fingerprint = compute_fingerprint(

@@ -10,7 +10,7 @@ from karpa_tf.data.images.folder import load_files
 from karpa_tf.data.images.image_set import ImageSet
 from karpa_tf.data.images.loaders import find_loader
 from karpa_tf.data.splits import SPLIT_FOLDERS, hold_out
-from karpa_tf.data.walk import FolderWalk
+from karpa_tf.data.walk import FolderWalk, to_text
 from karpa_tf.errors import UserError
 
 
@@ -137,4 +137,4 @@ def _load_classes(folder, classes, image_format, walk):
         class_files = walk.find_files(folder / name) if (folder / name).is_dir() else []
         files += class_files
         labels += [label] * len(class_files)
-    return load_files(folder, files, image_format, labels, classes)
+    return load_files(folder, files, image_format, labels, tuple(map(to_text, classes)))

@@ -10,7 +10,7 @@ import numpy as np
 from karpa_tf.data.splits import SPLIT_FOLDERS, hold_out
 from karpa_tf.data.text.lines import read_lines
 from karpa_tf.data.text.tables import SUFFIXES, read_rows
-from karpa_tf.data.walk import FolderWalk
+from karpa_tf.data.walk import FolderWalk, to_text
 from karpa_tf.errors import UserError
 from karpa_tf.system.console import warn
 
@@ -117,7 +117,7 @@ def _read_folder(folder, columns):
     classes = [name for name in walk.find_folders(folder) if name != UNLABELED_FOLDER]
     if (folder / UNLABELED_FOLDER).is_dir():
         warn(f"{folder / UNLABELED_FOLDER} holds texts without a class; it is left out.")
-    files = [(file, name) for name in classes for file in walk.find_files(folder / name)]
+    files = [(file, to_text(name)) for name in classes for file in walk.find_files(folder / name)]
     walk.warn(folder)
     if not files:
         raise UserError(

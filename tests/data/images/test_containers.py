@@ -90,13 +90,22 @@ def test_the_orientation_is_found_behind_the_pixels_of_a_large_file(read_orienta
 @pytest.mark.parametrize("pattern", [b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\6\0\0\0", b"eXIfMM\0*"])
 def test_bytes_that_look_like_exif_are_no_orientation_in_comments_or_pixels(read_orientation, pattern):
     pixels = np.frombuffer(pattern.ljust(48, b"\0") * 16, np.uint8).reshape(16, 16, 3)
-    bmp, jpeg = encode(pixels, "BMP"), encode(pixels, "JPEG", comment=b"a comment: " + pattern) + pattern
+    bmp, jpeg = encode(pixels, "BMP"), encode(pixels, "JPEG", comment=pattern) + pattern
     comment = PngInfo()
     comment.add_text("comment", pattern.decode("latin-1"))
     png = encode(pixels, "PNG", pnginfo=comment)
     for data in (jpeg, png):
         assert pattern in data and read_orientation(data) == 1
     assert read_orientation(bmp) == 1
+
+
+@pytest.mark.parametrize(("fill_bytes", "orientation"), [(0, 6), (100, 6), (containers.MAX_STEPS + 1, 1)])
+def test_a_search_ends_after_a_limited_number_of_steps(read_orientation, fill_bytes, orientation):
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    jpeg = encode(np.zeros((8, 8, 3), np.uint8), "JPEG", exif=exif)
+    start = jpeg.index(b"\xff\xe1")
+    assert read_orientation(jpeg[:start] + b"\xff" * fill_bytes + jpeg[start:]) == orientation
 
 
 @pytest.mark.parametrize("header", [b"\xff\xd8", containers.PNG, b"RIFF\xff\xff\xff\xffWEBPVP8X"])

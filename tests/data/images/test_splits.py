@@ -1,5 +1,6 @@
 """Splits of labeled image data sets."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -177,3 +178,13 @@ def test_a_split_reads_only_the_images_that_are_accessed():
     assert subset.images[np.array([3, 1])].shape == (2, 1, 1, 1) and subset.images[5:9].shape == (4, 1, 1, 1)
     assert images.reads == 6
     np.testing.assert_array_equal(np.asarray(subset.images)[3], subset.images[3])
+
+
+def test_the_name_of_a_class_that_is_not_utf8_becomes_text_that_can_be_encoded(tmp_path):
+    for name in (b"caf\xe9", b"tea"):
+        folder = tmp_path / os.fsdecode(name)
+        folder.mkdir()
+        for number in range(4):
+            Image.new("RGB", (8, 8)).save(folder / f"{number}.png")
+    splits = load_splits(str(tmp_path), ImageFormat(8, 3), 0)
+    assert splits.classes == (r"caf\xe9", "tea") and len(splits.train.images) + len(splits.test.images) == 8

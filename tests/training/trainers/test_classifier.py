@@ -50,6 +50,17 @@ def test_two_replicas_train_as_one_does(images, two_replicas, variant):
     assert_moved(alone, make_trainer(**VARIANTS[variant]))
 
 
+def test_a_keras_optimizer_is_one_group_of_all_weights(images):
+    grouped, plain = make_trainer(), make_trainer()
+    plain.compile(keras.optimizers.SGD(0.1, momentum=0.5, nesterov=True))
+    assert fit(grouped, images) == fit(plain, images)
+    assert_same_weights(grouped, plain, atol=0)
+    keras.config.set_dtype_policy("mixed_float16")
+    scaled = make_trainer()
+    scaled.compile(keras.optimizers.SGD(0.1))
+    assert isinstance(scaled.groups[0].optimizer, keras.optimizers.LossScaleOptimizer)
+
+
 def test_a_step_equals_that_of_keras_own_trainer(images):
     trainer = make_trainer()
     other = make_trainer().network
