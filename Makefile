@@ -26,7 +26,7 @@ test-reference: .venv/installed-reference
 
 # A site in build/docs: the pages of docs/ and an API reference. Links and docstrings with mistakes are errors.
 docs: .venv/installed-docs
-	$(BIN)/python -m sphinx -c docs -b html -j 2 -q -W --keep-going . build/docs
+	$(BIN)/python -m sphinx -c docs -b html -E -j 2 -q -W --keep-going . build/docs
 	@echo build/docs/index.html
 
 # QUICK=1 measures less, in less than 10 minutes, and leaves docs/results.md as it is.

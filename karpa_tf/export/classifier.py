@@ -15,9 +15,10 @@ def make_classifier_export(model, classes, images=None, *, task):
 
     The outputs of all signatures are `classes`, string (batch, classes), the same in every row, and `scores`, float32
     (batch, classes), probabilities in this order. The signatures are:
-        serving_default: `image_bytes`, string (batch,): JPEG, PNG, GIF, BMP or WebP files of any size.
-        images: `images`, uint8 (batch, height, width, channels).
-        classify: `inputs`, string (batch,): `tf.Example`s with the file as bytes feature `image_bytes`.
+
+    - serving_default: `image_bytes`, string (batch,): JPEG, PNG, GIF, BMP or WebP files of any size.
+    - images: `images`, uint8 (batch, height, width, channels).
+    - classify: `inputs`, string (batch,): `tf.Example`s with the file as bytes feature `image_bytes`.
 
     Args:
         model: maps images, float32 (batch, height, width, channels) in [-1, 1], to logits.
