@@ -15,7 +15,7 @@ class BERTConfig:
     """Model family; set by the preset."""
 
     max_sequence_length: int = 128
-    """Longest sequence, in tokens."""
+    """Longest sequence, in tokens; with sinusoidal or rotary positions only the default of --sequence-length."""
 
     hidden_dim: int = 256
     """Size of a token's hidden state."""
@@ -56,6 +56,14 @@ class BERTConfig:
             )
         require_fraction("dropout", self.dropout)
         require_not_negative("num_segments", self.num_segments)
+
+    def require_length(self, length):
+        """Raises `UserError` if sequences of `length` tokens are longer than the learned position embeddings allow."""
+        if self.position_embedding == "learned" and length > self.max_sequence_length:
+            raise UserError(
+                f"--sequence-length must be at most --max-sequence-length, {self.max_sequence_length}, which learned "
+                f"position embeddings have; received {length}."
+            )
 
 
 TINY = BERTConfig(hidden_dim=128, num_layers=2, num_heads=2, intermediate_dim=512)

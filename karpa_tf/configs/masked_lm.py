@@ -21,7 +21,11 @@ class MaskedLMConfig(RunConfig):
 
     data: str = "python_docs"
     """python_docs (Python's own documentation), a text file, a folder of text files, a glob, a .jsonl file, or a data
-    set of TensorFlow Datasets. Blank lines separate documents; in a file without blank lines every line is one."""
+    set of TensorFlow Datasets."""
+
+    documents: Literal["auto", "lines", "paragraphs", "files"] = "auto"
+    """What is a document of a text file. auto: its paragraphs if there are blank lines; otherwise the whole file, if it
+    is one of several and no longer than a million characters, or each of its lines."""
 
     validation_data: str | None = None
     """Held-out text, specified as for --data; None holds out --held-out-fraction of the documents, or uses the
@@ -80,11 +84,9 @@ class MaskedLMConfig(RunConfig):
             raise UserError(
                 f"--vocabulary-size must be at least {MIN_VOCABULARY_SIZE}; received {self.vocabulary_size}."
             )
-        if not MIN_SEQUENCE_LENGTH <= self.row_length <= self.model.max_sequence_length:
-            raise UserError(
-                f"--sequence-length must be from {MIN_SEQUENCE_LENGTH} to --max-sequence-length, "
-                f"{self.model.max_sequence_length}; received {self.row_length}."
-            )
+        if self.row_length < MIN_SEQUENCE_LENGTH:
+            raise UserError(f"--sequence-length must be at least {MIN_SEQUENCE_LENGTH}; received {self.row_length}.")
+        self.model.require_length(self.row_length)
 
     @property
     def row_length(self):

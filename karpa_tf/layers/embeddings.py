@@ -30,10 +30,10 @@ class SinePositionEncoding(layers.Layer):
 
     def call(self, inputs):
         length, hidden_dim = ops.shape(inputs)[1], inputs.shape[-1]
-        positions = ops.cast(ops.arange(length), self.compute_dtype)
+        # In float32: bfloat16 has no 257, so that neighboring positions of long sequences would be the same.
+        positions = ops.cast(ops.arange(length), "float32")
         indices = np.arange(hidden_dim)
-        exponents = ops.cast(indices // 2 * 2, self.compute_dtype) / ops.cast(hidden_dim, self.compute_dtype)
-        frequencies = ops.power(ops.cast(1e-4, self.compute_dtype), exponents)
+        frequencies = np.float32(1e-4) ** (indices // 2 * 2 / np.float32(hidden_dim)).astype(np.float32)
         angles = ops.expand_dims(positions, -1) * frequencies  # (length, hidden_dim)
         encoding = ops.where(indices % 2 == 0, ops.sin(angles), ops.cos(angles))
-        return ops.broadcast_to(encoding, ops.shape(inputs))
+        return ops.broadcast_to(ops.cast(encoding, self.compute_dtype), ops.shape(inputs))

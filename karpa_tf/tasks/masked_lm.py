@@ -113,10 +113,11 @@ def load_init_weights(model, vocabulary, config):
     init = load(Run(config.init), flag="--init")
     if init.vocabulary != vocabulary:
         raise UserError(f"--init {config.init} has a vocabulary of its own; leave out --vocabulary.")
+    free = {"dropout"} if config.model.position_embedding == "learned" else {"dropout", "max_sequence_length"}
     differences = [
         f"{field.name} {getattr(init.config.model, field.name)}, not {getattr(config.model, field.name)}"
         for field in dataclasses.fields(config.model)
-        if field.name != "dropout" and getattr(init.config.model, field.name) != getattr(config.model, field.name)
+        if field.name not in free and getattr(init.config.model, field.name) != getattr(config.model, field.name)
     ]
     if init.config.nsp != config.nsp:
         differences.append("another --nsp")

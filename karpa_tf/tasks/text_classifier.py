@@ -87,11 +87,7 @@ def resolve_init(config):
         raise UserError("Name the run of a pretrained masked language model to start from: --init RUN.")
     pretrained = masked_lm.read_masked_lm_config(Run(config.init), "--init")
     model = dataclasses.replace(pretrained.network, dropout=config.model.dropout)
-    if (config.sequence_length or 0) > model.max_sequence_length:
-        raise UserError(
-            f"--sequence-length {config.sequence_length} is more than the model of --init takes, "
-            f"{model.max_sequence_length}."
-        )
+    model.require_length(config.sequence_length or 0)
     return dataclasses.replace(config, model=model)
 
 

@@ -249,7 +249,11 @@ def test_a_dry_run_writes_nothing(capsys):
         (["--data", "latin.txt"], "byte 1 is 0xe4; specify the encoding with --encoding"),
         (["--data", "binary.txt"], "is not a text file: it contains zero bytes"),
         (["--vocabulary-size", "5000"], "choose --vocabulary-size"),
-        (["--sequence-length", "17"], "--sequence-length must be from 8 to --max-sequence-length, 16; received 17"),
+        (["--sequence-length", "7"], "--sequence-length must be at least 8; received 7"),
+        (
+            ["--sequence-length", "17", "--position-embedding", "learned"],
+            "--sequence-length must be at most --max-sequence-length, 16, which learned position embeddings have",
+        ),
         (["--batch-size", "4096"], "sequences of 16 tokens, fewer than --batch-size 4096"),
         (["--init", "missing"], "--init missing holds no run of train_mlm"),
         (["--vocabulary", "missing.txt"], "The vocabulary missing.txt cannot be read"),
@@ -324,16 +328,21 @@ def test_frozen_features_and_new_weights(pretrained, capsys):
     assert finetune(*words, "--scratch") is None
 
 
+def test_without_learned_positions_longer_sequences_than_in_pretraining_are_trained_on(pretrained, capsys):
+    run, _ = pretrained
+    write_text()
+    assert train("--init", str(run.path), "--sequence-length", "32", "--dry-run") is None
+    assert "sequence of 32 tokens" in capsys.readouterr().out
+    write_sentences()
+    assert finetune("--init", str(run.path), "--data", "texts.tsv", "--sequence-length", "99", "--dry-run") is None
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--data", "texts.tsv"], "Name the run of a pretrained masked language model to start from: --init RUN"),
         (["--data", "texts.tsv", "--init", "missing"], "--init missing holds no run of train_mlm"),
         (["--data", "missing", "--init", "RUN"], "--data missing: there is no such file or folder"),
-        (
-            ["--data", "texts.tsv", "--init", "RUN", "--sequence-length", "99"],
-            "is more than the model of --init takes, 16",
-        ),
         (
             ["--data", "texts.tsv", "--init", "RUN", "--batch-size", "999"],
             "--batch-size 999 is larger than the training",

@@ -7,9 +7,12 @@ from karpa_tf.layers.embeddings import SinePositionEncoding
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_sine_position_encoding_matches_keras_hub(precision):
+def test_sine_position_encoding_is_that_of_keras_hub_in_float32_at_any_length(precision):
     keras.config.set_dtype_policy(precision)
-    x = keras.ops.zeros((2, 40, 6), keras.config.dtype_policy().compute_dtype)
-    ours, theirs = SinePositionEncoding()(x), keras_hub.layers.SinePositionEncoding()(x)
-    assert ours.dtype == theirs.dtype and ours.shape == x.shape
-    np.testing.assert_array_equal(keras.ops.cast(ours, "float32"), keras.ops.cast(theirs, "float32"))
+    dtype = keras.config.dtype_policy().compute_dtype
+    ours = SinePositionEncoding()(keras.ops.zeros((2, 600, 6), dtype))
+    theirs = keras_hub.layers.SinePositionEncoding(dtype="float32")(keras.ops.zeros((2, 600, 6)))
+    assert ours.dtype == dtype and ours.shape == theirs.shape
+    # KerasHub computes the angles in the dtype of the layer: from 257 on, bfloat16 has every second position only.
+    tolerance = {"float32": 1e-4, "mixed_float16": 1e-3, "mixed_bfloat16": 5e-3}[precision]
+    np.testing.assert_allclose(keras.ops.cast(ours, "float32"), theirs, atol=tolerance)

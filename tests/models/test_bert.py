@@ -119,6 +119,14 @@ def test_features_do_not_depend_on_padding_but_on_the_order_of_tokens(config):
     assert np.abs(np.array(encoder(reversed_inputs))[:, ::-1] - features).max() > 1e-3
 
 
+@pytest.mark.parametrize("config", VARIANTS[2:], ids=["sinusoidal", "rotary"])
+def test_without_learned_positions_a_sequence_may_be_longer_than_the_maximum(config):
+    encoder = randomize(make_encoder(config, VOCABULARY_SIZE))
+    inputs = make_batch(batch_size=1, length=config.max_sequence_length * 4)
+    inputs["padding_mask"][:] = True
+    assert np.isfinite(encoder(inputs)).all()
+
+
 def test_features_depend_on_the_segments():
     config = dataclasses.replace(SMALL, num_segments=2)
     encoder = randomize(make_encoder(config, VOCABULARY_SIZE))

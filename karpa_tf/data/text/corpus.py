@@ -45,11 +45,12 @@ class Corpus:
     """Whether it is a data set of TensorFlow Datasets, which may have other splits."""
 
 
-def find_corpus(data, field="text", encoding="utf-8", data_dir=None, split="train"):
+def find_corpus(data, field="text", encoding="utf-8", data_dir=None, split="train", documents="auto"):
     """Returns the `Corpus` of `data`, or None if a data set of TensorFlow Datasets does not have the split.
 
-    In a text file, documents are separated by blank lines, or every line is a document if there are no blank lines in
-    the first `MAX_CHARACTERS` characters. In a .json, .jsonl or .ndjson file, and in one whose first line is a JSON
+    In a text file, documents are separated by blank lines if there are any in the first `MAX_CHARACTERS` characters.
+    Otherwise a file that is no longer is one document if it is one of several, and every line is one if not; documents
+    that are longer are split. In a .json, .jsonl or .ndjson file, and in one whose first line is a JSON
     object, every line is an object whose `field` is a document.
 
     Args:
@@ -58,6 +59,7 @@ def find_corpus(data, field="text", encoding="utf-8", data_dir=None, split="trai
         encoding: encoding of the files.
         data_dir: folder of prepared data sets of TensorFlow Datasets; None is its default.
         split: split of a data set of TensorFlow Datasets.
+        documents: what is a document of a text file instead: "lines", "paragraphs" or "files".
 
     Raises:
         UserError: `data` does not exist, or has no text. `Corpus.read` raises it for a file that cannot be decoded or
@@ -73,8 +75,9 @@ def find_corpus(data, field="text", encoding="utf-8", data_dir=None, split="trai
     if not path.exists() and is_available(str(data), data_dir):
         return _find_tfds(data, field, data_dir, split)
     files = _find_files(data, path)
-    identity = (field, encoding, [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files])
-    read = functools.partial(_read_files, data, files, field, encoding)
+    states = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    read = functools.partial(_read_files, data, files, field, encoding, documents)
+    identity = (field, encoding, documents, states)
     return Corpus(str(data), identity, read, sum(file.stat().st_size for file in files))
 
 
@@ -96,13 +99,17 @@ def _find_files(data, path):
     return files
 
 
-def _read_files(data, files, field, encoding):
+def _read_files(data, files, field, encoding, documents):
     is_empty = True
     for file in files:
-        read = _read_json_documents if _is_json_lines(file, encoding) else _read_text_documents
-        for document in read(file, field, encoding):
+        if _is_json_lines(file, encoding):
+            texts = _read_json_documents(file, field, encoding)
+        else:
+            unit = _find_unit(file, encoding, len(files) > 1) if documents == "auto" else documents
+            texts = _SPLIT[unit](read_lines(file, encoding))
+        for text in texts:
             is_empty = False
-            yield document
+            yield text
     if is_empty:
         raise UserError(f"--data {data} has no text: {len(files)} file{'s' * (len(files) > 1)}, all empty.")
 
@@ -118,29 +125,44 @@ def _is_json_lines(file, encoding):
         return False
 
 
-def _read_text_documents(file, _, encoding):
-    """Returns an iterator over the paragraphs of a file, or over its lines if its beginning has no blank lines."""
-    has_blank_lines, size = False, 0
+def _find_unit(file, encoding, is_one_of_several):
+    """Returns what is a document of a text file, from its first `MAX_CHARACTERS` characters: a key of `_SPLIT`."""
+    size, after_blank_line = 0, False
     for line in read_lines(file, encoding):
-        size += len(line)
-        has_blank_lines = not line.strip() and size > len(line)
-        if has_blank_lines or size > MAX_CHARACTERS:
-            break
-    lines = read_lines(file, encoding)
-    return _split_paragraphs(lines) if has_blank_lines else filter(None, map(str.strip, lines))
+        if line.strip():
+            if size and after_blank_line:
+                return "paragraphs"
+            size += len(line)
+        after_blank_line = not line.strip()
+        if size > MAX_CHARACTERS:
+            return "lines"
+    return "files" if is_one_of_several else "lines"
 
 
-def _split_paragraphs(lines):
+def _split_lines(lines):
+    return filter(None, map(str.strip, lines))
+
+
+def _split_paragraphs(lines, keep_blank_lines=False):
+    """Yields the paragraphs of a text, or all of it, in documents of at most `MAX_CHARACTERS` characters and a line."""
     paragraph, size = [], 0
     for line in lines:
-        if (not line.strip() or size > MAX_CHARACTERS) and paragraph:
+        is_end = not line.strip() and not keep_blank_lines
+        if (is_end or size > MAX_CHARACTERS) and paragraph:
             yield "".join(paragraph).strip()
             paragraph, size = [], 0
-        if line.strip():
+        if line.strip() or (keep_blank_lines and paragraph):
             paragraph.append(line)
             size += len(line)
     if paragraph:
         yield "".join(paragraph).strip()
+
+
+_SPLIT = {
+    "lines": _split_lines,
+    "paragraphs": _split_paragraphs,
+    "files": functools.partial(_split_paragraphs, keep_blank_lines=True),
+}
 
 
 def _read_json_documents(file, field, encoding):

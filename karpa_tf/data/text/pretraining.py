@@ -67,7 +67,8 @@ def load_pretraining_text(config, vocabulary=None):
     Raises:
         UserError: the text does not exist, or is too short for the vocabulary or for a batch.
     """
-    find = functools.partial(find_corpus, field=config.field, encoding=config.encoding, data_dir=config.data_dir)
+    options = {"field": config.field, "encoding": config.encoding, "documents": config.documents}
+    find = functools.partial(find_corpus, data_dir=config.data_dir, **options)
     corpus = find(config.data)
     if corpus is None:
         raise UserError(f"--data {config.data} has no training split.")

@@ -19,9 +19,24 @@ def read(data, **settings):
 
 def test_documents_are_paragraphs_or_lines_if_there_are_no_blank_lines():
     Path("a.txt").write_text("One\ntwo.\n\n\n  \nThree.\n")
-    Path("b.txt").write_text("One.\nTwo.\n")
+    Path("b.txt").write_text("\n\nOne.\nTwo.\n\n")
     assert read("a.txt") == ["One\ntwo.", "Three."]
     assert read("b.txt") == ["One.", "Two."]
+
+
+def test_a_short_file_without_blank_lines_is_one_document_among_several_files(monkeypatch):
+    Path("reviews").mkdir()
+    for number in range(3):
+        Path("reviews", f"{number}.txt").write_text(f"review {number} .\nit is long .\n")
+    Path("reviews", "3.txt").write_text("One.\n\nTwo.\n")
+    reviews = [f"review {number} .\nit is long ." for number in range(3)]
+    assert read("reviews") == read("reviews/*.txt") == [*reviews, "One.", "Two."]
+    assert read("reviews", documents="files") == [*reviews, "One.\n\nTwo."]
+    assert read("reviews", documents="lines")[:2] == ["review 0 .", "it is long ."]
+    assert read("reviews/0.txt", documents="paragraphs") == reviews[:1]
+    monkeypatch.setattr(corpus, "MAX_CHARACTERS", 20)
+    assert read("reviews")[:2] == ["review 0 .", "it is long ."]  # such a long file is a list of documents
+    assert read("reviews/0.txt", documents="files") == reviews[:1]
 
 
 def test_folders_and_globs_are_read_recursively_in_order():
