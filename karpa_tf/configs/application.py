@@ -3,7 +3,8 @@
 import dataclasses
 from typing import Literal
 
-from karpa_tf.configs.run import require_fraction
+from karpa_tf.configs.run import require_fraction, require_positive
+from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,10 +17,16 @@ class ApplicationConfig:
     application: str = "MobileNetV2"
     """Name in keras.applications; --init overrides it where it names one."""
 
+    alpha: float = 1.0
+    """Factor of the number of filters of a MobileNet; ImageNet weights exist for a few, such as 0.35 and 0.5."""
+
     dropout: float = 0.2
     """Dropout rate of the pooled features."""
 
     def __post_init__(self):
+        require_positive("alpha", self.alpha)
+        if self.alpha != 1 and not self.application.startswith("MobileNet"):
+            raise UserError(f"--alpha {self.alpha} is for MobileNets only; {self.application} has one width.")
         require_fraction("dropout", self.dropout)
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from karpa_tf.configs.run import flag, require_not_negative
+from karpa_tf.configs.run import flag, require_fraction, require_not_negative
 from karpa_tf.errors import UserError
 
 
@@ -15,8 +15,8 @@ class AugmentationConfig:
     """Horizontal flip: at random in each epoch, or at random in the first epoch and alternating from then on, so that
     two consecutive epochs show every image both ways (Jordan 2024, section 3.6)."""
 
-    crop_padding: int = 0
-    """Pad by reflection with this many pixels on each side, then crop at random to the original size."""
+    crop_padding: float = 0.0
+    """Pad by reflection with this fraction of the image size on each side, then crop at random to the original size."""
 
     cutout: float = 0.0
     """Largest fraction of the image area that a gray rectangle covers."""
@@ -34,7 +34,8 @@ class AugmentationConfig:
         for field in ("cutout", "randaugment"):
             if not 0 <= getattr(self, field) <= 1:
                 raise UserError(f"{flag(field)} must be from 0 to 1; received {getattr(self, field)}.")
-        for field in ("crop_padding", "mixup", "cutmix"):
+        require_fraction("crop_padding", self.crop_padding)
+        for field in ("mixup", "cutmix"):
             require_not_negative(field, getattr(self, field))
         if self.mixup and self.cutmix:
             raise UserError("--mixup and --cutmix exclude each other; set one of them to 0.")

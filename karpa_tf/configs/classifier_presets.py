@@ -9,7 +9,7 @@ from karpa_tf.configs.classifier import CNN, VGG, Airbench, Application, ResNet
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.configs.transfer import TransferConfig
 
-CIFAR_AUGMENTATION = AugmentationConfig(flip="random", crop_padding=4)
+CIFAR_AUGMENTATION = AugmentationConfig(flip="random", crop_padding=0.125)
 
 ONE_CYCLE = OptimizerConfig(schedule="one_cycle", warmup_epochs=1.0, start_fraction=0.2)
 
@@ -27,7 +27,7 @@ DIGITS = CNN(
     learning_rate=2e-3,
     label_smoothing=0.1,
     optimization=dataclasses.replace(ONE_CYCLE, warmup_epochs=5.0, ema=0.98),
-    augmentation=AugmentationConfig(crop_padding=2),
+    augmentation=AugmentationConfig(crop_padding=0.125),
     model=cnn.CNNConfig(filters=(32, 64), dense_units=(128,), batch_norm=True, dropout=0.4),
 )
 
@@ -41,7 +41,7 @@ MNIST = CNN(
     learning_rate=2e-3,
     validation_fraction=0.05,
     optimization=ONE_CYCLE,
-    augmentation=AugmentationConfig(crop_padding=2),
+    augmentation=AugmentationConfig(crop_padding=0.07),
     model=cnn.CNNConfig(filters=(32, 64), batch_norm=True, dropout=0.3),
 )
 
@@ -56,7 +56,7 @@ MNIST_BEST = Airbench(
     label_smoothing=0.2,
     validation_fraction=0.05,
     optimization=MUON,
-    augmentation=AugmentationConfig(crop_padding=2),
+    augmentation=AugmentationConfig(crop_padding=0.07),
     model=AirbenchConfig(filters=(32, 64, 128)),
 )
 
@@ -73,7 +73,7 @@ CIFAR10 = Airbench(
     views="flip_shift",
     log_every=10,
     optimization=MUON,
-    augmentation=AugmentationConfig(flip="alternating", crop_padding=2),
+    augmentation=AugmentationConfig(flip="alternating", crop_padding=0.0625),
     model=AirbenchConfig(),
 )
 
@@ -86,7 +86,7 @@ IMAGES = ResNet(
     learning_rate=0.05,
     label_smoothing=0.1,
     optimization=RESNET_SGD,
-    augmentation=CIFAR_AUGMENTATION,
+    augmentation=AugmentationConfig(flip="random", crop_padding=0.0625),
     model=resnet.ResNetConfig(blocks=(2, 2, 2, 2), filters=(32, 64, 128, 256)),
 )
 
@@ -138,7 +138,7 @@ PRESETS = {
         name="resnet50_images",
         image_size=224,
         model=resnet.imagenet((3, 4, 6, 3), "bottleneck"),
-        augmentation=AugmentationConfig(flip="random", crop_padding=28),
+        augmentation=AugmentationConfig(flip="random", crop_padding=0.125),
     ),
     "images_vgg16": VGG(
         name="vgg16_images",
@@ -148,7 +148,7 @@ PRESETS = {
         batch_size=64,
         learning_rate=0.01,
         optimization=RESNET_SGD,
-        augmentation=AugmentationConfig(flip="random", crop_padding=28),
+        augmentation=AugmentationConfig(flip="random", crop_padding=0.125),
         model=vgg.for_224(16),
     ),
     "transfer": Application(
@@ -159,7 +159,7 @@ PRESETS = {
         batch_size=32,
         learning_rate=1e-3,
         optimization=OptimizerConfig(optimizer="adamw", weight_decay=0.05, schedule="cosine", warmup_epochs=0.5),
-        augmentation=AugmentationConfig(flip="random", crop_padding=28),
+        augmentation=AugmentationConfig(flip="random", crop_padding=0.125),
         transfer=TransferConfig(init="MobileNetV2", freeze="features"),
     ),
 }

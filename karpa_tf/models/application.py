@@ -1,5 +1,6 @@
 """Models of `keras.applications` with a new classification head."""
 
+import re
 import warnings
 
 import keras
@@ -60,12 +61,20 @@ def load_application(model, config, weights):
     try:
         pretrained = _make_base(config, None if weights else "imagenet", input_shape=model.input_shape[1:])
         if weights:
-            pretrained.load_weights(weights)
-    except Exception as error:  # download, file or shapes; the advice is the same
-        source = weights or "Keras' download of ImageNet weights"
+            with warnings.catch_warnings():
+                # For each layer without weights in a file that does not fit; an error follows.
+                warnings.filterwarnings("ignore", "Skipping nested container.*")
+                pretrained.load_weights(weights)
+    except Exception as error:  # download, file or shapes
+        name = config.application + (f" with --alpha {config.alpha}" if config.alpha != 1 else "")
+        if not weights:
+            raise UserError(
+                f"Keras cannot download ImageNet's weights of {name} ({first_line(error)}); without network access, "
+                "give a .weights.h5 file by --init-weights."
+            ) from error
         raise UserError(
-            f"The weights of {config.application} cannot be loaded from {source} ({first_line(error)}); without "
-            "network access, give a .weights.h5 file by --init-weights."
+            f"--init-weights {weights} cannot be loaded into {name} ({_describe_mismatch(error)}); expected a "
+            ".weights.h5 file of this network and width, see --init and --alpha."
         ) from error
     head = {id(variable) for variable in model.get_layer("logits").weights}
     features = [variable for variable in model.weights if id(variable) not in head]
@@ -73,10 +82,21 @@ def load_application(model, config, weights):
         variable.assign(value)
 
 
+def _describe_mismatch(error):
+    """Returns which layer a file of weights does not fit, or else the first line of what an exception says."""
+    layer = re.search(r"for object <\w+ name=([^,>]+)", str(error))
+    shapes = re.search(r"variable\.shape=(\(.*?\)), Received: value\.shape=(\(.*?\))", str(error))
+    if not (layer and shapes):
+        return first_line(error)
+    return f"its layer {layer[1]} has weights of shape {shapes[2]}, not {shapes[1]}"
+
+
 def _make_base(config, weights, **kwargs):
     factory = getattr(keras.applications, config.application)
     has_preprocessing = config.application.startswith(("MobileNetV3", "EfficientNetV2"))
     options = {"include_preprocessing": True} if has_preprocessing else {}
+    if config.application.startswith("MobileNet"):
+        options["alpha"] = config.alpha
     with warnings.catch_warnings():
         # MobileNetV2 warns that it uses the weights for 224x224 at sizes without weights of their own.
         warnings.filterwarnings("ignore", ".*input_shape.*")

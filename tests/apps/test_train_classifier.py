@@ -407,18 +407,16 @@ def test_a_keras_application_is_fine_tuned_from_a_file_of_weights(capsys):
 def test_weights_that_cannot_be_loaded_are_named_with_a_remedy(capsys):
     make_folder(counts=(8, 8, 8))
     Path("bad.weights.h5").write_text("no weights")
-    words = (
-        "transfer",
-        "--data",
-        "data",
-        "--image-size",
-        "32",
-        "--init-weights",
-        "bad.weights.h5",
-        "--batch-size",
-        "8",
-    )
-    assert "give a .weights.h5 file by --init-weights" in refusal(*words, capsys=capsys)
+    narrow = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(32, 32, 3), alpha=0.25)
+    narrow.save_weights("narrow.weights.h5")
+    words = ("transfer", "--data", "data", "--image-size", "32", "--batch-size", "8", "--init", "MobileNet")
+    expected = "expected a .weights.h5 file of this network and width"
+    assert expected in refusal(*words, "--init-weights", "bad.weights.h5", capsys=capsys)
+    error = refusal(*words, "--init-weights", "narrow.weights.h5", capsys=capsys)
+    assert "its layer conv1 has weights of shape (3, 3, 3, 8), not (3, 3, 3, 32)); expected" in error
+    assert train(*words, "--init-weights", "narrow.weights.h5", "--alpha", "0.25", "--dry-run") is None
+    words = ("transfer", "--data", "data", "--init", "ResNet50", "--alpha", "0.5")
+    assert "--alpha 0.5 is for MobileNets only; ResNet50" in refusal(*words, capsys=capsys)
 
 
 @pytest.mark.slow

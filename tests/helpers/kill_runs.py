@@ -26,7 +26,7 @@ PROGRAMS = {
     # Augmentation, dropout, two moments, an average, validation.
     "train_classifier": (
         *("smoke", "--epochs", "3", "--optimizer", "adam", "--ema", "0.9", "--dropout", "0.2"),
-        *("--crop-padding", "2", "--mixup", "0.2", "--randaugment", "1"),
+        *("--crop-padding", "0.1", "--mixup", "0.2", "--randaugment", "1"),
     ),
     "train_gan": ("smoke", "--epochs", "2"),
     "train_mlm": (

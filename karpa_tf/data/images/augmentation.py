@@ -56,8 +56,10 @@ def _flip_and_shift(images, config, indices, epoch, seed):
         return images
     batch, (height, width) = tf.shape(images)[0], images.shape[1:3]
     uniform = tf.random.stateless_uniform((3, batch), seed)
-    max_shift = config.crop_padding
-    down, right = (tf.cast(tf.floor(uniform[axis] * (2 * max_shift + 1)), tf.int32) - max_shift for axis in (0, 1))
+    down, right = (
+        tf.cast(tf.floor(uniform[axis] * (2 * max_shift + 1)), tf.int32) - max_shift
+        for axis, max_shift in enumerate(round(config.crop_padding * size) for size in (height, width))
+    )
     rows = _reflect(tf.range(height) + down[:, None], height)  # (batch, height)
     columns = tf.range(width)[None] + tf.zeros((batch, 1), tf.int32)  # (batch, width)
     if config.flip == "random":

@@ -51,7 +51,7 @@ def test_an_alternating_flip_depends_on_the_index_of_the_image_not_on_its_positi
 
 def test_a_shift_is_a_crop_of_the_image_padded_by_reflection():
     padding = 2
-    changed, _ = augment(crop_padding=padding)
+    changed, _ = augment(crop_padding=padding / IMAGES.shape[1])
     padded = np.pad(IMAGES, ((0, 0), (padding, padding), (padding, padding), (0, 0)), mode="reflect")
     found = set()
     for image, padded_image in zip(changed, padded, strict=True):
@@ -103,7 +103,7 @@ def test_randaugment_keeps_the_range_of_pixels():
     assert changed.min() >= 0 and changed.max() <= 255 and np.abs(changed - IMAGES).mean() > 1
 
 
-ALL = {"flip": "random", "crop_padding": 2, "cutout": 0.2, "mixup": 0.3, "randaugment": 0.3}
+ALL = {"flip": "random", "crop_padding": 0.25, "cutout": 0.2, "mixup": 0.3, "randaugment": 0.3}
 
 
 def test_the_same_seed_gives_the_same_batch_and_a_different_seed_a_different_one():
@@ -116,7 +116,14 @@ def test_the_same_seed_gives_the_same_batch_and_a_different_seed_a_different_one
 @pytest.mark.parametrize("seed", [(1, 3), (2, 2)])
 @pytest.mark.parametrize(
     "config",
-    [{"flip": "random"}, {"crop_padding": 2}, {"cutout": 0.5}, {"mixup": 0.5}, {"cutmix": 1.0}, {"randaugment": 0.5}],
+    [
+        {"flip": "random"},
+        {"crop_padding": 0.25},
+        {"cutout": 0.5},
+        {"mixup": 0.5},
+        {"cutmix": 1.0},
+        {"randaugment": 0.5},
+    ],
 )
 def test_each_transformation_depends_on_both_numbers_of_the_seed(config, seed):
     one, other = (augment(seed=numbers, **config)[0] for numbers in ((1, 2), seed))
@@ -151,7 +158,7 @@ def test_the_default_config_changes_nothing():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"crop_padding": -1}, "--crop-padding must be at least 0"),
+        ({"crop_padding": 2}, "--crop-padding must be at least 0 and below 1"),
         ({"cutout": 1.5}, "--cutout must be from 0 to 1"),
         ({"mixup": -1.0}, "--mixup must be at least 0"),
         ({"mixup": 0.2, "cutmix": 1.0}, "exclude each other"),
@@ -160,3 +167,14 @@ def test_the_default_config_changes_nothing():
 def test_a_config_refuses_invalid_values(config, message):
     with pytest.raises(UserError, match=message):
         AugmentationConfig(**config)
+
+
+def test_the_shift_follows_the_size_of_the_images():
+    small, large = (np.zeros((4, size, size, 1), np.uint8) for size in (8, 32))
+    small[:, 4, 4], large[:, 16, 16] = 255, 255
+    for images, most in ((small, 1), (large, 4)):
+        shifts = []
+        for seed in range(20):
+            changed, _ = augment(images=images, seed=(0, seed), crop_padding=0.125)
+            shifts += [abs(np.argwhere(image[..., 0])[0] - images.shape[1] // 2).max() for image in changed]
+        assert max(shifts) == most
