@@ -35,6 +35,7 @@ def run(config):
         config.kind,
         keep=config.keep_versions,
         allow_custom_ops=config.allow_custom_ops,
+        allow_incompatible=config.allow_incompatible,
         converters=find_converters(config.formats.split(",")),
     )
     task.save_page(run, exports=[*run.metadata().get("exports", []), str(folder)])

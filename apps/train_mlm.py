@@ -49,7 +49,7 @@ def run(config):
         trainer = masked_lm.make_trainer(config, text.vocabulary, steps_per_epoch, job.jit_compile)
     weights = f"{trainer.network.count_params():,} weights"
     print(f"{trainer.network.name}: {weights}; {masking.num_predictions} predictions per sequence of {length} tokens")
-    run = job.open_run(trainer, steps_per_epoch, text.metadata())
+    run = job.open_run(trainer, steps_per_epoch, text.metadata(), text.vocabulary)
     if run is None:
         return None
     masked_lm.save_vocabulary(run, text.vocabulary)

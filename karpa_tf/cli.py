@@ -11,7 +11,7 @@ from pathlib import Path
 import tyro
 import yaml
 
-from karpa_tf.configs.run import flag
+from karpa_tf.configs.run import adapt_name, flag
 from karpa_tf.distribution import cluster
 from karpa_tf.errors import STOPPED, Stopped, UserError, nearest
 from karpa_tf.system import console, signals
@@ -88,6 +88,7 @@ def _parse_preset(presets, doc, implied, args):
     early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     early.add_argument("--config")
     early.add_argument("--data")
+    early.add_argument("--name")
     try:
         known, rest = early.parse_known_args(args)
     except argparse.ArgumentError as error:
@@ -96,15 +97,19 @@ def _parse_preset(presets, doc, implied, args):
     if not rest or rest[0].startswith("-"):
         by_data = known.data if known.data in presets else implied if known.data else None
         rest.insert(0, _find_family(presets, values) or by_data or next(iter(presets)))
-    if known.data is not None:
-        rest += ["--data", known.data]
+    for field in ("data", "name"):
+        if getattr(known, field) is not None:
+            rest += [f"--{field}", getattr(known, field)]
     name = rest.pop(0)
     if name not in presets:
         raise UserError(f"There is no preset {name}; the presets are {', '.join(presets)}{nearest(name, presets)}")
     config = _update(presets[name], values, known.config) if values else presets[name]
     doc += f"\nPresets, given first: {', '.join(presets)}. Defaults below are those of {name}.\n\n"
     doc += "With --config FILE, values of a run's config.yaml replace these defaults; flags take precedence."
-    return _parse_flags(config, rest, doc)
+    config, preset = _parse_flags(config, rest, doc), presets[name]
+    if known.name is None and "name" not in values and config.data != preset.data:
+        config = dataclasses.replace(config, name=adapt_name(preset.name, preset.data, config.data))
+    return config
 
 
 def _parse_flags(config, args, doc):

@@ -1,6 +1,7 @@
 import dataclasses
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -269,3 +270,35 @@ def test_what_a_stream_cannot_encode_is_printed_as_escapes(encoding):
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, timeout=60)
     assert done.returncode == 0
     assert done.stdout == b"caf\\udce9 " + ("猫".encode() if encoding == "utf-8" else b"\\u732b") + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("", "resnet_images"),
+        ("--data images", "resnet_images"),
+        ("--data ~/flowers/", "resnet_flowers"),
+        ("--data reviews.csv", "resnet_reviews"),
+        ("--data 'corpus v1.2/*.txt'", "resnet_corpus_v1_2"),
+        ("--data a/.hidden", "resnet_hidden"),
+        ("--data a/b\udce4r", "resnet_b_r"),
+        ("--data / --epochs 2", "resnet_data"),
+        ("--data flowers --name resnet_images", "resnet_images"),
+        ("paper --data flowers", "resnet_flowers_paper"),
+        ("small --data=flowers", "small_flowers"),
+    ],
+)
+def test_the_default_name_is_made_of_the_preset_and_the_data(words, name):
+    presets = {
+        "images": RunConfig(name="resnet_images", data="images"),
+        "paper": RunConfig(name="resnet_images_paper", data="images"),
+        "small": RunConfig(name="small", data="images"),
+    }
+    assert cli.parse(presets, "", args=shlex.split(words)).name == name
+
+
+def test_the_name_in_a_config_file_stays(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("name: mine\ndata: flowers\n")
+    presets = {"images": RunConfig(name="resnet_images", data="images")}
+    assert cli.parse(presets, "", args=["--config", str(file), "--data", "elsewhere"]).name == "mine"

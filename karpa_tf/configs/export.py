@@ -41,6 +41,9 @@ class ExportConfig:
     allow_custom_ops: bool = False
     """Export a graph with ops that other TensorFlow programs, such as TensorFlow Serving, may lack."""
 
+    allow_incompatible: bool = False
+    """Export even if the classes, vocabulary or signatures differ from those of the newest version of this name."""
+
     verbose: bool = False
     """Show TensorFlow's log messages."""
 

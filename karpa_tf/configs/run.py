@@ -1,6 +1,8 @@
 """Flags of all training programs: one name and one meaning for each."""
 
 import dataclasses
+import re
+from pathlib import Path
 from typing import Literal
 
 from karpa_tf.errors import UserError
@@ -10,7 +12,8 @@ NOT_SAVED = ("run", "resume", "profile", "dry_run", "verbose")
 
 MAY_CHANGE = (
     *("data", "data_dir", "validation_data", "cache_dir"),
-    *("strategy", "jit", "save_steps", "save_minutes", "keep_checkpoints", "keep_versions", "baseline"),
+    *("name", "export_dir", "keep_versions", "allow_incompatible", "baseline"),
+    *("strategy", "jit", "save_steps", "save_minutes", "keep_checkpoints"),
 )
 """Fields that may differ when a run is resumed: they do not change what is trained. Data is compared by its content."""
 
@@ -20,7 +23,7 @@ class RunConfig:
     """Flags of every training program."""
 
     name: str = "model"
-    """Name of the run folder and of the exported model."""
+    """Name of the run folder and of the exported model; the default is made of the preset and of --data."""
 
     data: str = "digits"
     """Name of a data set, or a folder."""
@@ -66,6 +69,9 @@ class RunConfig:
 
     keep_versions: int = 0
     """Number of newest versions of the SavedModel to keep; 0 keeps all."""
+
+    allow_incompatible: bool = False
+    """Export even if the classes, vocabulary or signatures differ from those of the newest version of this name."""
 
     precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     """Keras dtype policy. auto is mixed_bfloat16 where the hardware supports it and results were measured to be as
@@ -122,6 +128,20 @@ def require_plain_name(name):
     """Raises `UserError` unless `--name` can be the name of a visible folder."""
     if not name or any(character in name for character in "/\\\0") or name.startswith("."):
         raise UserError(f"--name must be a plain folder name; received {name!r}.")
+
+
+def adapt_name(name, data, other):
+    """Returns the default `--name` for other data than the preset's: resnet_images becomes resnet_flowers.
+
+    Args:
+        name: name of the preset.
+        data: its data.
+        other: name of a data set, or a path, of which the last part with a letter or digit is used.
+    """
+    parts = reversed(Path(other).expanduser().absolute().parts)
+    words = (re.sub(r"\W+", "_", re.sub(r"(?<=.)\.[A-Za-z]+$", "", part)).strip("_")[:60] for part in parts)
+    word = next(filter(None, words), "data")
+    return name.replace(f"_{data}", f"_{word}") if f"_{data}" in name else f"{name}_{word}"
 
 
 def flag(field):

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from karpa_tf.data.images.decoding import decode_square, normalize
+from karpa_tf.export.compatibility import LABELS, format_lines
 from karpa_tf.export.versions import Call, Export
 
 FEATURE = "image_bytes"
@@ -45,7 +46,7 @@ def make_classifier_export(model, classes, images=None, *, task):
         edge_cases=_make_requests(noise) | {"serving_default": [mixed_files]},
         convertible=compute_scores,
         convertible_examples=examples["images"],
-        files={"labels.txt": "".join(f"{name}\n" for name in classes)},
+        files={LABELS: format_lines(classes)},
         details={"classes": list(classes), "shape": list(shape)},
         about=f"This model classifies images into {len(classes)} classes and returns a probability for each.",
         limits=(

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from karpa_tf.data.text.tokenizer import WordPiece
 from karpa_tf.data.text.vocabulary import MASK, PAD
+from karpa_tf.export.compatibility import VOCABULARY, format_lines
 from karpa_tf.export.versions import Call, Export
 from karpa_tf.models.bert import extract_encoder, extract_masked_lm
 
@@ -58,7 +59,7 @@ def make_masked_lm_export(model, vocabulary, sequence_length, texts=None, *, tas
         edge_cases={"serving_default": edge_cases, "embed": edge_cases},
         convertible=functions["token_ids"],
         convertible_examples=token_id_requests,
-        files={"vocabulary.txt": "".join(f"{token}\n" for token in vocabulary.tokens)},
+        files={VOCABULARY: format_lines(vocabulary.tokens)},
         details={
             "length": sequence_length,
             "vocabulary_size": len(vocabulary),

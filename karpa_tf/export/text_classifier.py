@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from karpa_tf.data.text.tokenizer import WordPiece
 from karpa_tf.data.text.vocabulary import PAD
+from karpa_tf.export.compatibility import LABELS, VOCABULARY, format_lines
 from karpa_tf.export.versions import Call, Export
 
 SYNTHETIC_TEXTS = ("A good text.", "", "bad [MASK] " * 50)
@@ -49,8 +50,8 @@ def make_text_classifier_export(model, vocabulary, sequence_length, classes, tex
         convertible=from_ids,
         convertible_examples=[{"token_ids": token_ids.numpy()}, {"token_ids": token_ids[:1].numpy()}],
         files={
-            "labels.txt": "".join(f"{name}\n" for name in classes),
-            "vocabulary.txt": "".join(f"{token}\n" for token in vocabulary.tokens),
+            LABELS: format_lines(classes),
+            VOCABULARY: format_lines(vocabulary.tokens),
         },
         details={
             "classes": list(classes),

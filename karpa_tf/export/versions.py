@@ -10,6 +10,7 @@ import tensorflow as tf
 from karpa_tf.errors import UserError, first_line
 from karpa_tf.export import card, housekeeping, operations, warm_up
 from karpa_tf.export.comparison import compare
+from karpa_tf.export.compatibility import LABELS, VOCABULARY, require_compatible
 from karpa_tf.export.meta_graph import (
     EXTRA,
     SAVED_MODEL,
@@ -94,7 +95,7 @@ class Export:
     """An example of calling each signature."""
 
 
-def write(base, export, metadata=None, keep=0, allow_custom_ops=False, converters=()):
+def write(base, export, metadata=None, keep=0, allow_custom_ops=False, allow_incompatible=False, converters=()):
     """Writes the next version of a SavedModel and returns its folder, `base/<version>`.
 
     The version is written to a hidden folder with its warm-up requests and its card. The ops of its graph are checked,
@@ -108,12 +109,14 @@ def write(base, export, metadata=None, keep=0, allow_custom_ops=False, converter
         metadata: dict of entries for the card, such as `config`, `metrics`, `data` and `seed`.
         keep: number of newest versions to keep, including this one; 0 keeps all.
         allow_custom_ops: whether to allow ops that other TensorFlow programs may lack.
+        allow_incompatible: whether to allow other classes, vocabulary or signatures than those of the newest version.
         converters: functions that write other formats, see `formats.find_converters`. The arguments are
             `export.convertible`, `export.convertible_examples` and the folder of the files; each returns a list of
             dicts for the card, one for each file.
 
     Raises:
-        UserError: the folder cannot be written, or the graph has ops that other programs lack.
+        UserError: the folder cannot be written, the graph has ops that other programs lack, or clients of the newest
+            version cannot use the new one.
         RuntimeError: the outputs of the loaded version differ from those of the model.
     """
     base = Path(base)
@@ -122,6 +125,9 @@ def write(base, export, metadata=None, keep=0, allow_custom_ops=False, converter
         with housekeeping.hold_write_lock(base):
             with publish_folder(base / "new", lambda: next_version()) as folder:
                 content = _write_content(folder, base.absolute().name, export, allow_custom_ops, converters)
+                if not allow_incompatible:
+                    files = {name: export.files.get(name) for name in (LABELS, VOCABULARY)}
+                    require_compatible(base, files, content["signatures"])
                 version_card = card.make(base.absolute().name, export, (metadata or {}) | content)
 
                 def next_version():

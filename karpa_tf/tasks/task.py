@@ -8,7 +8,7 @@ from typing import Any
 from karpa_tf.configs.run import from_dict
 from karpa_tf.errors import UserError
 from karpa_tf.evaluation import report_page
-from karpa_tf.export import card, versions
+from karpa_tf.export import card, compatibility, versions
 from karpa_tf.system.console import warn
 from karpa_tf.training.run import Run
 from karpa_tf.training.weights import Weights, find_weights
@@ -85,6 +85,18 @@ class Task:
         if not export.real_examples:
             warn(f"{run.path} keeps no examples of its data; the export is checked and warmed up with synthetic ones.")
         return versions.write(base, export, self.metadata(finished), **options), finished.weights
+
+    def require_compatible(self, base, classes=None, vocabulary=None):
+        """Raises `UserError` before training if a model could not replace the newest version in a folder of versions.
+
+        Args:
+            base: folder of the model's versions.
+            classes: names of the classes in order, or None.
+            vocabulary: a `Vocabulary`, or None.
+        """
+        files = {compatibility.LABELS: classes, compatibility.VOCABULARY: vocabulary and vocabulary.tokens}
+        texts = {name: compatibility.format_lines(lines) for name, lines in files.items() if lines}
+        compatibility.require_compatible(base, texts)
 
     def save_page(self, run, **metadata):
         """Writes `report.html` of a run, and prints its path: after training, and after a tool has added something.

@@ -12,7 +12,7 @@ from karpa_tf.system.seeding import seed_everything
 from karpa_tf.training import checkpoints
 from karpa_tf.training.fit import Plan, fit
 from karpa_tf.training.precision import resolve_precision
-from karpa_tf.training.run import export_once, open_run, planned_folder, print_resume_command
+from karpa_tf.training.run import Run, export_once, open_run, planned_folder, print_resume_command
 
 
 class Job:
@@ -22,7 +22,7 @@ class Job:
     in the order in which they stand here.
 
     Args:
-        task: a `Task`; its `name`, `app`, `bfloat16` and `export` are used.
+        task: a `Task`.
         config: a `RunConfig`.
 
     Attributes:
@@ -55,7 +55,7 @@ class Job:
         """Returns the scope in which models, optimizers and trainer are made."""
         return self.strategy.scope()
 
-    def open_run(self, trainer, steps_per_epoch, data):
+    def open_run(self, trainer, steps_per_epoch, data, vocabulary=None):
         """Opens the run folder, restores the trainer from its newest checkpoint, and returns the `Run`.
 
         With --dry-run it prints what would be done and returns None.
@@ -63,13 +63,17 @@ class Job:
         Args:
             trainer: a compiled trainer.
             steps_per_epoch: number of steps in one epoch.
-            data: what `run.json` says about the data, a dict.
+            data: what `run.json` says about the data, a dict; its `classes` must be those of versions exported before.
+            vocabulary: the `Vocabulary` of a language model, which must be that of versions exported before.
         """
         config, devices = self.config, describe_devices(self.strategy)
         print(f"{config.epochs} epochs of {steps_per_epoch} steps with batch size {config.batch_size} on {devices}")
         require_writable(config.export_dir, "--export-dir")
+        folder = planned_folder(config, self.task.app)
+        if not (config.allow_incompatible or Run(folder).config_file.exists()):
+            self.task.require_compatible(self._export_folder(), data.get("classes"), vocabulary)
         if config.dry_run:
-            print(f"Would write {planned_folder(config, self.task.app)} and {self._export_folder()}")
+            print(f"Would write {folder} and {self._export_folder()}")
             return None
         self.run = open_run(config, self.task.app, self.task.name, data)
         self.run.update_metadata(device=devices)
@@ -103,8 +107,9 @@ class Job:
         """
         if self.run.writes:
             plots.save_curves(self.run.curves_file, rows or self.run.read_metrics(), curves)
-            keep = self.config.keep_versions
-            saved_model = export_once(self.run, lambda: self.task.export(self.run, self._export_folder(), keep=keep)[0])
+            options = {"keep": self.config.keep_versions, "allow_incompatible": self.config.allow_incompatible}
+            export = self.task.export
+            saved_model = export_once(self.run, lambda: export(self.run, self._export_folder(), **options)[0])
             print(f"Curves      {self.run.curves_file}\nSavedModel  {saved_model}")
             self.task.save_page(self.run, curves=curves)
         collectives.barrier()

@@ -92,7 +92,7 @@ def test_masks_are_filled_alike_by_the_run_and_by_its_export(pretrained, capsys)
     results = fill_mask.run(fill_mask.Config(run=str(run.path), texts=texts, top=3, out="out.csv"))
     assert [[words[0][0] for words in masks] for _, masks in results] == [["blue", "green"], ["yellow"]]
     assert "the sky is blue and the grass is green." in capsys.readouterr().out
-    exported = fill_mask.run(fill_mask.Config(saved_model=str(folder / "models" / "bert_smoke"), texts=texts, top=3))
+    exported = fill_mask.run(fill_mask.Config(saved_model=str(folder / "models" / "bert_smoke_text"), texts=texts, top=3))
     for (_, ours), (_, theirs) in zip(results, exported, strict=True):
         for mine, other in zip(ours, theirs, strict=True):
             assert [word for word, _ in mine] == [word for word, _ in other]
@@ -368,6 +368,6 @@ def test_the_programs_print_no_messages_of_tensorflow_and_need_no_network():
     write_text()
     done = run_program("apps.train_mlm", *SMALL, "--run", "run", "--export-dir", "models")
     assert done.returncode == 0 and done.stderr == ""
-    assert "Held out" in done.stdout and "models/bert_smoke/1" in done.stdout
+    assert "Held out" in done.stdout and "models/bert_smoke_text/1" in done.stdout
     done = run_program("apps.fill_mask", "--run", "run", "the sky is [MASK].")
     assert done.returncode == 0 and done.stderr == "" and done.stdout.startswith("the sky is ")
