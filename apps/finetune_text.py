@@ -44,7 +44,7 @@ def run(config):
         trainer = text_classifier.make_trainer(config, train, vocabulary, steps_per_epoch, job.jit_compile)
     names = ", ".join(train.classes[:10])
     print(f"{len(train.classes)} classes: {names}; {describe_weights(trainer)}")
-    run = job.open_run(trainer, steps_per_epoch, text_classifier.describe_data(splits), vocabulary)
+    run = job.open_run(trainer, steps_per_epoch, text_classifier.describe_data(config, splits), vocabulary)
     if run is None:
         return None
     masked_lm.save_vocabulary(run, vocabulary)

@@ -28,6 +28,7 @@ def run(config):
     from karpa_tf.tasks import classifier
     from karpa_tf.training.callbacks.unfreeze import Unfreeze
     from karpa_tf.training.job import Job
+    from karpa_tf.training.run import describe_init
     from karpa_tf.training.trainers.classifier import describe_weights
 
     job = Job(classifier.TASK, classifier.resolve_init(config))
@@ -43,7 +44,8 @@ def run(config):
         trainer = classifier.make_trainer(config, splits, steps_per_epoch, job.jit_compile)
     shape = trainer.network.input_shape[1:]
     print(f"{trainer.network.name} for {'x'.join(map(str, shape))}: {describe_weights(trainer)}")
-    run = job.open_run(trainer, steps_per_epoch, splits.metadata())
+    init = describe_init(config.transfer.init, config.transfer.init_weights)
+    run = job.open_run(trainer, steps_per_epoch, splits.metadata() | init)
     if run is None:
         return None
     save_images(run, (splits.test or splits.validation or splits.train).images)

@@ -29,6 +29,7 @@ def run(config):
     from karpa_tf.tasks import masked_lm
     from karpa_tf.training.callbacks.perplexity import Perplexity
     from karpa_tf.training.job import Job
+    from karpa_tf.training.run import describe_init
 
     job = Job(masked_lm.TASK, config)
     config, length = job.config, config.row_length
@@ -49,7 +50,7 @@ def run(config):
         trainer = masked_lm.make_trainer(config, text.vocabulary, steps_per_epoch, job.jit_compile)
     weights = f"{trainer.network.count_params():,} weights"
     print(f"{trainer.network.name}: {weights}; {masking.num_predictions} predictions per sequence of {length} tokens")
-    run = job.open_run(trainer, steps_per_epoch, text.metadata(), text.vocabulary)
+    run = job.open_run(trainer, steps_per_epoch, text.metadata() | describe_init(config.init), text.vocabulary)
     if run is None:
         return None
     masked_lm.save_vocabulary(run, text.vocabulary)

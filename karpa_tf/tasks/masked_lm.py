@@ -54,7 +54,10 @@ def make_network(config, vocabulary_size):
 def find_vocabulary(config):
     """Returns the `Vocabulary` that a `MaskedLMConfig` names: of the run to resume, --vocabulary or --init; or None."""
     if config.run and config.resume == "auto" and (Path(config.run) / VOCABULARY_FILE).exists():
-        return load_vocabulary(Run(config.run))
+        own = load_vocabulary(Run(config.run))
+        if config.vocabulary and Path(config.vocabulary).exists() and vocabularies.load(config.vocabulary) != own:
+            raise UserError(f"--vocabulary {config.vocabulary} is not that of the run {config.run}; leave it out.")
+        return own
     if config.vocabulary:
         return vocabularies.load(config.vocabulary)
     if config.init:

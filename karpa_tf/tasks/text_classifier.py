@@ -16,7 +16,7 @@ from karpa_tf.tasks import masked_lm
 from karpa_tf.tasks.task import FinishedRun, Task, read_config
 from karpa_tf.training.optimizers import make_parameter_groups
 from karpa_tf.training.precision import policy_scope
-from karpa_tf.training.run import Run
+from karpa_tf.training.run import Run, describe_init
 from karpa_tf.training.trainers.classifier import Classifier
 from karpa_tf.training.trainers.updates import compile_trainer
 from karpa_tf.training.weights import require_weights
@@ -63,13 +63,13 @@ def tokenize(splits, vocabulary, length):
     return rows
 
 
-def describe_data(splits):
-    """Returns what `run.json` says about a dict of `TextSet`."""
+def describe_data(config, splits):
+    """Returns what `run.json` says about a dict of `TextSet` and the pretrained model of a `TextClassifierConfig`."""
     values = {
         name: {"count": len(split), "fingerprint": split.fingerprint, "skipped": list(split.skipped)}
         for name, split in splits.items()
     }
-    return {"classes": list(splits["train"].classes), "splits": values}
+    return {"classes": list(splits["train"].classes), "splits": values} | describe_init(config.init)
 
 
 def make_network(config, vocabulary_size, classes):

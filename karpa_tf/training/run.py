@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import datetime
 import fcntl
+import hashlib
 import json
 import os
 import secrets
@@ -14,11 +15,12 @@ from pathlib import Path
 
 import yaml
 
-from karpa_tf.configs.run import MAY_CHANGE, NOT_SAVED
+from karpa_tf.configs.run import NOT_SAVED
 from karpa_tf.distribution import cluster
 from karpa_tf.errors import UserError
 from karpa_tf.system.environment import read_environment
 from karpa_tf.system.files import write_text
+from karpa_tf.training.identity import find_changed_data, find_differences
 
 LOCK = ".lock"
 _open_locks = {}
@@ -123,6 +125,22 @@ def open_run(config, app, task=None, data=None):
     return run
 
 
+def describe_init(init, weights_file=None):
+    """Returns what `run.json` says about pretrained weights: {}, or `init` with a fingerprint, as for data.
+
+    Args:
+        init: a run folder, whose fingerprint is its id, so that it may be moved; a name; or None.
+        weights_file: a file of weights, or None.
+    """
+    if init is None:
+        return {}
+    fingerprint = Run(init).metadata().get("id", init)
+    if weights_file:
+        with open(weights_file, "rb") as file:
+            fingerprint += f" {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
+    return {"init": {"fingerprint": fingerprint}}
+
+
 def print_resume_command(run, app, step, steps_per_epoch):
     """Prints the folder of a `Run`, how far it has come, and the command that resumes it."""
     epochs, steps = divmod(step, steps_per_epoch)
@@ -190,46 +208,18 @@ def _lock(run):
 
 def _require_same(run, text, data):
     old, new = run.read_config(), yaml.safe_load(text)
-    differences = _find_differences(old, new)
+    differences = find_differences(old, new)
     if differences:
         raise UserError(
             f"--run {run.path} holds a run with another config ({'; '.join(differences)}); "
             "choose another --run, or --resume never to move it aside."
         )
-    changes = _find_changed_data(run.metadata().get("data", {}), data)
+    changes = find_changed_data(run.metadata().get("data", {}), data)
     if changes:
         raise UserError(
-            f"--run {run.path} was trained on other data than --data has now ({'; '.join(changes)}); restore the data, "
-            "choose another --run, or --resume never to move it aside."
+            f"--run {run.path} was begun with other data or weights than the flags name now ({'; '.join(changes)}); "
+            "restore them, choose another --run, or --resume never to move it aside."
         )
-
-
-def _find_changed_data(old, new, name="data"):
-    """Returns a description of each part of the data, a dict in `run.json`, whose fingerprint differs."""
-    if "fingerprint" in old and "fingerprint" in new:
-        if old["fingerprint"] == new["fingerprint"]:
-            return []
-        unit = next((unit for unit in ("count", "tokens") if unit in old and unit in new), None)
-        return [f"{name}: {unit} {old[unit]:,}, now {new[unit]:,}" if unit else f"{name} differs"]
-    changes = []
-    for key in sorted(old.keys() | new.keys()):
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            changes += _find_changed_data(a, b, key)
-        elif "fingerprint" in (a if isinstance(a, dict) else b if isinstance(b, dict) else {}):
-            changes.append(f"{key} {'is missing now' if b is None else 'is new'}")
-    return changes
-
-
-def _find_differences(old, new, prefix=""):
-    differences = []
-    for key in sorted((old.keys() | new.keys()) - set(MAY_CHANGE)):
-        a, b = old.get(key), new.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            differences += _find_differences(a, b, f"{prefix}{key}.")
-        elif a != b and not (isinstance(a, str) and isinstance(b, str) and os.path.normpath(a) == os.path.normpath(b)):
-            differences.append(f"{prefix}{key} was {a}, now {b}")
-    return differences
 
 
 def _to_plain(value):

@@ -92,7 +92,9 @@ def test_masks_are_filled_alike_by_the_run_and_by_its_export(pretrained, capsys)
     results = fill_mask.run(fill_mask.Config(run=str(run.path), texts=texts, top=3, out="out.csv"))
     assert [[words[0][0] for words in masks] for _, masks in results] == [["blue", "green"], ["yellow"]]
     assert "the sky is blue and the grass is green." in capsys.readouterr().out
-    exported = fill_mask.run(fill_mask.Config(saved_model=str(folder / "models" / "bert_smoke_text"), texts=texts, top=3))
+    exported = fill_mask.run(
+        fill_mask.Config(saved_model=str(folder / "models" / "bert_smoke_text"), texts=texts, top=3)
+    )
     for (_, ours), (_, theirs) in zip(results, exported, strict=True):
         for mine, other in zip(ours, theirs, strict=True):
             assert [word for word, _ in mine] == [word for word, _ in other]
@@ -271,6 +273,21 @@ def test_wrong_input_is_answered_in_one_sentence_and_writes_nothing(words, messa
     Path("latin.txt").write_bytes("Käse".encode("latin-1"))
     Path("binary.txt").write_bytes(b"\x7fELF\x00\x01")
     assert message in refusal(capsys, lambda: train(*words))
+
+
+def test_fine_tuning_is_resumed_with_the_pretrained_run_and_the_data_elsewhere(pretrained, capsys):
+    shutil.copytree(pretrained[0].path, "pretrained")
+    write_sentences()
+    words = ("--batch-size", "8", "--run", "tuned", "--export-dir", "models", "--no-baseline")
+    tuned = finetune("--init", "pretrained", "--data", "texts.tsv", "--epochs", "1", *words)
+    weights = sorted((tuned.path / "checkpoints").iterdir())
+    Path("pretrained").rename("moved")
+    Path("texts.tsv").rename("moved.tsv")
+    config = ("--config", "tuned/config.yaml", "--run", "tuned")
+    assert "--init pretrained holds no run" in refusal(capsys, lambda: finetune(*config))
+    finetune(*config, "--init", "moved", "--data", "moved.tsv")
+    assert sorted((tuned.path / "checkpoints").iterdir()) == weights  # nothing was trained again
+    assert tuned.read_config()["init"] == "moved" and "resumed after epoch 1" in capsys.readouterr().out
 
 
 def test_an_init_of_another_architecture_is_refused_with_the_differences(pretrained, capsys):

@@ -10,7 +10,7 @@ from karpa_tf.configs.gan import TINY, DCGANConfig
 from karpa_tf.configs.run import RunConfig
 from karpa_tf.errors import UserError
 from karpa_tf.system.files import require_writable
-from karpa_tf.training.run import Run, export_once, open_run, planned_folder, print_resume_command
+from karpa_tf.training.run import Run, describe_init, export_once, open_run, planned_folder, print_resume_command
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,9 +131,24 @@ def test_a_run_goes_on_with_the_same_data_elsewhere_and_says_where_it_is_now(tmp
 def test_a_run_is_not_resumed_on_changed_data(tmp_path, changed, message):
     config = Config(run=str(tmp_path / "run"))
     run = open_run(config, "app", data=DATA)
-    with pytest.raises(UserError, match=rf"other data than --data has now \(.*{message}"):
+    with pytest.raises(UserError, match=rf"other data or weights than the flags name now \(.*{message}"):
         open_run(config, "app", data={"splits": changed})
     assert run.metadata()["data"] == DATA
+
+
+def test_a_run_goes_on_with_moved_pretrained_weights_but_not_with_others(tmp_path):
+    for name, values in (("old", {"id": "1"}), ("moved", {"id": "1"}), ("other", {"id": "2"})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text(json.dumps(values))
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    config = Config(run=str(tmp_path / "run"))
+    open_run(config, "app", data=DATA | describe_init(tmp_path / "old"))
+    open_run(config, "app", data=DATA | describe_init(tmp_path / "moved"))
+    for init in (describe_init(tmp_path / "other"), describe_init(tmp_path / "old", tmp_path / "a"), {}):
+        with pytest.raises(UserError, match="init (differs|is missing now)"):
+            open_run(config, "app", data=DATA | init)
+    assert describe_init("VGG16", tmp_path / "a") != describe_init("VGG16", tmp_path / "b") != describe_init("VGG16")
 
 
 def test_runs_of_the_same_second_get_folders_of_their_own(monkeypatch):

@@ -9,7 +9,7 @@ import numpy as np
 
 from karpa_tf.data.splits import SPLIT_FOLDERS, hold_out
 from karpa_tf.data.text.lines import read_lines
-from karpa_tf.data.text.tables import SUFFIXES, read_rows
+from karpa_tf.data.text.tables import SUFFIXES, NoLabels, read_rows
 from karpa_tf.data.walk import FolderWalk, to_text
 from karpa_tf.errors import UserError
 from karpa_tf.system.console import warn
@@ -83,14 +83,8 @@ def load_text_splits(data, columns, validation_fraction=0.1, test_fraction=0.2):
     if not path.exists():
         raise UserError(f"--data {data}: there is no such file or folder.")
     files = {"train": path} if path.is_file() else _find_split_files(path)
-    rows = {
-        split: _read_folder(file, columns) if file.is_dir() else read_rows(file, columns)
-        for split, file in files.items()
-        if file
-    }
-    for split in [split for split in rows if split != "train" and all(label in NO_LABELS for _, label in rows[split])]:
-        warn(f"{files[split]} has no labels; it is left out.")
-        del rows[split]
+    rows = {split: _read_split(split, file, columns) for split, file in files.items() if file}
+    rows = {split: split_rows for split, split_rows in rows.items() if split_rows is not None}
     classes = _find_classes(data, [label for text, label in rows["train"] if text and label])
     splits = {split: _make_text_set(files[split], split_rows, classes) for split, split_rows in rows.items()}
     if "test" not in splits and test_fraction:
@@ -110,6 +104,20 @@ def _find_split_files(folder):
         for split, names in SPLIT_FOLDERS.items()
     }
     return files if files["train"] else {"train": folder}
+
+
+def _read_split(split, path, columns):
+    """Returns the list of (text, label) of a split, or None with a warning if it is not for training and unlabeled."""
+    try:
+        rows = _read_folder(path, columns) if path.is_dir() else read_rows(path, columns)
+    except NoLabels:
+        if split == "train":
+            raise
+        rows = []
+    if split != "train" and all(label in NO_LABELS for _, label in rows):
+        warn(f"{path} has no labels; it is left out.")
+        return None
+    return rows
 
 
 def _read_folder(folder, columns):

@@ -21,6 +21,10 @@ MAX_FIELD = 2**24
 """Maximum number of characters of a field in a table."""
 
 
+class NoLabels(UserError):
+    """A table has texts but no column of labels, as test splits have whose classes are secret."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Columns:
     """Columns of the text and the label in a table or in JSON lines."""
@@ -44,6 +48,7 @@ def read_rows(path, columns):
         columns: a `Columns`.
 
     Raises:
+        NoLabels: there is no column of labels.
         UserError: the file cannot be read, or a row of it; the error names the line.
     """
     suffix = path.suffix.lower()
@@ -75,11 +80,12 @@ def _read_table(path, columns):
     indices, has_header = _find_indices(path, first, columns)
     if not has_header:
         rows = itertools.chain([(1, first)], rows)
+    if len(first) < 2:
+        raise NoLabels(f"{path}, line 1: 1 column; expected at least two, of texts and of labels.")
     texts = []
     for line, row in rows:
-        if len(row) != len(first) or len(row) < 2:
-            expected = f"{len(first)} as in the first line" if len(first) > 1 else "at least two"
-            raise UserError(f"{path}, line {line}: {len(row)} columns; expected {expected}.")
+        if len(row) != len(first):
+            raise UserError(f"{path}, line {line}: {len(row)} columns; expected {len(first)} as in the first line.")
         texts.append(tuple(row[index].strip() for index in indices))
     return texts
 
@@ -115,20 +121,20 @@ def _find_indices(path, first, columns):
 def _find_columns(location, names, columns):
     """Returns the names of the text column and of the label column among `names`."""
     return (
-        _find_column(location, names, columns.text, TEXT_FIELDS, "--text-field"),
-        _find_column(location, names, columns.label, LABEL_FIELDS, "--label-field"),
+        _find_column(location, names, columns.text, TEXT_FIELDS, "--text-field", UserError),
+        _find_column(location, names, columns.label, LABEL_FIELDS, "--label-field", NoLabels),
     )
 
 
-def _find_column(location, names, column, candidates, flag):
-    """Returns `column`, or the name that equals the first possible candidate, ignoring case."""
+def _find_column(location, names, column, candidates, flag, error):
+    """Returns `column`, or the name that equals the first possible candidate, ignoring case; or raises `error`."""
     if column is None:
         found = next((name for candidate in candidates for name in names if name.lower() == candidate), None)
     else:
         found = column if column in names else None
     if found is None:
         expected = column or " or ".join(candidates)
-        raise UserError(
+        raise error(
             f"{location}: no column {expected}; the columns are {', '.join(map(str, names))}. Select one with {flag}."
         )
     return found

@@ -112,6 +112,16 @@ def test_a_split_without_labels_is_left_out_and_a_folder_of_unlabeled_texts_is_n
     splits = load_text_splits("data", Columns())
     assert {name: len(split) for name, split in splits.items()} == {"train": 14, "validation": 2, "test": 4}
     assert capsys.readouterr().err.count("has no labels; it is left out.") == 2
+
+
+@pytest.mark.parametrize("test", ["index\tsentence\n0\tone\n1\ttwo\n", "one\ntwo\n", "sentence\none\n"])
+def test_a_test_table_without_a_column_of_labels_is_left_out(test, capsys):
+    Path("data").mkdir()
+    Path("data", "train.tsv").write_text("sentence\tlabel\n" + "".join(f"text {i}\t{i % 2}\n" for i in range(20)))
+    Path("data", "test.tsv").write_text(test)
+    splits = load_text_splits("data", Columns(), 0.0, 0.0)
+    assert {name: len(split) for name, split in splits.items()} == {"train": 20}
+    assert "test.tsv has no labels; it is left out." in capsys.readouterr().err
     for folder in ("pos", "neg", "unsup", ".ipynb_checkpoints", "__MACOSX"):
         Path("reviews", folder).mkdir(parents=True)
         Path("reviews", folder, "one.txt").write_text("a text")
@@ -142,7 +152,7 @@ def test_random_rows_are_read_as_the_csv_module_wrote_them_or_refused_with_their
         ("a.csv", b"text,label\n", Columns(), "has no texts; expected at least two classes"),
         ("a.csv", b"text,label\nx,1\ny,1\n", Columns(), r"texts of one class only \(1\)"),
         ("a.csv", b"text,label\nx,1\ny\n", Columns(), "line 3: 1 columns; expected 2 as in the first line"),
-        ("a.tsv", b"only text\nmore\n", Columns(), "line 1: 1 columns; expected at least two"),
+        ("a.tsv", b"only text\nmore\n", Columns(), "line 1: 1 column; expected at least two"),
         (
             "a.csv",
             b"words,label\nx,1\n",
