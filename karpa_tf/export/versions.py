@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from karpa_tf.errors import UserError, first_line
-from karpa_tf.export import card, housekeeping, operations, warm_up
+from karpa_tf.export import card, operations, warm_up
 from karpa_tf.export.comparison import compare
 from karpa_tf.export.compatibility import LABELS, VOCABULARY, require_compatible
 from karpa_tf.export.meta_graph import (
@@ -19,7 +19,7 @@ from karpa_tf.export.meta_graph import (
     list_versions,
     read_meta_graph,
 )
-from karpa_tf.system.files import publish_folder
+from karpa_tf.system.files import publish_folder, remove_folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,25 +122,37 @@ def write(base, export, metadata=None, keep=0, allow_custom_ops=False, allow_inc
     base = Path(base)
     published = []
     try:
-        with housekeeping.hold_write_lock(base):
-            with publish_folder(base / "new", lambda: next_version()) as folder:
-                content = _write_content(folder, base.absolute().name, export, allow_custom_ops, converters)
-                if not allow_incompatible:
-                    files = {name: export.files.get(name) for name in (LABELS, VOCABULARY)}
-                    require_compatible(base, files, content["signatures"])
-                version_card = card.make(base.absolute().name, export, (metadata or {}) | content)
+        with publish_folder(base / "new", lambda: next_version()) as folder:
+            content = _write_content(folder, base.absolute().name, export, allow_custom_ops, converters)
+            if not allow_incompatible:
+                files = {name: export.files.get(name) for name in (LABELS, VOCABULARY)}
+                require_compatible(base, files, content["signatures"])
+            version_card = card.make(base.absolute().name, export, (metadata or {}) | content)
 
-                def next_version():
-                    """Returns the folder of the next version; called again if another process has just created it."""
-                    number = max(list_versions(base), default=0) + 1
-                    card.save(folder / EXTRA, version_card | {"version": number}, export)
-                    published[:] = [base / str(number)]
-                    return published[0]
+            def next_version():
+                """Returns the folder of the next version; called again if another process has just created it."""
+                number = max(list_versions(base), default=0) + 1
+                card.save(folder / EXTRA, version_card | {"version": number}, export)
+                published[:] = [base / str(number)]
+                return published[0]
 
-            housekeeping.remove_old_versions(base, keep, published[0])
+        remove_old_versions(base, keep, published[0])
     except OSError as error:
         raise UserError(f"No version can be written to {base} ({error.strerror or error}).") from error
     return published[0]
+
+
+def remove_old_versions(base, keep, newest):
+    """Removes all but the newest versions.
+
+    Args:
+        base: folder of the model's versions.
+        keep: number of versions to keep; 0 keeps all.
+        newest: folder of the version just published; neither this version nor a later one is removed.
+    """
+    number = int(Path(newest).name)
+    for old in [version for version in list_versions(base)[:-keep] if version < number] if keep else []:
+        remove_folder(Path(base) / str(old))
 
 
 def _write_content(folder, name, export, allow_custom_ops, converters):

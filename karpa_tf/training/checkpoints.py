@@ -11,7 +11,7 @@ import numpy as np
 
 from karpa_tf.distribution import collectives
 from karpa_tf.errors import Stopped, UserError, diverged, first_line
-from karpa_tf.system.files import digest, publish_folder, require_room
+from karpa_tf.system.files import digest, publish_folder, remove_folder, require_room
 
 CHECKSUMS = "checksums.json"
 TRAINER, NETWORK, EXPORTED = "trainer.weights.h5", "network.weights.h5", "exported.weights.h5"
@@ -90,7 +90,7 @@ class Checkpoint(keras.callbacks.Callback):
         if self.run.writes:
             save(self.model, self.run, state, self.steps_per_epoch)
             for old in list_checkpoints(self.run.checkpoints)[: -self.config.keep_checkpoints]:
-                shutil.rmtree(old)
+                remove_folder(old)
         self.saved_at = time.monotonic()
 
     def _end(self):

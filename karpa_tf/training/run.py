@@ -19,7 +19,7 @@ from karpa_tf.configs.run import NOT_SAVED
 from karpa_tf.distribution import cluster
 from karpa_tf.errors import UserError
 from karpa_tf.system.environment import read_environment
-from karpa_tf.system.files import write_text
+from karpa_tf.system.files import remove_leftovers, write_text
 from karpa_tf.training.identity import find_changed_data, find_differences
 
 LOCK = ".lock"
@@ -100,19 +100,21 @@ def open_run(config, app, task=None, data=None):
             run = Run(_make_new_folder(run.path))
         if run.config_file.exists():
             _lock(run)
-        if config.resume == "never" and run.path.exists() and any(run.path.iterdir()):
+        if config.resume == "never" and _is_used(run.path):
             _move_aside(run.path)
             _open_locks.pop(run.path.absolute() / LOCK, None)
         if run.config_file.exists():
             _require_same(run, text, data or {})
             write_text(run.config_file, text)  # with the present values of `MAY_CHANGE`
-        elif run.path.exists() and any(run.path.iterdir()):
+        elif _is_used(run.path):
             raise UserError(f"--run {run.path} is not empty and holds no run; choose a new or an empty folder.")
         else:
             run.path.mkdir(parents=True, exist_ok=True)
             _lock(run)
             write_text(run.config_file, text)
-        for folder in (run.checkpoints, run.samples, run.eval):
+        for folder in (run.path, run.checkpoints):
+            remove_leftovers(folder)
+        for folder in (run.samples, run.eval):
             folder.mkdir(exist_ok=True)
     except OSError as error:
         raise UserError(
@@ -163,6 +165,11 @@ def config_text(config):
     """Returns a config as the text of `config.yaml`, without the fields `NOT_SAVED`."""
     values = {key: value for key, value in dataclasses.asdict(config).items() if key not in NOT_SAVED}
     return yaml.safe_dump(_to_plain(values), sort_keys=False)
+
+
+def _is_used(path):
+    """Returns whether a folder has any files but the first two, hidden ones, of a run that was killed at its start."""
+    return path.exists() and any(file.name not in (LOCK, ".config.yaml.writing") for file in path.iterdir())
 
 
 def _make_new_folder(path):

@@ -12,9 +12,10 @@ import tensorflow as tf
 from tiny_exports import make_constant_export
 
 from karpa_tf.errors import UserError
-from karpa_tf.export import housekeeping, versions
+from karpa_tf.export import versions
 from karpa_tf.export.meta_graph import list_versions
 from karpa_tf.export.versions import load_version, write
+from karpa_tf.system import files
 
 
 def read_number(path):
@@ -75,13 +76,13 @@ def test_only_the_newest_versions_are_kept(tmp_path):
 def test_a_version_is_hidden_before_its_files_are_removed(tmp_path, monkeypatch):
     for number in range(2):
         write(tmp_path, make_constant_export(number))
-    remove, listed = housekeeping.shutil.rmtree, []
+    remove, listed = files.shutil.rmtree, []
 
     def list_and_remove(path, **options):
         listed.append(list_versions(tmp_path))
         remove(path, **options)
 
-    monkeypatch.setattr(housekeeping.shutil, "rmtree", list_and_remove)
+    monkeypatch.setattr(files.shutil, "rmtree", list_and_remove)
     write(tmp_path, make_constant_export(2), keep=1)
     assert [3] in listed and all(1 not in numbers or len(numbers) == 3 for numbers in listed)
 
@@ -89,14 +90,14 @@ def test_a_version_is_hidden_before_its_files_are_removed(tmp_path, monkeypatch)
 def test_neither_the_new_version_nor_a_later_one_is_removed(tmp_path):
     for number in range(1, 5):
         (tmp_path / str(number)).mkdir()
-    housekeeping.remove_old_versions(tmp_path, 1, tmp_path / "3")  # Another process has published 4.
+    versions.remove_old_versions(tmp_path, 1, tmp_path / "3")  # Another process has published 4.
     assert list_names(tmp_path) == ["3", "4"]
 
 
 def test_folders_of_killed_exports_are_removed_unless_another_process_is_writing(tmp_path):
-    killed = tmp_path / ".writing-killed"
+    killed = tmp_path / ".writing-killed_1"
     killed.mkdir()
-    (tmp_path / ".retired-killed" / "3").mkdir(parents=True)
+    (tmp_path / ".retired-killed_2" / "3").mkdir(parents=True)
     (tmp_path / ".mine").mkdir()
     other_process = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(other_process, fcntl.LOCK_SH)

@@ -69,6 +69,25 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_a_run_that_was_killed_before_it_had_a_config_starts_again(tmp_path):
+    for name in (".lock", ".config.yaml.writing"):
+        (tmp_path / name).touch()
+    assert open_run(Config(run=str(tmp_path)), "app").read_config()["name"] == "model"
+
+
+def test_what_a_killed_program_was_writing_or_removing_is_gone_after_the_next_start(tmp_path):
+    run = open_run(Config(run=str(tmp_path)), "app")
+    left = [
+        run.path / ".writing-1234567_",
+        run.checkpoints / ".writing-abcdefgh",
+        run.checkpoints / ".retired-abcdefgh",
+    ]
+    for folder in left:
+        (folder / "folder").mkdir(parents=True)
+    open_run(Config(run=str(tmp_path)), "app")
+    assert not any(folder.exists() for folder in left)
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="--run"):

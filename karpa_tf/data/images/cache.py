@@ -7,10 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from karpa_tf.data.cache import compute_fingerprint, get_cache_dir
+from karpa_tf.data.cache import cache_folder, compute_fingerprint
 from karpa_tf.data.images.image_set import ImageSet
-from karpa_tf.errors import UserError
-from karpa_tf.system.files import publish_folder
 
 
 def load_cached_images(name, key, image_format, decode_all, classes=(), names=()):
@@ -30,14 +28,8 @@ def load_cached_images(name, key, image_format, decode_all, classes=(), names=()
     Raises:
         UserError: the cache cannot be written.
     """
-    directory = get_cache_dir(image_format.cache_dir) / f"{Path(name).name or 'images'}-{key}"
-    if not (directory / "metadata.json").exists():
-        try:
-            _write(directory, decode_all())
-        except OSError as error:
-            raise UserError(
-                f"Decoded images cannot be cached in {directory.parent} ({error}); choose another --cache-dir."
-            ) from error
+    folder_name = f"{Path(name).name or 'images'}-{key}"
+    directory = cache_folder(folder_name, lambda folder: _write(folder, decode_all()), image_format.cache_dir)
     metadata = json.loads((directory / "metadata.json").read_text())
     indices, labels = np.load(directory / "indices.npy"), np.load(directory / "labels.npy")
     shape = (len(indices), image_format.image_size, image_format.image_size, image_format.channels)
@@ -56,20 +48,18 @@ def load_cached_images(name, key, image_format, decode_all, classes=(), names=()
     )
 
 
-def _write(directory, examples):
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with publish_folder(directory) as temporary:
-        indices, labels, skipped, digest = [], [], [], hashlib.sha256()
-        with open(temporary / "images.bin", "wb") as file:
-            for index, (image, label, reason) in enumerate(examples):
-                if image is None:
-                    skipped.append(reason)
-                else:
-                    content = image.tobytes()
-                    file.write(content)
-                    digest.update(content)
-                    indices.append(index)
-                    labels.append(label)
-        np.save(temporary / "indices.npy", np.array(indices, np.int64))
-        np.save(temporary / "labels.npy", np.array(labels, np.int32))
-        (temporary / "metadata.json").write_text(json.dumps({"skipped": skipped, "digest": digest.hexdigest()}))
+def _write(folder, examples):
+    indices, labels, skipped, digest = [], [], [], hashlib.sha256()
+    with open(folder / "images.bin", "wb") as file:
+        for index, (image, label, reason) in enumerate(examples):
+            if image is None:
+                skipped.append(reason)
+            else:
+                content = image.tobytes()
+                file.write(content)
+                digest.update(content)
+                indices.append(index)
+                labels.append(label)
+    np.save(folder / "indices.npy", np.array(indices, np.int64))
+    np.save(folder / "labels.npy", np.array(labels, np.int32))
+    (folder / "metadata.json").write_text(json.dumps({"skipped": skipped, "digest": digest.hexdigest()}))

@@ -1,6 +1,5 @@
 """Tokenized documents, cached on disk and memory-mapped, so that a corpus can be larger than memory."""
 
-import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -8,11 +7,9 @@ import json
 
 import numpy as np
 
-from karpa_tf.data.cache import compute_fingerprint, get_cache_dir
+from karpa_tf.data.cache import cache_folder, compute_fingerprint
 from karpa_tf.data.text import vocabulary as vocabularies
-from karpa_tf.errors import UserError
 from karpa_tf.system.console import track
-from karpa_tf.system.files import publish_folder
 
 CHARACTERS_PER_BATCH = 2**20
 """Minimum size of a batch of documents that is tokenized in parallel."""
@@ -43,12 +40,13 @@ class Tokens:
 def load_cached_vocabulary(corpus, size, lowercase, strip_accents, cache_dir=None):
     """Returns the `Vocabulary` of a `Corpus` from the cache, or trains it; arguments as for `train_vocabulary`."""
     key = compute_fingerprint(corpus.identity, size, lowercase, strip_accents)
-    folder = get_cache_dir(cache_dir) / f"vocabulary-{key}"
-    if not folder.exists():
+
+    def train(folder):
         stride = -(-(corpus.size or 0) // MAX_TRAINING_BYTES) or 1
         vocabulary = vocabularies.train_vocabulary(_Subset(corpus, stride), size, lowercase, strip_accents)
-        with _publish(folder) as temporary:
-            vocabulary.save(temporary / "vocabulary.txt")
+        vocabulary.save(folder / "vocabulary.txt")
+
+    folder = cache_folder(f"vocabulary-{key}", train, cache_dir)
     return vocabularies.load(folder / "vocabulary.txt")
 
 
@@ -76,10 +74,9 @@ def load_cached_tokens(corpus, vocabulary, held_out_fraction=0.0, cache_dir=None
     """
     settings = (vocabulary.tokens, vocabulary.lowercase, vocabulary.strip_accents)
     key = compute_fingerprint(corpus.identity, settings, held_out_fraction)
-    folder = get_cache_dir(cache_dir) / f"tokens-{key}"
-    if not folder.exists():
-        with _publish(folder) as temporary:
-            _tokenize(temporary, corpus, vocabulary, held_out_fraction)
+    folder = cache_folder(
+        f"tokens-{key}", lambda folder: _tokenize(folder, corpus, vocabulary, held_out_fraction), cache_dir
+    )
     record = json.loads((folder / "tokens.json").read_text())
     return tuple(
         Tokens(
@@ -142,12 +139,3 @@ def is_held_out(document, fraction):
     """Returns whether a document, a string, is held out if a fraction of all documents, in [0, 1), is held out."""
     number = int.from_bytes(hashlib.sha256(f"held out {document}".encode("utf-8", "replace")).digest()[:8])
     return number < fraction * 2**64
-
-
-@contextlib.contextmanager
-def _publish(folder):
-    try:
-        with publish_folder(folder) as temporary:
-            yield temporary
-    except OSError as error:
-        raise UserError(f"Tokens cannot be cached in {folder.parent} ({error}); choose another --cache-dir.") from error

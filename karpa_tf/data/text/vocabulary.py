@@ -43,9 +43,9 @@ class Vocabulary:
     def save(self, path):
         """Writes the tokens to `path`, and the settings to the same name ending in .json."""
         path = Path(path)
-        write_text(path, "".join(f"{token}\n" for token in self.tokens))
         settings = {"lowercase": self.lowercase, "strip_accents": self.strip_accents}
         write_text(path.with_suffix(".json"), json.dumps(settings) + "\n")
+        write_text(path, "".join(f"{token}\n" for token in self.tokens))  # last: `load` can do without settings
 
     def make_tokenizer(self):
         """Returns the tokenizer of the `tokenizers` package, which is fast for many texts.
