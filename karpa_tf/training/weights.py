@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 from karpa_tf.errors import UserError
+from karpa_tf.system.console import warn
 from karpa_tf.system.files import digest
 from karpa_tf.training import checkpoints
+from karpa_tf.training.callbacks.best_epoch import find_best_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,28 @@ def find_weights(run, kind=None):
     Raises:
         UserError: the run has no such weights, or those of the best epoch are damaged.
     """
+    return _find(run, kind)[0]
+
+
+def require_weights(run, kind=None, flag="--run"):
+    """Returns what `find_weights` does, and warns if newer checkpoints are damaged.
+
+    Raises:
+        UserError: as `find_weights`; or, naming `flag`, there is no checkpoint yet, or all of them are damaged.
+    """
+    weights, damage = _find(run, kind)
+    if weights is None and damage:
+        raise UserError(f"{flag} {run.path} has no intact checkpoint: the newest of {len(damage)}, {damage[0]}.")
+    if weights is None:
+        raise UserError(f"{flag} {run.path} has no checkpoint yet; one is written after every epoch at the latest.")
+    if damage:
+        used = f"epoch {weights.epoch}" if weights.epoch else f"step {weights.step}"
+        warn(f"The newest checkpoint, {damage[0]}; that of {used} is used instead.")
+    return weights
+
+
+def _find(run, kind):
+    """Returns the `Weights`, or None, and what is wrong with each checkpoint that is newer."""
     config = run.read_config()
     keeps_average = bool(config.get("ema") or (config.get("optimization") or {}).get("ema"))
     record = run.checkpoints / "best.json"
@@ -59,32 +83,30 @@ def find_weights(run, kind=None):
     if kind == "ema" and not keeps_average:
         raise UserError(f"--ema: {run.path} keeps no moving average; only runs with --ema above 0 do.")
     if kind == "best" or (kind is None and config.get("early_stopping") and record.exists()):
-        return _find_best(run, record, keeps_average)
-    saved = checkpoints.list_checkpoints(run.checkpoints) if run.checkpoints.is_dir() else []
-    newest = next((path for path in reversed(saved) if checkpoints.find_damage(path, run) is None), None)
+        return _find_best(record, keeps_average), []
+    newest, damage = _find_newest(run)
     if newest is None:
-        return None
+        return None, damage
     step, epoch = re.fullmatch(r"step-(\d+)(?:-epoch-(\d+))?", newest.name).groups()
     averaged = keeps_average and kind != "last"
-    return Weights(
-        newest / (checkpoints.NETWORK if keeps_average and not averaged else checkpoints.EXPORTED),
-        "ema" if averaged else "last",
-        averaged,
-        int(step),
-        int(epoch) if epoch else None,
-    )
+    file = newest / (checkpoints.NETWORK if keeps_average and not averaged else checkpoints.EXPORTED)
+    kind = "ema" if averaged else "last"
+    return Weights(file, kind, averaged, int(step), int(epoch) if epoch else None), damage
 
 
-def require_weights(run, kind=None, flag="--run"):
-    """Returns what `find_weights` does; raises `UserError`, naming `flag`, if there is no checkpoint yet."""
-    weights = find_weights(run, kind)
-    if weights is None:
-        raise UserError(f"{flag} {run.path} has no checkpoint yet; one is written after every epoch at the latest.")
-    return weights
+def _find_newest(run):
+    """Returns the newest intact checkpoint folder, or None, and what is wrong with each newer one."""
+    damage = []
+    for path in reversed(checkpoints.list_checkpoints(run.checkpoints) if run.checkpoints.is_dir() else []):
+        problem = checkpoints.find_damage(path, run)
+        if problem is None:
+            return path, damage
+        damage.append(f"{path}, {problem}")
+    return None, damage
 
 
-def _find_best(run, record, averaged):
-    weights, best = run.checkpoints / "best.weights.h5", json.loads(record.read_text())
+def _find_best(record, averaged):
+    weights, best = find_best_file(record), json.loads(record.read_text())
     if not weights.exists() or best["sha256"] != digest(weights):
         raise UserError(f"{weights} is damaged; remove {record} to use the weights of the newest epoch instead.")
     return Weights(weights, "best", averaged, epoch=best["epoch"])

@@ -230,10 +230,10 @@ def test_damaged_weights_of_the_best_epoch_are_not_silently_replaced(images):
     assert find_weights(run).file.parent.name == "step-00000020-epoch-00004"
     run.config_file.write_text(run.config_file.read_text() + "early_stopping: 2\n")
     best = find_weights(run).file
-    assert best.name == "best.weights.h5"
+    assert best.name == "best-epoch-00004.weights.h5"
     best.write_bytes(best.read_bytes()[:-10])
     with pytest.raises(
-        UserError, match="best.weights.h5 is damaged; remove .*best.json to use the weights of the newest"
+        UserError, match="best-epoch-00004.weights.h5 is damaged; remove .*best.json to use the weights of the newest"
     ):
         find_weights(run)
 

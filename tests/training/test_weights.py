@@ -19,7 +19,7 @@ from karpa_tf.training import checkpoints
 from karpa_tf.training import run as runs
 from karpa_tf.training.trainers.masked_lm import MaskedLM, Pretraining
 from karpa_tf.training.trainers.updates import make_moving_average
-from karpa_tf.training.weights import find_weights
+from karpa_tf.training.weights import find_weights, require_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +110,22 @@ def test_a_run_without_averages_or_checkpoints_says_so():
     checkpoints.save(make_dcgan_trainer(), run, checkpoints.TrainingState(5), 5)
     assert find_weights(run, "last") == find_weights(run)
     assert find_weights(run).file.name == "exported.weights.h5" and not find_weights(run).averaged
+
+
+def test_a_damaged_newest_checkpoint_is_named_with_what_is_used_instead(capsys):
+    run = saved(make_dcgan_trainer())
+    checkpoints.save(make_dcgan_trainer(), run, checkpoints.TrainingState(10), 5)
+    require_weights(run)
+    assert capsys.readouterr().err == ""
+    (checkpoints.latest(run) / "exported.weights.h5").unlink()
+    assert require_weights(run).step == 7
+    newest = "run/checkpoints/step-00000010-epoch-00002, is damaged (exported.weights.h5 is missing)"
+    assert capsys.readouterr().err == f"warning: The newest checkpoint, {newest}; that of step 7 is used instead.\n"
+    (run.checkpoints / "step-00000007" / "checksums.json").unlink()
+    with pytest.raises(
+        UserError, match="--run run has no intact checkpoint: the newest of 2, run/checkpoints/step-0000"
+    ):
+        require_weights(run)
 
 
 def test_metadata_has_the_metrics_of_the_weights_or_none():

@@ -14,17 +14,18 @@ class BestEpoch(keras.callbacks.Callback):
     After an interruption the best epoch is read from disk, which Keras' own callbacks do not do.
 
     Args:
-        run: a `Run`; its `checkpoints` folder gets `best.weights.h5` and `best.json`.
+        run: a `Run`; its `checkpoints` folder gets `best-epoch-<epoch>.weights.h5` and `best.json`, which names it.
         patience: epochs; 0 never stops.
     """
 
     def __init__(self, run, patience=0):
         super().__init__()
-        self.writes, self.patience = run.writes, patience
-        self.weights, self.record = run.checkpoints / "best.weights.h5", run.checkpoints / "best.json"
+        self.writes, self.patience, self.folder = run.writes, patience, run.checkpoints
+        self.record = run.checkpoints / "best.json"
         best = {"epoch": 0, "val_loss": float("inf")}
-        if run.writes and self.record.exists() and self.weights.exists():
+        if run.writes and self.record.exists() and find_best_file(self.record).exists():
             best = json.loads(self.record.read_text())
+            self._remove_others()  # A killed program may have left its file.
         self.best = collectives.broadcast_object(best)
 
     def is_over(self, epochs):
@@ -42,8 +43,20 @@ class BestEpoch(keras.callbacks.Callback):
             print(f"Stopped early after epoch {epochs}: the best was epoch {self.best['epoch']}.")
 
     def _save(self):
-        temporary = self.weights.with_name("writing.weights.h5")
+        temporary = self.folder / "best-writing.weights.h5"
         self.model.exported.save_weights(temporary)
-        checksum = digest(temporary)
-        replace(temporary, self.weights)
-        write_text(self.record, json.dumps(self.best | {"sha256": checksum}))
+        weights, checksum = self.folder / f"best-epoch-{self.best['epoch']:05d}.weights.h5", digest(temporary)
+        replace(temporary, weights)
+        write_text(self.record, json.dumps(self.best | {"file": weights.name, "sha256": checksum}))
+        self._remove_others()
+
+    def _remove_others(self):
+        kept = find_best_file(self.record)
+        for file in self.folder.glob("best*.weights.h5"):
+            if file != kept:
+                file.unlink()
+
+
+def find_best_file(record):
+    """Returns the path of the weights that a file `best.json` is about."""
+    return record.with_name(json.loads(record.read_text()).get("file", "best.weights.h5"))
