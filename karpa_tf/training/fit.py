@@ -62,7 +62,7 @@ def fit(trainer, batches, plan, callbacks=(), validation=None):
     validated = [f"val_{metric.name}" for metric in trainer.metrics] if validation is not None else []
     validated += [name for callback in callbacks for name in getattr(callback, "adds", ())]
     log = MetricsLog(run, units, config.log_every, state.step, validated, plan.unit)
-    log.set_state(state.callbacks.get("MetricsLog"))
+    log.resume(state.callbacks.get("MetricsLog"))
     best = BestEpoch(run, getattr(config, "early_stopping", 0)) if validation is not None else None
     watch = InputWatch(InputMeter())
     progress = Progress(units, plan.unit, state.step, watch)

@@ -107,13 +107,17 @@ class Job:
         """
         if self.run.writes:
             plots.save_curves(self.run.curves_file, rows or self.run.read_metrics(), curves)
-            options = {"keep": self.config.keep_versions, "allow_incompatible": self.config.allow_incompatible}
-            export = self.task.export
-            saved_model = export_once(self.run, lambda: export(self.run, self._export_folder(), **options)[0])
+            saved_model = export_once(self.run, self._export)
             print(f"Curves      {self.run.curves_file}\nSavedModel  {saved_model}")
             self.task.save_page(self.run, curves=curves)
         collectives.barrier()
         return self.run
+
+    def _export(self):
+        base = self._export_folder()
+        earlier = self.task.find_export(self.run, base)
+        options = {"keep": self.config.keep_versions, "allow_incompatible": self.config.allow_incompatible}
+        return earlier or self.task.export(self.run, base, **options)[0]
 
     def _export_folder(self):
         return Path(self.config.export_dir, self.config.name)

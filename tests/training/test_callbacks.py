@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_classifier
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_gan import fit, make_dcgan_trainer
 
 from karpa_tf.configs.run import RunConfig
 from karpa_tf.data.images.batches import make_evaluation_batches, make_labeled_batches
 from karpa_tf.data.pipeline import InputMeter
 from karpa_tf.errors import UserError
+from karpa_tf.training.callbacks import best_epoch
 from karpa_tf.training.callbacks.best_epoch import BestEpoch
 from karpa_tf.training.callbacks.input_watch import InputWatch
 from karpa_tf.training.callbacks.metrics_log import MetricsLog
@@ -25,6 +27,7 @@ from karpa_tf.training.callbacks.sample_grids import SampleGrids, diversity
 from karpa_tf.training.callbacks.watch import DiscriminatorWatch, StopIfNotFinite
 from karpa_tf.training.callbacks.window_means import MetricWindows, WindowMeans
 from karpa_tf.training.run import open_run
+from karpa_tf.training.weights import find_weights
 
 
 @pytest.fixture
@@ -93,10 +96,36 @@ def test_metrics_are_written_to_the_table_and_to_tensorboard(run, images):
 def test_rows_after_the_checkpoint_are_removed_on_resume(run, images):
     fit(make_dcgan_trainer(), images, epochs=2, callbacks=[MetricsLog(run, units_per_step=8, every=2)])
     before = run.metrics_file.read_text().splitlines()
-    fit(make_dcgan_trainer(), images, epochs=2, initial_epoch=1, callbacks=[MetricsLog(run, 8, every=2, first_step=5)])
+    log = MetricsLog(run, 8, every=2, first_step=5)
+    log.resume(None)
+    fit(make_dcgan_trainer(), images, epochs=2, initial_epoch=1, callbacks=[log])
     after = run.metrics_file.read_text().splitlines()
     assert after[:4] == before[:4]
     assert [line.split(",")[0] for line in after] == ["step", "2", "4", "5", "6", "8", "10"]
+
+
+def test_a_row_that_was_written_although_its_epoch_was_not_finished_is_removed_on_resume(run, images):
+    fit(make_dcgan_trainer(), images, epochs=1, callbacks=[MetricsLog(run, units_per_step=8, every=2)])
+    MetricsLog(run, 8, every=2, first_step=5).resume({"sums": {}, "last_row": {"step": 5}})
+    assert [row["step"] for row in run.read_metrics()] == [2, 4]
+
+
+def test_tensorboard_shows_every_step_once_after_a_resume(run, images):
+    noise = np.zeros((4, 4), np.float32)
+
+    def callbacks(first_step):
+        log = MetricsLog(run, 8, every=2, first_step=first_step)
+        log.resume(None)
+        return [SampleGrids(run, noise, real_diversity=0.0), log]
+
+    fit(make_dcgan_trainer(), images, epochs=2, callbacks=callbacks(0))
+    for file in run.tensorboard.iterdir():
+        file.write_bytes(file.read_bytes() + b"no complete record")
+    fit(make_dcgan_trainer(), images, epochs=3, initial_epoch=1, callbacks=callbacks(5))
+    events = EventAccumulator(str(run.tensorboard), {"tensors": 0})
+    events.Reload()
+    steps = {tag: [event.step for event in events.Tensors(tag)] for tag in ("g_loss", "samples")}
+    assert steps == {"g_loss": [2, 4, 5, 6, 8, 10, 12, 14, 15], "samples": [5, 10, 15]}
 
 
 def test_grids_are_drawn_from_the_same_noise_at_every_epoch(run, images):
@@ -342,8 +371,26 @@ def test_the_best_epoch_is_kept_on_disk_across_restarts(run, images):
     assert (restarted.best["epoch"], restarted.best["val_loss"]) == (2, 2.0)
     assert not restarted.is_over(3) and restarted.is_over(4)
     assert run_epochs(restarted, range(3, 4)) == [True]
-    trainer.exported.load_weights(run.checkpoints / "best.weights.h5")
+    trainer.exported.load_weights(run.checkpoints / "best-epoch-00002.weights.h5")
     assert (trainer.exported.trainable_variables[0].numpy() == 1).all()
+
+
+@pytest.mark.parametrize("killed_in", ["replace", "write_text"])
+def test_a_kill_while_the_best_epoch_is_written_leaves_the_one_before(killed_in, run, monkeypatch):
+    def save_epoch(callback, epoch, loss):
+        callback.set_model(tiny_classifier.make_trainer())
+        callback.on_epoch_end(epoch, {"val_loss": loss})
+
+    def kill(*args):
+        raise ZeroDivisionError
+
+    save_epoch(BestEpoch(run), 0, 2.0)
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(best_epoch, killed_in, kill)
+        save_epoch(BestEpoch(run), 1, 1.0)
+    assert (find_weights(run, "best").epoch, find_weights(run, "best").file.name) == (1, "best-epoch-00001.weights.h5")
+    BestEpoch(run)
+    assert [file.name for file in run.checkpoints.glob("*.h5")] == ["best-epoch-00001.weights.h5"]
 
 
 def test_perplexity_is_the_exponential_of_the_validation_loss_and_finite():

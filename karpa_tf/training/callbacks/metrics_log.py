@@ -1,13 +1,15 @@
 """Metrics over the steps of a run: `metrics.csv` and TensorBoard."""
 
+import contextlib
 import csv
+import itertools
 import os
 import time
 
 import keras
 import tensorflow as tf
 
-from karpa_tf.system.files import write_text
+from karpa_tf.system.files import replace, write_text
 from karpa_tf.training.callbacks.window_means import MetricWindows
 
 
@@ -18,7 +20,7 @@ class MetricsLog(keras.callbacks.Callback):
         run: a `Run`; workers that do not write only take part in the reductions.
         units_per_step: for the column `<unit>_per_second`.
         every: steps between two rows; the last step of an epoch always has a row.
-        first_step: steps done before this start; later rows of an interrupted run are removed.
+        first_step: steps done before this start.
         validation: names of validation metrics; they are written in the last row of each epoch.
         unit: what throughput is counted in, in the plural.
     """
@@ -33,7 +35,6 @@ class MetricsLog(keras.callbacks.Callback):
         if not self.run.writes:
             return
         self.writer = tf.summary.create_file_writer(str(self.run.tensorboard))
-        self._drop_later_rows()
         self.file = open(self.run.metrics_file, "a", newline="")
 
     def get_state(self):
@@ -44,10 +45,15 @@ class MetricsLog(keras.callbacks.Callback):
             self.writer.flush()
         return {"sums": self.window.sums, "last_row": self.last_row}
 
-    def set_state(self, state):
-        """Resumes an epoch from the result of `get_state`, or starts one if it is None."""
+    def resume(self, state):
+        """Continues from the result of `get_state`, or starts anew if it is None; what was written since is dropped."""
         if state:
             self.sums, self.last_row = state["sums"], state["last_row"]
+        next_step = self.step if self.last_row else self.step + 1
+        if self.run.writes and self.run.metrics_file.exists():
+            self._drop_rows(next_step)
+        if self.run.writes:
+            _drop_events(self.run.tensorboard, next_step)
 
     def on_epoch_begin(self, epoch, logs=None):
         self.window.start_epoch(self.sums)
@@ -79,13 +85,11 @@ class MetricsLog(keras.callbacks.Callback):
             self.file.close()
             self.writer.close()
 
-    def _drop_later_rows(self):
-        if not self.run.metrics_file.exists():
-            return
+    def _drop_rows(self, first_step):
         header, *rows = self.run.metrics_file.read_text().splitlines() or [""]
         # The last row may be incomplete.
         complete = [row for row in rows if row.count(",") == header.count(",")]
-        kept = [row for row in complete if int(row.split(",")[0]) <= self.step]
+        kept = [row for row in complete if int(row.split(",")[0]) < first_step]
         write_text(self.run.metrics_file, "\n".join([header, *kept]) + "\n" if kept else "")
 
     def _write_row(self, row):
@@ -101,3 +105,25 @@ class MetricsLog(keras.callbacks.Callback):
             table.writeheader()
         table.writerow({key: f"{value:.6g}" for key, value in row.items() if value is not None})
         self.file.flush()
+
+
+def _drop_events(folder, first_step):
+    """Rewrites the event files in a folder that have steps from `first_step` on: TensorBoard would show them twice.
+
+    A `SessionLog.START` event is no help: TensorBoard 2.21 then drops scalars of version 1 only.
+    """
+
+    def read(file):
+        with contextlib.suppress(tf.errors.DataLossError):  # a record that was not written to its end
+            yield from tf.data.TFRecordDataset(str(file)).as_numpy_iterator()
+
+    def is_later(record):
+        return tf.compat.v1.Event.FromString(record).step >= first_step
+
+    for file in folder.glob("events.*"):
+        if any(map(is_later, read(file))):
+            temporary = folder / ".writing"
+            with tf.io.TFRecordWriter(str(temporary)) as writer:
+                for record in itertools.filterfalse(is_later, read(file)):
+                    writer.write(record)
+            replace(temporary, file)
