@@ -21,8 +21,11 @@ is saved.
 """
 
 
-class Stopped(Exception):
-    """Says what stopped the program, and what is saved. An app prints it and exits with code `STOPPED`."""
+class Stopped(BaseException):
+    """Says what stopped the program, and what is saved. An app prints it and exits with code `STOPPED`.
+
+    No `Exception`, just as KeyboardInterrupt is none: a signal must not be taken for a damaged file, for example.
+    """
 
 
 def nearest(word, known):

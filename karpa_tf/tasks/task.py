@@ -3,12 +3,14 @@
 import dataclasses
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from karpa_tf.configs.run import from_dict
 from karpa_tf.errors import UserError
 from karpa_tf.evaluation import report_page
 from karpa_tf.export import card, compatibility, versions
+from karpa_tf.export.meta_graph import list_versions
 from karpa_tf.system.console import warn
 from karpa_tf.training.run import Run
 from karpa_tf.training.weights import Weights, find_weights
@@ -97,6 +99,16 @@ class Task:
         files = {compatibility.LABELS: classes, compatibility.VOCABULARY: vocabulary and vocabulary.tokens}
         texts = {name: compatibility.format_lines(lines) for name, lines in files.items() if lines}
         compatibility.require_compatible(base, texts)
+
+    def find_export(self, run, base):
+        """Returns the folder of the newest version in `base` if it is of this run and its present weights, or None.
+
+        A program that was killed after it had exported, and before it noted that, must not export again.
+        """
+        folder = Path(base, str(max(list_versions(base), default=0)))
+        values, weights = card.read(folder), find_weights(run)
+        is_own = weights and values.get("run", {}).get("id") == run.metadata().get("id")
+        return folder if is_own and values.get("weights") == weights.metadata() else None
 
     def save_page(self, run, **metadata):
         """Writes `report.html` of a run, and prints its path: after training, and after a tool has added something.

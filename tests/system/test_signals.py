@@ -29,6 +29,14 @@ def test_signals_raise_an_exception_that_names_them(number):
         os.kill(os.getpid(), number)
 
 
+def test_a_signal_is_not_taken_for_an_error():
+    with pytest.raises(Stopped), raise_on_signals():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except Exception:
+            pytest.fail("A file would be called damaged, and skipped.")
+
+
 def test_outside_the_main_thread_no_handler_is_set():
     before, handlers = signal.getsignal(signal.SIGTERM), []
 

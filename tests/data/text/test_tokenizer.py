@@ -156,6 +156,13 @@ def test_a_saved_model_tokenizes_any_number_of_texts(tmp_path):
         np.testing.assert_array_equal(loaded(text=texts)["token_ids"], module.tokenizer.pack(texts, 16)[0])
 
 
+def test_there_are_no_tokens_without_settings_if_a_program_is_killed(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(vocabularies, "write_text", lambda path, text: written.append(path.name))
+    vocabularies.Vocabulary(vocabularies.SPECIAL).save(tmp_path / "vocabulary.txt")
+    assert written == ["vocabulary.json", "vocabulary.txt"]
+
+
 def test_a_vocabulary_is_saved_with_its_settings(tmp_path):
     vocabulary = vocabularies.train_vocabulary(
         ["Some words, some WORDS."] * 3, 30, lowercase=False, strip_accents=False
