@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import kill_phases
 import kill_runs
 import pytest
 
@@ -17,6 +18,12 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("app", kill_runs.PROGRAMS)
 def test_a_run_killed_at_ten_random_steps_ends_with_the_same_bits(app):
     assert "arrays of the checkpoint are equal" in kill_runs.compare(app, kills=10, seed=0)
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_every_phase_loses_nothing_and_leaves_nothing():
+    kills = kill_phases.kill("train_gan", count=len(kill_phases.PHASES), seed=0)
+    assert {phase for phase, _ in kills} == set(kill_phases.PHASES)
 
 
 def start(*words):
