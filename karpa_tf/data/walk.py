@@ -4,6 +4,7 @@ import collections
 import os
 from pathlib import Path
 
+from karpa_tf.errors import UserError
 from karpa_tf.system.console import warn
 
 SYSTEM_NAMES = frozenset(
@@ -16,6 +17,21 @@ SYSTEM_NAMES = frozenset(
 def to_text(name):
     """Returns the name of a file or folder as text: bytes that are not UTF-8 become escapes such as `\\xe9`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def require_no_model(data):
+    """Raises `UserError` if `data`, the value of `--data`, is a run folder or an exported model, given by mistake."""
+    path = Path(data).expanduser()
+    if (path / "run.json").is_file() and (path / "config.yaml").is_file():
+        raise UserError(
+            f"--data {data} is a run folder, not a data set: name it with --init to start from its weights (where the "
+            "program has that flag), or with --run to resume or evaluate it; --data names the images or texts."
+        )
+    if (path / "saved_model.pb").is_file() or next(path.glob("*/saved_model.pb"), None):
+        raise UserError(
+            f"--data {data} is an exported model, not a data set: name it with --saved-model where the program has "
+            "that flag, or its run with --init to start from its weights; --data names the images or texts."
+        )
 
 
 class FolderWalk:

@@ -4,7 +4,22 @@ import os
 
 import pytest
 
+from karpa_tf.configs.image_format import ImageFormat
+from karpa_tf.data.images.loaders import load_images
+from karpa_tf.data.images.splits import load_splits
+from karpa_tf.data.text.corpus import find_corpus
+from karpa_tf.data.text.labeled import load_text_splits
+from karpa_tf.data.text.tables import Columns
 from karpa_tf.data.walk import SYSTEM_NAMES, FolderWalk, to_text
+from karpa_tf.errors import UserError
+
+IMAGES = ImageFormat(image_size=8, channels=1)
+LOADERS = {
+    "images": lambda data: load_images(data, IMAGES),
+    "labeled images": lambda data: load_splits(data, IMAGES, 0.1),
+    "labeled texts": lambda data: load_text_splits(data, Columns()),
+    "text": find_corpus,
+}
 
 
 def write(path):
@@ -65,3 +80,19 @@ def test_names_that_are_not_utf8_are_found(tmp_path):
     (file,) = FolderWalk((".txt",)).find_files(tmp_path)
     assert os.fsencode(file.name) == b"caf\xe9.txt" and to_text(file.name) == r"caf\xe9.txt"
     assert to_text("猫.txt") == "猫.txt"
+
+
+@pytest.mark.parametrize("load", LOADERS.values(), ids=LOADERS)
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (("config.yaml", "run.json", "eval/examples.txt"), "is a run folder, not a data set: name it with --init"),
+        (("saved_model.pb", "assets.extra/labels.txt"), "is an exported model"),
+        (("1/saved_model.pb", "1/assets.extra/labels.txt"), "is an exported model"),
+    ],
+)
+def test_the_folder_of_a_model_is_no_data(tmp_path, load, files, words):
+    for file in files:
+        write(tmp_path / "given" / file)
+    with pytest.raises(UserError, match=f"--data {tmp_path}/given {words}"):
+        load(str(tmp_path / "given"))

@@ -7,6 +7,7 @@ from karpa_tf.data.images.digits import load_digits
 from karpa_tf.data.images.folder import load_folder
 from karpa_tf.data.images.tfds import load_tfds
 from karpa_tf.data.tfds import is_available
+from karpa_tf.data.walk import require_no_model
 from karpa_tf.errors import UserError, nearest
 
 TFDS_NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100", "celeb_a")
@@ -35,11 +36,12 @@ def find_loader(data, image_format):
     """Returns the function that loads the data set called `data`, or None if `data` is a folder.
 
     Raises:
-        UserError: `data` is neither a data set nor a folder.
+        UserError: `data` is neither a data set nor a folder, or it is the folder of a model.
     """
     if data in LOADERS:
         return LOADERS[data]
     if Path(data).is_dir():
+        require_no_model(data)
         return None
     if Path(data).exists():
         raise UserError(f"--data {data} is a file; expected a folder of images or one of {', '.join(LOADERS)}.")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from karpa_tf.data.text.lines import MAX_CHARACTERS, read_json_lines, read_lines
 from karpa_tf.data.tfds import is_available, load_builder, read_identity
-from karpa_tf.data.walk import FolderWalk
+from karpa_tf.data.walk import FolderWalk, require_no_model
 from karpa_tf.errors import UserError, nearest
 
 JSON_LINES_SUFFIXES = (".jsonl", ".ndjson", ".json")
@@ -83,6 +83,7 @@ def find_corpus(data, field="text", encoding="utf-8", data_dir=None, split="trai
 
 def _find_files(data, path):
     if path.is_dir():
+        require_no_model(data)
         walk = FolderWalk(SUFFIXES)
         files = walk.find_files(path)
         walk.warn(data)

@@ -10,7 +10,7 @@ import numpy as np
 from karpa_tf.data.splits import SPLIT_FOLDERS, hold_out
 from karpa_tf.data.text.lines import read_lines
 from karpa_tf.data.text.tables import SUFFIXES, NoLabels, read_rows
-from karpa_tf.data.walk import FolderWalk, to_text
+from karpa_tf.data.walk import FolderWalk, require_no_model, to_text
 from karpa_tf.errors import UserError
 from karpa_tf.system.console import warn
 
@@ -82,6 +82,7 @@ def load_text_splits(data, columns, validation_fraction=0.1, test_fraction=0.2):
     path = Path(data).expanduser()
     if not path.exists():
         raise UserError(f"--data {data}: there is no such file or folder.")
+    require_no_model(data)
     files = {"train": path} if path.is_file() else _find_split_files(path)
     rows = {split: _read_split(split, file, columns) for split, file in files.items() if file}
     rows = {split: split_rows for split, split_rows in rows.items() if split_rows is not None}
