@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from karpa_tf.evaluation.results import describe_gain
 from karpa_tf.metrics.classification import compute_log_loss
 from karpa_tf.system.console import track
 
@@ -39,7 +40,9 @@ CHUNK_SIZE = 1000
 
 
 def measure_image_baselines(train, split, config):
-    """Returns the entry `baselines` of a report: dicts of `name`, `accuracy`, `log_loss` (nats) and `seconds`.
+    """Returns a list of dicts, one per baseline: `name`, `accuracy`, `log_loss` (nats), `seconds` and `is_correct`.
+
+    `is_correct`, bool (n,), is whether each of the n examples of `split` is classified correctly.
 
     Args:
         train: labeled `ImageSet` to train on; of more than `MAX_IMAGES`, a random sample.
@@ -55,7 +58,7 @@ def measure_text_baselines(train, split, config):
 
 
 def print_comparison(report):
-    """Prints the accuracy of the baselines of a report, if it has any, and whether the network is not better."""
+    """Prints the accuracy of the baselines of a report, if it has any, and whether the network is better."""
     baselines = report.get("baselines", [])
     lines = [f"{'':10} {row['accuracy']:7.2%} by {row['name']} ({row['seconds']:.1f} s)" for row in baselines]
     best = max(baselines, key=lambda row: row["accuracy"], default=None)
@@ -64,6 +67,8 @@ def print_comparison(report):
             f"The network is not better than its baseline, {best['name']}: train it for more epochs, start from "
             "other weights (--init), or use the baseline instead."
         )
+    if best:
+        lines.append(describe_gain(best, report["count"]))
     print(*lines, sep="\n", end="\n" if lines else "")
 
 
@@ -83,8 +88,14 @@ def _score(name, predict, labels):
     with threadpool_limits(1, "blas"):
         probabilities = predict()
     seconds = time.perf_counter() - start
-    accuracy = float(np.mean(probabilities.argmax(1) == labels))
-    return {"name": name, "accuracy": accuracy, "log_loss": compute_log_loss(labels, probabilities), "seconds": seconds}
+    is_correct = probabilities.argmax(1) == labels
+    return {
+        "name": name,
+        "accuracy": float(is_correct.mean()),
+        "log_loss": compute_log_loss(labels, probabilities),
+        "seconds": seconds,
+        "is_correct": is_correct,
+    }
 
 
 def _predict_images(train, split, config):

@@ -11,6 +11,7 @@ from karpa_tf import plots
 from karpa_tf.data.images.decoding import normalize
 from karpa_tf.errors import UserError
 from karpa_tf.metrics import classification as metrics
+from karpa_tf.metrics.intervals import paired_difference
 from karpa_tf.system.console import track
 from karpa_tf.system.files import write_text
 from karpa_tf.system.text_files import write_table
@@ -128,7 +129,8 @@ def save_report(folder, examples, probabilities, kind, baselines=()):
         examples: labeled `ImageSet` or `TextSet` of n examples.
         probabilities: float (n, classes).
         kind: "image" or "text".
-        baselines: figures of simple classifiers on the same examples, a list of dicts, for the report.
+        baselines: figures of simple classifiers on the same examples, a list of dicts as `measure_image_baselines`
+            returns; the report has the interval of the gain in accuracy over each, of `paired_difference`.
     """
     labels, classes = examples.labels, examples.classes
     per_class = metrics.summarize_classes(labels, probabilities)
@@ -144,7 +146,7 @@ def save_report(folder, examples, probabilities, kind, baselines=()):
         },
     }
     if baselines:
-        report["baselines"] = list(baselines)
+        report["baselines"] = [_add_gain(row, probabilities.argmax(1) == labels) for row in baselines]
     write_text(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     confusion = confusion_matrix(labels, probabilities.argmax(1), labels=np.arange(len(classes)))
     rows = zip(classes, *confusion.T, strict=True)
@@ -155,6 +157,13 @@ def save_report(folder, examples, probabilities, kind, baselines=()):
     rows = [(name, label, prediction, f"{p:.6f}") for _, name, label, prediction, p in mistakes]
     write_table(folder / "mistakes.csv", [kind, "true", "predicted", "probability"], rows, REPORT)
     return report
+
+
+def _add_gain(baseline, is_correct):
+    """Returns the figures of a baseline with the interval of the gain over it, without those of single examples."""
+    row = dict(baseline)
+    row["accuracy_gain_low"], row["accuracy_gain_high"] = paired_difference(is_correct, row.pop("is_correct"))
+    return row
 
 
 def _find_mistakes(examples, probabilities):

@@ -6,7 +6,9 @@ import re
 
 import numpy as np
 
+from karpa_tf.evaluation.results import describe_gain, read_baselines
 from karpa_tf.metrics import language
+from karpa_tf.metrics.intervals import difference
 from karpa_tf.system.files import write_text
 
 MAX_EXAMPLES = 20
@@ -17,8 +19,9 @@ def save_report(folder, trainer, batches, counts, vocabulary):
     """Writes `report.json` and `examples.txt`, and returns the content of the first.
 
     `loss` (nats), `accuracy` and `perplexity` are over the masked tokens; `unigram_perplexity` and `unigram_accuracy`
-    are those of predicting the same tokens by their frequency in the training text. In the examples a correct
-    prediction is written as [word], a wrong one as [prediction, not word].
+    are those of predicting the same tokens by their frequency in the training text; `unigram_accuracy_gain_low` and
+    `unigram_accuracy_gain_high` are the interval of `metrics.intervals.difference`, as if tokens were independent. In
+    the examples a correct prediction is written as [word], a wrong one as [prediction, not word].
 
     Args:
         folder: an existing folder.
@@ -31,6 +34,10 @@ def save_report(folder, trainer, batches, counts, vocabulary):
     masked = np.concatenate([batch["mask_ids"][batch["mask_weights"] > 0] for batch in batches.as_numpy_iterator()])
     report |= {"perplexity": language.perplexity(report["loss"]), "count": len(masked)}
     report["unigram_perplexity"], report["unigram_accuracy"] = language.unigram_baseline(masked, counts)
+    correct, unigram_correct = (round(report[name] * len(masked)) for name in ("accuracy", "unigram_accuracy"))
+    report["unigram_accuracy_gain_low"], report["unigram_accuracy_gain_high"] = difference(
+        correct, len(masked), unigram_correct, len(masked)
+    )
     write_text(folder / "report.json", json.dumps(report, indent=2) + "\n")
     lines = _format_examples(trainer, next(batches.as_numpy_iterator()), vocabulary)
     (folder / "examples.txt").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
@@ -38,11 +45,13 @@ def save_report(folder, trainer, batches, counts, vocabulary):
 
 
 def summarize(report):
-    """Returns the metrics of a report and of its unigram baseline as text, three lines."""
+    """Returns the metrics of a report and of its unigram baseline as text, four lines."""
+    unigram = read_baselines(report)[0]
     return (
         f"Held out    {report['count']:,} masked tokens\n"
         f"            perplexity {report['perplexity']:.2f}, accuracy {report['accuracy']:.2%}\n"
-        f"            {report['unigram_perplexity']:.2f} and {report['unigram_accuracy']:.2%} by token frequency alone"
+        f"            {unigram['perplexity']:.2f} and {unigram['accuracy']:.2%} by token frequency alone\n"
+        f"{describe_gain(unigram, report['count'])}"
     )
 
 

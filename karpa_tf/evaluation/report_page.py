@@ -8,7 +8,15 @@ from karpa_tf.evaluation import markup
 from karpa_tf.evaluation.charts import draw_curves
 from karpa_tf.evaluation.markup import element, section, text
 from karpa_tf.evaluation.report_folder import show_folder, show_samples
-from karpa_tf.evaluation.results import find_best, flatten, is_number, load_results, read_baselines
+from karpa_tf.evaluation.results import (
+    describe_gain,
+    find_best,
+    flatten,
+    is_number,
+    is_uncertain,
+    load_results,
+    read_baselines,
+)
 from karpa_tf.system.files import write_text
 
 FILE = "report.html"
@@ -69,16 +77,20 @@ def _show_headline(report, headline):
         figure = element("b", text(report[name], name))
         cards.append(element("div", element("span", text(markup.label(name))) + figure + note))
         if best and not verdict:
-            verdict = _compare(name, headline[name], report[name], best)
+            verdict = _compare(name, headline[name], report, best)
     return element("div", "".join(cards), "figures") + verdict if cards else ""
 
 
-def _compare(name, mode, value, best):
-    better = value > best[name] if mode == "max" else value < best[name]
-    ours, theirs = (markup.format_value(number, name) for number in (value, best[name]))
-    start = "Better than the best baseline" if better else "The network is not better than the best baseline"
-    words = f"{start}: {markup.label(name)} {ours} against {theirs} ({best['name']})."
-    return element("p", text(words), "good" if better else "bad")
+def _compare(name, mode, report, best):
+    better = report[name] > best[name] if mode == "max" else report[name] < best[name]
+    start, css = "Better than the best baseline", "good"
+    if not better:
+        start, css = "The network is not better than the best baseline", "bad"
+    elif name == "accuracy" and is_uncertain(best):
+        start, css = "Perhaps no better than the best baseline", "unsure"
+    ours, theirs = (markup.format_value(number, name) for number in (report[name], best[name]))
+    words = f"{start}: {markup.label(name)} {ours} against {theirs} ({best['name']}). "
+    return element("p", text(words + describe_gain(best, report.get("count", 0))), css)
 
 
 def _draw_panels(results, select):

@@ -95,6 +95,29 @@ def find_best(entries, metric, mode):
     return (max if mode == "max" else min)(values, key=lambda entry: entry[metric], default=None)
 
 
+def describe_gain(baseline, count):
+    """Returns a sentence on how far a model's gain over a baseline may be chance, or "" if there is no interval.
+
+    Args:
+        baseline: dict with `accuracy_gain_low` and `accuracy_gain_high`: the 95 % interval of the accuracy of the model
+            minus that of the baseline.
+        count: number of examples, or of masked tokens.
+    """
+    low, high = (baseline.get(f"accuracy_gain_{end}") for end in ("low", "high"))
+    if low is None or high is None:
+        return ""
+    verdict = "it may be chance" if is_uncertain(baseline) else "more than chance"
+    return (
+        f"With 95 % confidence the model's accuracy differs from the baseline's by {100 * low:+.1f} to "
+        f"{100 * high:+.1f} percentage points (n = {count:,}): {verdict}."
+    )
+
+
+def is_uncertain(baseline):
+    """Returns whether the interval of the gain over a baseline, if there is one, holds 0."""
+    return baseline.get("accuracy_gain_low", 1) <= 0 <= baseline.get("accuracy_gain_high", 1)
+
+
 def is_number(value):
     """Returns whether a value of a report is a number."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -78,6 +78,8 @@ def test_the_report_beats_the_unigram_baseline_and_agrees_with_the_last_epoch(pr
     assert report["perplexity"] == pytest.approx(math.exp(report["loss"]))
     assert report["perplexity"] < report["unigram_perplexity"] / 2
     assert report["accuracy"] > 2 * report["unigram_accuracy"]
+    low, high = (report[f"unigram_accuracy_gain_{end}"] for end in ("low", "high"))
+    assert 0 < low < report["accuracy"] - report["unigram_accuracy"] < high
 
 
 def test_examples_show_predictions_and_targets(pretrained):

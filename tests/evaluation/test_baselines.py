@@ -1,6 +1,7 @@
 """The classifiers that a network is compared with."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from karpa_tf.data.images.image_set import ImageSet
 from karpa_tf.data.text.labeled import TextSet
 from karpa_tf.evaluation import baselines
 from karpa_tf.evaluation.baselines import measure_image_baselines, measure_text_baselines
+from karpa_tf.evaluation.classification import save_report
+from karpa_tf.metrics.intervals import paired_difference
 
 CONFIG = LabeledConfig()
 COLORS = ((200, 40, 40), (40, 200, 40), (40, 40, 200))
@@ -31,8 +34,8 @@ def make_texts(texts, labels, classes=("a", "b")):
     return TextSet("texts", tuple(texts), np.array(labels, np.int32), classes)
 
 
-def drop_seconds(rows):
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+def read_figures(rows):
+    return [(row["accuracy"], row["log_loss"]) for row in rows]
 
 
 def test_the_most_frequent_class_is_scored_by_its_frequency_in_training():
@@ -83,7 +86,7 @@ def test_figures_are_the_same_again_and_a_sample_of_the_images_depends_on_the_se
     monkeypatch.setattr(baselines, "MAX_IMAGES", 20)
     train, split = make_images(200), make_images(100, 1)
     first, again, other = (
-        drop_seconds(measure_image_baselines(train, split, dataclasses.replace(CONFIG, seed=seed)))
+        read_figures(measure_image_baselines(train, split, dataclasses.replace(CONFIG, seed=seed)))
         for seed in (3, 3, 4)
     )
     assert first == again and first[1] != other[1]
@@ -115,16 +118,36 @@ def test_more_classes_than_examples_and_a_limit_below_one_example_per_class(monk
     assert measure_text_baselines(train, train, CONFIG)[1]["accuracy"] == 1
 
 
-@pytest.mark.parametrize(("accuracy", "says_so"), [(0.7, True), (0.8, True), (0.81, False)])
-def test_a_network_that_is_not_better_is_named(accuracy, says_so, capsys):
+@pytest.mark.parametrize(
+    ("accuracy", "gain", "says_so", "chance"),
+    [
+        (0.7, (-0.2, -0.05), True, "-20.0 to -5.0 percentage points (n = 80): more than chance."),
+        (0.8, (-0.05, 0.05), True, "it may be chance."),
+        (0.81, (-0.05, 0.07), False, "it may be chance."),
+        (0.9, (0.02, 0.17), False, "+2.0 to +17.0 percentage points (n = 80): more than chance."),
+    ],
+)
+def test_a_network_that_is_not_better_is_named_and_how_far_that_may_be_chance(accuracy, gain, says_so, chance, capsys):
     row = {"name": "TF-IDF with logistic regression", "accuracy": 0.8, "log_loss": 0.5, "seconds": 0.1}
-    baselines.print_comparison({"accuracy": accuracy, "baselines": [row | {"name": "other", "accuracy": 0.1}, row]})
+    row |= dict(zip(("accuracy_gain_low", "accuracy_gain_high"), gain, strict=True))
+    rows = [row | {"name": "other", "accuracy": 0.1}, row]
+    baselines.print_comparison({"accuracy": accuracy, "count": 80, "baselines": rows})
     lines = capsys.readouterr().out.splitlines()
-    assert "80.00% by TF-IDF with logistic regression" in lines[1]
-    assert (len(lines) == 3) == says_so
-    assert not says_so or lines[2].startswith("The network is not better than its baseline, TF-IDF")
+    assert "80.00% by TF-IDF with logistic regression" in lines[1] and lines[-1].endswith(chance)
+    assert (len(lines) == 4) == says_so
+    assert lines[2].startswith("The network is not better than its baseline, TF-IDF") == says_so
 
 
 def test_a_report_without_baselines_prints_nothing(capsys):
     baselines.print_comparison({"accuracy": 0.5})
     assert capsys.readouterr().out == ""
+
+
+def test_the_report_has_the_paired_interval_of_the_gain_and_no_array(tmp_path):
+    train, split = make_texts("xxxy", [0, 0, 0, 1]), make_texts("xyyy", [0, 1, 1, 1])
+    rows = measure_text_baselines(train, split, CONFIG)[:1]  # right on the first text only
+    report = save_report(tmp_path, split, np.eye(2)[[1, 1, 1, 1]], "text", rows)  # right on the others
+    row = json.loads((tmp_path / "report.json").read_text())["baselines"][0]
+    assert row == report["baselines"][0] and "is_correct" not in row
+    low, high = paired_difference(np.array([False, True, True, True]), np.array([True, False, False, False]))
+    assert (row["accuracy_gain_low"], row["accuracy_gain_high"]) == (low, high)

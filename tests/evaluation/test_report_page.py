@@ -33,11 +33,23 @@ def test_a_page_escapes_names_and_loads_nothing(tmp_path):
     assert "@import" not in page and "url(" not in page
 
 
-@pytest.mark.parametrize(("baseline", "words"), [(0.95, "not better than the best"), (0.5, "Better than the best")])
-def test_the_network_is_compared_with_the_best_baseline(tmp_path, baseline, words):
-    baselines = [{"name": "most frequent class", "accuracy": 0.1}, {"name": "regression", "accuracy": baseline}]
-    page = page_of(write_run(tmp_path / "run", {"accuracy": 0.9, "baselines": baselines}))
-    assert words in page and f"90.00% against {baseline:.2%} (regression)" in page
+@pytest.mark.parametrize(
+    ("baseline", "gain", "words", "chance"),
+    [
+        (0.95, (-0.08, -0.02), "not better than the best", "-8.0 to -2.0 percentage points (n = 90): more than chance"),
+        (0.85, (-0.02, 0.12), "Perhaps no better than the best", "it may be chance"),
+        (0.5, (0.3, 0.5), "Better than the best", "+30.0 to +50.0 percentage points (n = 90): more than chance"),
+        (0.5, None, "Better than the best", "."),
+    ],
+)
+def test_the_network_is_compared_with_the_best_baseline(tmp_path, baseline, gain, words, chance):
+    best = {"name": "regression", "accuracy": baseline}
+    if gain:
+        best |= dict(zip(("accuracy_gain_low", "accuracy_gain_high"), gain, strict=True))
+    baselines = [{"name": "most frequent class", "accuracy": 0.1}, best]
+    page = page_of(write_run(tmp_path / "run", {"accuracy": 0.9, "count": 90, "baselines": baselines}))
+    assert words in page and f"90.00% against {baseline:.2%} (regression)" in page and chance in page
+    assert ("95 % confidence" in page) == bool(gain)
 
 
 def test_a_language_model_is_compared_with_token_frequencies_where_less_is_better(tmp_path):
