@@ -46,11 +46,6 @@ def channel(server, folder, request):
         yield channel
 
 
-def of_model(request, name="default"):
-    request.model_spec.name = name
-    return request
-
-
 @pytest.mark.parametrize("outputs", [(), ("y",)])
 def test_grpc_predict(channel, outputs):
     request = request_of("default", "", {"x": np.array([2], np.float32)})
@@ -62,20 +57,13 @@ def test_grpc_predict(channel, outputs):
     assert (spec.name, spec.signature_name, spec.version.value) == ("default", "serving_default", 123)
 
 
-def test_a_missing_model_is_what_clients_that_wait_for_a_server_look_for(channel):
-    with pytest.raises(grpc.RpcError) as error:
-        prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request_of("missing", "", {}), 30)
-    assert error.value.code() == grpc.StatusCode.NOT_FOUND and "Servable" in error.value.details()
-
-
-def test_grpc_status(channel):
-    request = of_model(get_model_status_pb2.GetModelStatusRequest())
+def test_grpc_status_and_metadata(channel):
+    request = get_model_status_pb2.GetModelStatusRequest(model_spec={"name": "default"})
     (version,) = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(request, 30).model_version_status
     assert (version.version, version.state, version.status.error_code) == (123, version.AVAILABLE, 0)
-
-
-def test_grpc_metadata(channel):
-    request = of_model(get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"]))
+    request = get_model_metadata_pb2.GetModelMetadataRequest(
+        model_spec={"name": "default"}, metadata_field=["signature_def"]
+    )
     response = prediction_service_pb2_grpc.PredictionServiceStub(channel).GetModelMetadata(request, 30)
     signatures = get_model_metadata_pb2.SignatureDefMap()
     response.metadata["signature_def"].Unpack(signatures)
@@ -101,14 +89,6 @@ def test_rest_status_and_metadata(server):
     info = answer["metadata"]["signature_def"]["signature_def"]["serving_default"]["inputs"]["x"]
     sizes = [{"size": "-1", "name": ""}, {"size": "1", "name": ""}]
     assert (info["dtype"], info["tensor_shape"]) == ("DT_FLOAT", {"dim": sizes, "unknown_rank": False})
-
-
-def test_the_flags_without_effect_are_named_in_one_line(server):
-    (line,) = [line for line in server.log.read_text().splitlines() if line.startswith("No effect here")]
-    named = [word.strip(",") for word in line.split() if word.startswith("--")]
-    used = {"--rest_api_timeout_in_ms", "--file_system_poll_wait_seconds"}
-    given = [word.split("=")[0] for word in FLAGS.split() if word.startswith("--")]
-    assert named == [flag for flag in given if flag not in used]
 
 
 def test_a_new_version_replaces_the_old_one(server, folder):

@@ -7,19 +7,12 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from served import tiny_models
-from served_models import ask, serving
+from served_models import ask
 
 from karpa_tf.serving import page
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path.name for path in page.FOLDER.iterdir())
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with serving(model_base_path=str(tiny_models(tmp_path_factory))) as server:
-        yield server
 
 
 @pytest.mark.parametrize("name", FILES)

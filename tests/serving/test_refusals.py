@@ -1,50 +1,34 @@
 """Requests that the REST interface refuses: invalid ones, with a sentence, and those of other sites."""
 
 import pytest
-from served import tiny_models
-from served_models import ask, serving
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with serving(model_base_path=str(tiny_models(tmp_path_factory)), max_body_mb=2) as server:
-        yield server
-
+from served_models import ask
 
 IMAGES, SEEDS, WORDS = (f"/v1/models/{model}:predict" for model in ("images", "drawings", "words"))
 WRONG = [
-    (IMAGES, b"", 400, "not JSON"),
     (IMAGES, b"\xff", 400, "not JSON"),
     (IMAGES, b"[1]", 400, "must be a JSON object"),
     (IMAGES, b'{"instances":' + b"[" * 50_000, 400, "not JSON"),
     (IMAGES, b'{"instances":' + b"[" * 800 + b"]" * 800 + b"}", 400, "Input 'image_bytes'"),
     (IMAGES, b'{"instances":[' + b"9" * 5000 + b"]}", 400, "not JSON"),
-    (IMAGES, {}, 400, "either 'instances', a list of rows, or 'inputs'"),
-    (IMAGES, {"inputs": [1], "instances": [1]}, 400, "either"),
-    (IMAGES, {"instances": 1}, 400, "must be a list"),
+    (IMAGES, {"inputs": [1], "instances": [1]}, 400, "either 'instances', a list of rows, or 'inputs'"),
     (IMAGES, {"instances": []}, 400, "must be a list"),
     (IMAGES, {"instances": [1]}, 400, "expected a string or {'b64': ...}, received 1"),
     (IMAGES, {"instances": [{"b64": "!"}]}, 400, "no base64"),
     (IMAGES, {"instances": [{"other": 1}]}, 400, "Expected the inputs ['image_bytes'], received ['other']"),
     (IMAGES, {"instances": ["x", {"image_bytes": "x"}]}, 400, "Row 0 of 'instances'"),
-    (IMAGES, {"inputs": {}}, 400, "Expected the inputs ['image_bytes'], received []"),
     (IMAGES, {"instances": ["\ud800"]}, 400, "surrogates not allowed"),
     (IMAGES, {"instances": ["no image"]}, 400, "Unknown image file format"),
     (IMAGES, {"signature_name": 1, "instances": [1]}, 400, "must be a string"),
     (IMAGES, {"signature_name": "no", "instances": [1]}, 400, "has no signature 'no'; it has ['classify',"),
     (SEEDS, {"instances": [0.5]}, 400, "Input 'seed' cannot be read as a tensor of int64"),
-    (SEEDS, {"instances": [2**63]}, 400, "out-of-range"),
-    (SEEDS, {"instances": [None]}, 400, "Input 'seed'"),
     (SEEDS, {"signature_name": "noise", "instances": [[1], [1, 2]]}, 400, "non-rectangular"),
     (SEEDS, {"signature_name": "noise", "instances": [[1] * 7]}, 400, "Matrix size-incompatible"),
     (WORDS, {"signature_name": "token_ids", "instances": [[1]]}, 400, "name the value of each"),
     ("/v1/models/none:predict", {"instances": [1]}, 404, "any version of model 'none'"),
     ("/v1/models/drawings/versions/9:predict", {"instances": [1]}, 404, "version 9 of model 'drawings'"),
-    ("/v1/models/drawings/labels/best:predict", {"instances": [1]}, 400, "is no request"),
     ("/v1/models/images:classify", {}, 400, "is no request"),
     ("/v1/models/..%2f..%2fetc%2fpasswd", None, 404, "../../etc/passwd"),
     ("/v1/models/drawings/versions/9", None, 404, "no version 9 of model 'drawings'"),
-    ("/v1/models", None, 400, "is no request"),
     ("/elsewhere", None, 404, "Not Found"),
     (IMAGES, b" " * 2_000_001, 413, "Maximum request body size 2000000 exceeded"),
 ]

@@ -7,8 +7,8 @@ import grpc
 import numpy as np
 import pytest
 import tensorflow as tf
-from served import example, image_files, request_of, strings, tiny_models
-from served_models import ask, b64, serving
+from served import example, image_files, request_of, strings
+from served_models import ask, b64
 from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc, prediction_service_pb2_grpc
 
 TEXTS = strings([b"the [MASK] of a list.", "ä [MASK] [MASK] 中!".encode()])
@@ -25,17 +25,6 @@ REQUESTS = {
     "texts to embed": ("words", "embed", {"text": TEXTS}),
     "texts": ("opinions", "serving_default", {"text": TEXTS}),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    return tiny_models(tmp_path_factory)
-
-
-@pytest.fixture(scope="module")
-def server(models):
-    with serving(model_base_path=str(models), port=-1) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -110,8 +110,13 @@ def test_a_damaged_version_is_refused_once_and_served_after_its_repair(models, t
         until(lambda: states(server) == {2: "AVAILABLE", 1: "END"})
 
 
-def test_a_removed_version_is_unloaded_and_can_come_back(models):
+def test_models_and_versions_come_and_go_with_their_folders(models):
     with serving(model_base_path=str(models), **POLL) as server:
+        publish(digits(2), models / "others", 7)
+        until(lambda: states(server, "others") == {7: "AVAILABLE"})
+        remove(models / "others")
+        until(lambda: states(server, "others") == {7: "END"})
+        assert server.manager.names() == ["digits"] and states(server) == {1: "AVAILABLE"}
         remove(models / "digits" / "1")
         until(lambda: states(server) == {1: "END"})
         assert ask(server, f"{PATH}:predict", {"instances": [1]})[0] == 404
@@ -127,16 +132,6 @@ def test_nothing_is_unloaded_while_the_models_folder_cannot_be_read(models):
         (models / "away").rename(models / "digits")
         publish(digits(2), models / "digits", 2)
         until(lambda: states(server) == {2: "AVAILABLE", 1: "END"})
-
-
-def test_new_models_are_found_and_removed_ones_are_unloaded(models):
-    with serving(model_base_path=str(models), **POLL) as server:
-        publish(digits(2), models / "others", 7)
-        until(lambda: states(server, "others") == {7: "AVAILABLE"})
-        assert states(server) == {1: "AVAILABLE"}
-        remove(models / "others")
-        until(lambda: states(server, "others") == {7: "END"})
-        assert server.manager.names() == ["digits"]
 
 
 def test_folders_whose_names_are_not_numbers_are_no_versions(models):
