@@ -7,24 +7,11 @@ import shlex
 from pathlib import Path
 
 import pytest
+from documents import PAGES, ROOT, find_commands, read_prose
 
 from karpa_tf.system import console
 
-ROOT = Path(__file__).parents[1]
-PAGES = [
-    ROOT / "README.md",
-    *sorted(ROOT.glob("docs/*.md")),
-    ROOT / "deploy/README.md",
-    ROOT / "saved_models/README.md",
-]
-
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-
-
-def read_prose(page):
-    """Returns the text of a page without its blocks of code."""
-    return FENCE.sub("", page.read_text())
 
 
 def read_anchors(page):
@@ -42,17 +29,6 @@ def is_broken(page, target):
     name, _, anchor = target.partition("#")
     file = (page.parent / name).resolve() if name else page
     return not file.exists() or (anchor != "" and anchor not in read_anchors(file))
-
-
-def find_commands(page):
-    """Returns the commands of a page as lists of words: the lines of its blocks of shell, and programs in the text."""
-    blocks = "".join(code for language, code in FENCE.findall(page.read_text()) if language == "sh")
-    lines = blocks.replace("\\\n", " ").splitlines() + re.findall(r"`(python -m [^`]+)`", read_prose(page))
-    commands = [command for line in lines if (command := shlex.split(line, comments=True))]
-    for command in list(commands):
-        if "--" in command:  # a program that starts another one
-            commands.append(command[command.index("--") + 1 :])
-    return commands
 
 
 COMMANDS = [command for page in PAGES for command in find_commands(page)]
