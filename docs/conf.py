@@ -24,6 +24,8 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
 html_theme = "furo"
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
 html_title = "karpa_tf"
 html_show_copyright = False
 html_show_sphinx = False

@@ -55,11 +55,11 @@ def save(run, task, cards):
 
 def _show_header(results, task, card):
     config, metadata = results.config, results.metadata
-    epochs = results.rows[-1].get("epoch", 0) if results.rows else 0
+    epochs, planned = results.rows[-1].get("epoch", 0) if results.rows else 0, config.get("epochs")
     lead = [
         card.get("model", ""),
         f"trained on {config.get('data')}",
-        f"{epochs:.4g} of {config.get('epochs')} epochs" if config.get("epochs") != epochs else f"{epochs:.0f} epochs",
+        f"{epochs:.4g} of {planned} epochs" if planned != epochs else f"{planned} epoch{'s' * (planned != 1)}",
         str(metadata.get("device", "")),
         f"started {metadata.get('started', '').replace('T', ' ')}",
     ]
@@ -133,7 +133,7 @@ def _show_usage(cards, task):
          [entry.get("file") for entry in card.get("formats", [])]]
         for folder, card in cards.items()
     ]  # fmt: skip
-    parts = [markup.table(columns, rows)]
+    parts = [markup.table(columns, rows, "texts")]
     newest = next((folder for folder, card in reversed(cards.items()) if card), None)
     if newest is None:
         return "".join(parts)
@@ -146,7 +146,8 @@ def _show_usage(cards, task):
     lines = [f'outputs = model.signatures["{key}"]({call["python"]})' for key, call in calls.items()]
     parts += [markup.code("\n".join([python, *lines[:1]]))]
     serve = f"python -m apps.serve --model_base_path {base}"
-    docker = f'docker run -p 8501:8501 -v "$PWD"/{base}/{shlex.quote(name)}:/models/{shlex.quote(name)} '
+    folder = base if Path(newest).is_absolute() else f'"$PWD"/{base}'
+    docker = f"docker run -p 8501:8501 -v {folder}/{shlex.quote(name)}:/models/{shlex.quote(name)} "
     docker += f"-e MODEL_NAME={shlex.quote(name)} tensorflow/serving"
     requests = [
         f"curl -d '{{{call['rest_body']}}}' http://localhost:8501/v1/models/{name}:predict"

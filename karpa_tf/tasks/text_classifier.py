@@ -156,4 +156,5 @@ TASK = Task(
     describe=describe,
     make_export=make_export,
     headline={"accuracy": "max", "macro_f1": "max", "log_loss": "min"},
+    usage='python -m apps.classify --saved-model {saved_model} --text "A text to classify."',
 )
