@@ -50,7 +50,8 @@ def save(path, ranked, task):
     header = element("p", text(task.title.capitalize()), "kind") + element("h1", f"{len(ranked)} runs compared")
     header += element("p", text(order), "lead") + _warn_of_other_data(ranked)
     rows = [[markup.label(name), *_format_metric(ranked, name, mode)] for name, mode in _list_metrics(ranked, headline)]
-    rows.append(["best baseline", *(_name_baseline(results, headline) for results in ranked)])
+    best = [_name_baseline(results, headline) for results in ranked]
+    rows += [["best baseline", *best]] if set(best) != {"-"} else []
     rows.append(["state", *("finished" if results.is_finished else "not finished" for results in ranked)])
     chosen = [[text(key), *map(str, values)] for key, values in settings.items()]
     rest = markup.table(["", *names], chosen[MAX_ROWS:], "compared", len(chosen))

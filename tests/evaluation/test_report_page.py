@@ -1,11 +1,13 @@
 """The page of a run, from folders written by hand."""
 
+import html
 import json
 import re
 
 import pytest
 from finished_runs import NASTY, Resources, add_image, write_run
 
+from karpa_tf.evaluation import report_page
 from karpa_tf.evaluation.charts import draw_curves
 from karpa_tf.evaluation.results import load_results
 from karpa_tf.tasks import load_task
@@ -59,6 +61,16 @@ def test_a_language_model_is_compared_with_token_frequencies_where_less_is_bette
     page = page_of(run, "masked_lm")
     assert "not better than the best baseline: perplexity 9 against 8" in page
     assert "the <mark>cat</mark> sat on <del>a</del><ins>the</ins> mat [SEP] ." in page
+
+
+@pytest.mark.parametrize(
+    ("base", "folder"), [("saved models", "\"$PWD\"/'saved models'"), ("/srv/models", "/srv/models")]
+)
+def test_the_command_for_docker_names_the_folder_of_the_model_from_the_root(tmp_path, base, folder):
+    run = write_run(tmp_path / "run", {"accuracy": 0.9})
+    report_page.save(run, load_task("classifier"), {f"{base}/cnn/1": {"created": "2026-01-01"}})
+    page = html.unescape((run.path / "report.html").read_text())
+    assert f"docker run -p 8501:8501 -v {folder}/cnn:/models/cnn " in page
 
 
 def test_what_a_tool_leaves_in_the_folder_gets_a_section(tmp_path):
