@@ -49,9 +49,9 @@ PROGRAMS = {
         *("--vocabulary-size", "50", "--held-out-fraction", "0.3", "--keep-checkpoints", "1"),
     ),
 }
-PHASES = {"data": 0.5, "cache": 0.5, "record": 0.2, "log": 0.2, "checkpoint": 0.2, "report": 1.0, "export": 1.0}
-"""Phases in their order (`record` is `run.json` and what else describes the run), and how far in each to kill, as a
-fraction of the file operations of an uninterrupted run: a resumed run has fewer."""
+PHASES = {"data": 0.5, "cache": 0.5, "record": 0.2, "log": 0.2, "checkpoint": 0.2, "export": 1.0, "report": 1.0}
+"""Phases in the order of the kills, and how far in each to kill, as a fraction of the file operations of an
+uninterrupted run: a resumed run has fewer. `record` is `run.json` and what else describes the run."""
 
 STARTER = """
 import importlib, json, os, pkgutil, runpy, signal, sys
@@ -239,12 +239,14 @@ def read_steps(folder):
 
 
 def choose_kills(starter, count, rng):
-    """Yields `count` kills in the order of the phases, as many in each, by SIGKILL, SIGALRM and SIGTERM in turn."""
+    """Yields `count` kills in the order of the phases, as many in each, by SIGKILL, SIGALRM or SIGTERM."""
     phases = sorted(itertools.islice(itertools.cycle(PHASES), count), key=list(PHASES).index)
-    for index, phase in enumerate(phases):
+    for phase in phases:
         number = rng.randrange(max(1, int(starter.counts[phase] * PHASES[phase])))
-        sends = signal.SIGTERM if index % 3 == 2 else signal.SIGKILL
-        yield phase, number, sends, rng.uniform(0.001, 0.1) if index % 3 == 1 else 0
+        sends, seconds = rng.choice(
+            [(signal.SIGKILL, 0), (signal.SIGKILL, rng.uniform(0.001, 0.1)), (signal.SIGTERM, 0)]
+        )
+        yield phase, number, sends, seconds
 
 
 def kill(app, count, seed):
