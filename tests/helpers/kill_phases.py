@@ -148,6 +148,12 @@ class Starter:
         for name in ("run", "cache", "models"):
             (self.work / name).rename(self.complete / name)
 
+    def begin_again(self):
+        """Checks what the last start, which came to its end, has left, and removes it."""
+        check_complete(self.work, self.complete)
+        for name in ("run", "cache", "models"):
+            shutil.rmtree(self.work / name)
+
     def start(self, kill=NO_KILL):
         """Runs the program; returns what it printed if it came to its end, or None if it was killed.
 
@@ -265,14 +271,13 @@ def kill(app, count, seed):
         starter = Starter(app, Path(folder))
         while killed.total() < count:
             for place in choose_kills(starter, min(count - killed.total(), 2 * len(PHASES)), rng):
-                if starter.start(place) is not None:
-                    continue
+                while starter.start(place) is not None:  # It did not come to that place: what a kill before had done.
+                    starter.begin_again()
+                    place = (place[0], place[1] // 2, *place[2:])
                 killed[place[0], "SIGALRM" if place[3] else place[2].name] += 1
                 check_visible(starter.work, starter.complete)
             assert starter.start() is not None
-            check_complete(starter.work, starter.complete)
-            for name in ("run", "cache", "models"):
-                shutil.rmtree(starter.work / name)
+            starter.begin_again()
         starter.process.stdin.close()
         starter.process.wait(60)
     return killed
