@@ -70,12 +70,12 @@ def load(run, kind=None, flag="--run"):
     Its model maps images, float32 (batch, height, width, channels) in [-1, 1], to logits, averaged over the views of
     the config.
     """
-    finished = _load_network(run, kind, flag)
+    finished = load_network(run, kind, flag)
     with policy_scope("float32"):
         return dataclasses.replace(finished, model=classifiers.average_views(finished.model, finished.config.views))
 
 
-def _load_network(run, kind=None, flag="--run"):
+def load_network(run, kind=None, flag="--run"):
     """Returns the `FinishedRun` of a run with the trained model itself."""
     config = read_config(run, flag)
     classes = run.metadata().get("data", {}).get("classes", ())
@@ -223,7 +223,7 @@ def load_init_weights(model, config):
     if init in APPLICATIONS:
         load_application(model, config.model, config.transfer.init_weights)
     else:
-        classifiers.copy_features(model, _load_network(Run(init), flag="--init").model)
+        classifiers.copy_features(model, load_network(Run(init), flag="--init").model)
 
 
 def _input_shape(config):

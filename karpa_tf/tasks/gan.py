@@ -1,15 +1,25 @@
 """GANs: making the trainer, and loading, describing and exporting a finished run."""
 
+from pathlib import Path
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from karpa_tf.configs.gan import GANConfig
+from karpa_tf.configs.image_format import ImageFormat
+from karpa_tf.data.images.loaders import load_images
 from karpa_tf.errors import UserError
+from karpa_tf.evaluation import generated_images
+from karpa_tf.evaluation.image_features import load_features
 from karpa_tf.export.generator import make_generator_export, make_generator_functions
 from karpa_tf.export.versions import load_version
 from karpa_tf.layers.batch_norm import synchronize_batch_norm
 from karpa_tf.models import sampling
 from karpa_tf.models.dcgan import make_discriminator, make_generator
+from karpa_tf.system.console import track
+from karpa_tf.system.text_files import make_folder
+from karpa_tf.tasks import classifier
 from karpa_tf.tasks.task import FinishedRun, Task, read_config
 from karpa_tf.training.precision import policy_scope
 from karpa_tf.training.run import Run
@@ -17,6 +27,9 @@ from karpa_tf.training.trainers.gan import GAN
 from karpa_tf.training.weights import require_weights
 
 NAME, APP, TITLE = "gan", "train_gan", "image generation"
+
+CHUNK = 512
+"""Images that are generated at a time for their evaluation."""
 
 
 def make_trainer(config, jit_compile=False):
@@ -77,6 +90,78 @@ def sample(run, saved_model, count, seed, interpolate=False):
         return functions["serving_default"](seed=seeds)["images"].numpy()
     noise = sampling.interpolate_seeds(seed, latent_dim, count)
     return functions["noise"](noise=noise)["images"].numpy()
+
+
+def evaluate(config):
+    """Writes `report.json` and `neighbors.png`, prints a table, and returns the content of the report.
+
+    Beside the generated images stand two baselines: one half of the real images against the other, which is as good as
+    it gets; and images from the normal distribution of the pixels of the real ones, see `draw_normal_images`.
+
+    Args:
+        config: flags of the program: run, real, fake, features, weights, n, seed, image_size, channels, out, cache_dir.
+
+    Raises:
+        UserError: images, features or weights are missing, or there are too few images.
+    """
+    features = load_features(config.features, config.weights, _load_classifier)
+    reals, fakes = _load_image_sets(config)
+    for flag, images in (("--fake" if config.fake else "-n", fakes), ("--real", reals.images)):
+        if len(images) < generated_images.MIN_IMAGES:
+            raise UserError(f"{flag}: only {len(images)} images; expected at least {generated_images.MIN_IMAGES}.")
+    real = features.compute_cached(reals.images, reals.fingerprint, "Features of the real images", config.cache_dir)
+    fake, probabilities = features.compute(fakes, "Features of the generated images")
+    normal = generated_images.draw_normal_images(reals.images[:2000], len(fakes), config.seed)
+    baselines = {
+        "real images, one half": generated_images.split_real(real),
+        "normal distribution of pixels": (real, features.compute(normal, "Features of the baseline")[0]),
+    }
+    report = generated_images.measure(real, fake, probabilities) | {
+        "data": reals.name,
+        "features": features.name,
+        "features_fingerprint": features.fingerprint,
+        "seed": config.seed,
+        "baselines": [{"name": name} | generated_images.measure(*pair) for name, pair in baselines.items()],
+    }
+    folder = make_folder(config.out or (Run(config.run).eval / "images" if config.run else Path("eval")), "--out")
+    generated_images.save_report(folder, report)
+    generated_images.save_neighbors(folder / "neighbors.png", fakes, reals.images, fake, real)
+    print(f"Against {len(real):,} images of {reals.name}, by {features.name}:")
+    print(generated_images.format_table([{"name": "generated images"} | report, *report["baselines"]]))
+    print(f"Neighbors   {folder / 'neighbors.png'}\nEvaluation  {folder}")
+    if config.run:
+        TASK.save_page(Run(config.run))
+    return report
+
+
+def _load_image_sets(config):
+    """Returns the `ImageSet` of the real images and the generated images, uint8 (n, height, width, channels)."""
+    if config.run:
+        finished = load(Run(config.run))
+        image_format, data = finished.config.image_format, config.real or finished.config.data
+        seeds = np.arange(config.seed, config.seed + config.n)
+        draw = make_generator_functions(finished.model)["serving_default"]
+        starts = track(range(0, config.n, CHUNK), "Generated images")
+        fakes = np.concatenate([draw(seed=seeds[start : start + CHUNK])["images"].numpy() for start in starts])
+    else:
+        size, channels, cache_dir = config.image_size, config.channels, config.cache_dir
+        image_format, data = ImageFormat(size, channels, cache_dir=cache_dir, small_images="enlarge"), config.real
+        fakes = np.asarray(_load_set("--fake", config.fake, image_format).images[: config.n])
+    reals = _load_set("--real", data, image_format)
+    print(reals.summary())
+    return reals.select(np.random.default_rng(0).permutation(len(reals.images))[: config.n]), fakes
+
+
+def _load_set(flag, data, image_format):
+    try:
+        return load_images(data, image_format)
+    except UserError as error:
+        raise UserError(str(error).replace("--data", flag, 1)) from error
+
+
+def _load_classifier(path):
+    finished = classifier.load_network(Run(path), flag="--features")
+    return finished.model, finished.weights.file
 
 
 TASK = Task(

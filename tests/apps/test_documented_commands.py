@@ -42,6 +42,7 @@ TINY = {
     "train_classifier": "--epochs 1 --batch-size 16",
     "train_classifier --data ~/images": "--image-size 32 --blocks 1 1 1 1",
     "train_gan": "--epochs 1 --batch-size 16 --filters 8 4 --discriminator-filters 4 8",
+    "evaluate_gan": "-n 40",
     "train_mlm": f"--epochs 1 --batch-size 8 --sequence-length 16 {TINY_BERT}",
     "finetune_text": "--epochs 1 --batch-size 16 --sequence-length 16",
 }
@@ -55,6 +56,7 @@ DRY_RUN = ("mnist", "cifar10", "lm1b", "small", "table.csv", "--scratch", "--pre
 RUNS = {
     "classify": ("train_classifier", 0),
     "evaluate_classifier": ("train_classifier", 1),
+    "evaluate_gan": ("train_gan", 0),
     "sample_gan": ("train_gan", 0),
     "fill_mask": ("train_mlm", 0),
     "finetune_text": ("train_mlm", 0),
@@ -141,14 +143,15 @@ def fill_in(app, words):
         return [find_run(trained, number) for number, _ in enumerate(words)]
     filled = []
     for word in words:
-        word = re.sub(r"\bRUN\b", find_run(trained, number), word) if "RUN" in word else word
+        run = ("train_classifier", 1) if filled[-1:] == ["--features"] else (trained, number)
+        word = re.sub(r"\bRUN\b", find_run(*run), word) if "RUN" in word else word
         word = re.sub(r"\bDIR\b", "tensorflow_datasets" if filled[-1:] == ["--data-dir"] else folder, word)
         filled.append(re.sub(r"\bNAME\b", "cnn_digits", word).replace("FOLDER", folder))
     return filled
 
 
 def shrink(line, words):
-    """Returns words of a command with flags for seconds of training, if it trains; resuming gets none."""
+    """Returns words of a command with flags for seconds of work, if it trains or measures; resuming gets none."""
     command = line.removeprefix("python -m apps.")
     flags = [flag for start, flags in TINY.items() if command.startswith(start) for flag in shlex.split(flags)]
     if not flags or ("--config" in words and "--run" in words):
