@@ -12,8 +12,8 @@ from karpa_tf import cli
 from karpa_tf.configs.gan import PRESETS
 
 CURVES = {
-    "Losses (nats)": ("g_loss", "d_loss_real", "d_loss_fake"),
-    "Probability of being real": ("D(x)", "D(G(z))"),
+    "Losses": ("g_loss", "d_loss_real", "d_loss_fake"),
+    "Sigmoid of the discriminator's output": ("D(x)", "D(G(z))"),
 }
 
 

@@ -36,6 +36,35 @@ def non_saturating_loss(logits):
 
 NON_SATURATING = GANLosses(non_saturating_loss, real_loss, fake_loss)
 
+HINGE = GANLosses(
+    generator=lambda logits: -logits[:, 0],
+    real=lambda logits: tf.nn.relu(1 - logits[:, 0]),
+    fake=lambda logits: tf.nn.relu(1 + logits[:, 0]),
+)
+"""Lim and Ye 2017; Miyato et al. 2018, equations 16 and 17."""
+
+LEAST_SQUARES = GANLosses(
+    generator=lambda logits: tf.square(logits[:, 0] - 1) / 2,
+    real=lambda logits: tf.square(logits[:, 0] - 1) / 2,
+    fake=lambda logits: tf.square(logits[:, 0]) / 2,
+)
+"""Mao et al. 2017, equation 9."""
+
+GAN_LOSSES = {"non_saturating": NON_SATURATING, "hinge": HINGE, "least_squares": LEAST_SQUARES}
+"""By --loss."""
+
+
+def smooth_labels(label_smoothing):
+    """Returns the non-saturating losses with a target of 1 - `label_smoothing` for real images.
+
+    One-sided: the target for generated images stays 0 (Salimans et al. 2016, section 3.4).
+    """
+
+    def smoothed_loss(logits):
+        return (1 - label_smoothing) * real_loss(logits) + label_smoothing * fake_loss(logits)
+
+    return NON_SATURATING._replace(real=smoothed_loss)
+
 
 def cross_entropy(targets, logits, label_smoothing=0.0):
     """Returns the cross-entropy in nats, float32 (batch,), of softmax(logits) against targets.

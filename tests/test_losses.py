@@ -42,3 +42,25 @@ def test_the_non_saturating_losses_are_those_of_the_paper():
     expected = [np.log1p(np.exp(-2)), np.log1p(np.exp(-2)), np.log1p(np.exp(2))]
     values = [loss(logits)[0] for loss in losses.NON_SATURATING]
     np.testing.assert_allclose(values, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [  # generator, real, fake at the logits -2, 0.5 and 3
+        ("HINGE", ([2, -0.5, -3], [3, 0.5, 0], [0, 1.5, 4])),
+        ("LEAST_SQUARES", ([4.5, 0.125, 2], [4.5, 0.125, 2], [2, 0.125, 4.5])),
+    ],
+)
+def test_the_other_gan_losses_are_their_closed_forms(name, expected):
+    logits = np.array([[-2], [0.5], [3]], np.float32)
+    np.testing.assert_allclose([loss(logits) for loss in getattr(losses, name)], expected, rtol=1e-6)
+
+
+def test_smoothed_labels_are_the_cross_entropy_against_the_smaller_target_for_real_images_only():
+    logits = np.linspace(-4, 4, 9, dtype=np.float32)[:, None]
+    smoothed = losses.smooth_labels(0.1)
+    target = np.full((9, 1), 0.9, np.float32)
+    expected = keras.losses.binary_crossentropy(target, logits, from_logits=True)
+    np.testing.assert_allclose(smoothed.real(logits), expected, rtol=1e-5)
+    assert smoothed.real(np.full((1, 1), np.log(9), np.float32)) < smoothed.real(np.full((1, 1), 9, np.float32))
+    assert (smoothed.fake, smoothed.generator) == (losses.fake_loss, losses.non_saturating_loss)

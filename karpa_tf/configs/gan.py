@@ -85,6 +85,12 @@ class GANConfig(RunConfig):
     discriminator_learning_rate: float | None = None
     """Learning rate of the discriminator's Adam; None is --learning-rate."""
 
+    loss: Literal["non_saturating", "hinge", "least_squares"] = "non_saturating"
+    """Loss of both networks."""
+
+    label_smoothing: float = 0.0
+    """One-sided label smoothing: the target for real images is 1 minus this; for --loss non_saturating only."""
+
     beta_1: float = 0.5
     """Exponential decay rate of the first moment in both Adam optimizers."""
 
@@ -101,8 +107,10 @@ class GANConfig(RunConfig):
         super().__post_init__()
         if self.discriminator_learning_rate is not None:
             require_positive("discriminator_learning_rate", self.discriminator_learning_rate)
-        for field in ("beta_1", "ema"):
+        for field in ("beta_1", "ema", "label_smoothing"):
             require_fraction(field, getattr(self, field))
+        if self.label_smoothing and self.loss != "non_saturating":
+            raise UserError(f"--label-smoothing needs --loss non_saturating; received --loss {self.loss}.")
 
     @property
     def image_format(self):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from karpa_tf import losses
 from karpa_tf.configs.gan import GANConfig
 from karpa_tf.configs.image_format import ImageFormat
 from karpa_tf.data.images.loaders import load_images
@@ -41,6 +42,7 @@ def make_trainer(config, jit_compile=False):
     trainer.compile(
         keras.optimizers.Adam(config.learning_rate, config.beta_1),
         keras.optimizers.Adam(config.discriminator_learning_rate or config.learning_rate, config.beta_1),
+        losses.smooth_labels(config.label_smoothing) if config.label_smoothing else losses.GAN_LOSSES[config.loss],
         jit_compile=jit_compile,
     )
     return trainer

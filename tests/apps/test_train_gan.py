@@ -14,7 +14,9 @@ import yaml
 from PIL import Image
 
 from apps import sample_gan, train_gan
-from karpa_tf import cli
+from karpa_tf import cli, losses
+from karpa_tf.errors import UserError
+from karpa_tf.tasks.gan import make_trainer
 
 SMOKE = train_gan.PRESETS["smoke"]
 
@@ -226,6 +228,17 @@ def test_the_same_seed_gives_bit_identical_weights_without_messages_or_network()
 def test_verbose_shows_tensorflows_messages():
     result = programs.run_program("apps.train_gan", "smoke", "--dry-run", "--verbose")
     assert result.returncode == 0 and "oneDNN" in result.stderr
+
+
+@pytest.mark.parametrize("loss", losses.GAN_LOSSES)
+def test_the_trainer_has_the_loss_of_the_flag(loss):
+    trainer = make_trainer(config_of("smoke", "--loss", loss))
+    assert tuple(trainer.gan_losses) == tuple(losses.GAN_LOSSES[loss])
+
+
+def test_label_smoothing_with_another_loss_is_refused():
+    with pytest.raises(UserError, match="--label-smoothing needs --loss non_saturating; received --loss hinge"):
+        config_of("smoke", "--loss", "hinge", "--label-smoothing", "0.1")
 
 
 def test_a_run_in_mixed_precision_is_exported_and_sampled_alike():
