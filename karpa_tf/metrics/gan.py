@@ -14,9 +14,9 @@ BLOCK = 1024
 def frechet_distance(real, fake):
     """Returns the Fréchet distance of two normal distributions with the moments of the features (Heusel et al. 2017).
 
-    It is |m - n|^2 + tr(C + D - 2 (C D)^(1/2)) for means m, n and covariances C, D (equation 6 of that paper), at
-    least 0. The trace of the root is the sum of the square roots of the eigenvalues of C^(1/2) D C^(1/2), which has
-    those of C D and is symmetric, so that rounding cannot make them complex.
+    It is `|m - n|^2 + tr(C + D - 2 (C D)^(1/2))` for means m, n and covariances C, D (equation 6 of that paper), at
+    least 0. The trace of the root is the sum of the square roots of the eigenvalues of `C^(1/2) D C^(1/2)`, which has
+    those of `C D` and is symmetric, so that rounding cannot make them complex.
 
     Args:
         real: float (n, features), n > 1.
