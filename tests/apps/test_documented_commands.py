@@ -32,7 +32,7 @@ NOT_RUN = {
     "sbatch": "needs Slurm; tests/deploy runs the script with a fake srun",
     "python -m karpa_tf.distribution.launch": "starts several processes; tests/apps/test_workers.py runs it",
     "python -m benchmarks": "takes minutes to hours; tests/benchmarks tests their parts",
-    "python tests/helpers/kill_runs.py": "takes minutes; tests/apps/test_kill.py runs it",
+    "python tests/helpers/kill_": "takes minutes; tests/apps/test_kill.py runs what it has",
     "python -m apps.train_classifier transfer": "downloads weights trained on ImageNet",
 }
 """Beginnings of commands that are not run, with the reason."""

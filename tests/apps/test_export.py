@@ -119,6 +119,8 @@ def test_training_keeps_the_newest_versions(classifier):
     assert list_versions(base) == [1]
     metadata = json.loads((classifier / "run.json").read_text())
     (classifier / "run.json").write_text(json.dumps({k: v for k, v in metadata.items() if k != "saved_model"}))
+    card = base / "1" / "assets.extra" / "card.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"run": {"name": "another", "id": "another"}}))
     train_classifier.run(cli.parse(train_classifier.PRESETS, "", args=again(classifier)))
     assert list_versions(base) == [2]
 
