@@ -72,6 +72,33 @@ def is_plain_bmp(file):
     return has_header & ((bits == 24) | (bits == 32)) & (_read_integer(file, 30, 4, True) == 0)
 
 
+def count_pixels(file):
+    """Returns the width times the height in the header of a GIF, PNG, WebP or BMP image, int64; 0 for another file."""
+
+    def read(start, size, is_little=True, added=0, mask=-1):
+        sides = [_read_integer(file, start + side * size, size, is_little) for side in range(2)]
+        return tf.reduce_prod(tf.minimum(tf.bitwise.bitwise_and(sides, mask) + added, 2**31))
+
+    def read_lossless_webp():
+        bits = _read_integer(file, 21, 4, True)
+        return (bits % 2**14 + 1) * (bits // 2**14 % 2**14 + 1)
+
+    def read_bmp():
+        sides = [_read_integer(file, start, 4, True) for start in (18, 22)]
+        return sides[0] * tf.minimum(sides[1], 2**32 - sides[1])  # rows from the top have a negative height
+
+    none = _int64(0)
+    kinds = [
+        (starts_with(file, PNG), lambda: read(16, 4, False)),
+        (starts_with(file, b"GIF"), lambda: read(6, 2)),
+        (starts_with(file, b"BM"), read_bmp),
+        (is_webp(file) & starts_with(file, b"VP8X", 12), lambda: read(24, 3, added=1)),
+        (is_webp(file) & starts_with(file, b"VP8L", 12), read_lossless_webp),
+        (is_webp(file), lambda: read(26, 2, mask=2**14 - 1)),
+    ]
+    return tf.case(kinds, default=lambda: none)
+
+
 def read_orientation(file):
     """Returns the EXIF orientation of an image `File` as int64 from 1 to 8; 1 if it has none."""
     no_exif = _int64(0)

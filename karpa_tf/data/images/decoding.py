@@ -4,6 +4,12 @@ import tensorflow as tf
 
 from karpa_tf.data.images import containers
 
+MAX_PIXELS = 2**27
+"""Maximum number of pixels of an image; a few bytes can claim to be billions."""
+
+CONVERT = "cannot be decoded here; convert it to PNG"
+TOO_LARGE = f"an image of more than {MAX_PIXELS // 10**6} million pixels cannot be decoded"
+
 
 def decode_square(data, image_size, channels):
     """Returns the largest central square of an image file, uint8 (image_size, image_size, channels).
@@ -25,11 +31,13 @@ def decode_image(data):
 
     Raises:
         tf.errors.InvalidArgumentError: the file is damaged, or of a kind that TensorFlow does not decode correctly: an
-            animated WebP image, or a BMP image with a palette or compression.
+            animated WebP image, a BMP image with a palette or compression, or an image of more than `MAX_PIXELS`.
     """
     file = containers.make_file(data)
     is_jpeg = containers.starts_with(file, b"\xff\xd8")
-    pixels = tf.cond(is_jpeg, lambda: _decode_jpeg(data), lambda: _decode_on_white(file))
+    # Before a decoder allocates memory for them; that of JPEG has such a limit itself.
+    with tf.control_dependencies([_refuse(containers.count_pixels(file) > MAX_PIXELS, TOO_LARGE)]):
+        pixels = tf.cond(is_jpeg, lambda: _decode_jpeg(data), lambda: _decode_on_white(file))
     return _apply_orientation(pixels, containers.read_orientation(file))
 
 
@@ -79,7 +87,7 @@ def _decode_on_white(file):
 
     def decode_webp():
         # TensorFlow 2.21 writes beyond its memory when it decodes animated WebP images.
-        with tf.control_dependencies([_refuse(containers.is_animated_webp(file), "an animated WebP image")]):
+        with tf.control_dependencies([_refuse(containers.is_animated_webp(file), f"an animated WebP image {CONVERT}")]):
             pixels = decode(0)  # 3 or 4 channels, as in the file; TensorFlow does not convert WebP images
         return composite(tf.concat([pixels, tf.ones_like(pixels[..., :1]) * 255], -1)[..., :4])
 
@@ -90,7 +98,7 @@ def _decode_on_white(file):
     def decode_bmp():
         # TensorFlow 2.21 returns the indices of a palette as gray levels, and ignores compression.
         is_plain = containers.is_plain_bmp(file)
-        with tf.control_dependencies([_refuse(~is_plain, "a BMP image with a palette or compression")]):
+        with tf.control_dependencies([_refuse(~is_plain, f"a BMP image with a palette or compression {CONVERT}")]):
             return decode_opaque()
 
     kinds = [
@@ -101,8 +109,8 @@ def _decode_on_white(file):
     return tf.case(kinds, default=decode_opaque)
 
 
-def _refuse(condition, kind):
-    return tf.debugging.Assert(~condition, [f"{kind} cannot be decoded here; convert it to PNG"])
+def _refuse(condition, message):
+    return tf.debugging.Assert(~condition, [message])
 
 
 def _apply_orientation(pixels, orientation):

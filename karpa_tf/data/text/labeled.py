@@ -140,7 +140,7 @@ def _find_classes(data, labels):
     """Returns the names of the classes of the labels of training examples, in order."""
     classes = _sort_classes(set(labels))
     if len(classes) < 2:
-        received = f"texts of one class only ({classes[0]})" if classes else "no texts"
+        received = f"texts of one class only ({classes[0]:.40})" if classes else "no texts"
         raise UserError(f"--data {data} has {received}; expected at least two classes.")
     if len(classes) > max(MAX_CLASSES, len(labels) / 2):
         raise UserError(
@@ -159,7 +159,7 @@ def _sort_classes(names):
 def _make_text_set(path, rows, classes):
     unknown = sorted({label for text, label in rows if text and label} - set(classes))
     if unknown:
-        raise UserError(f"{path} has a class that the training texts do not have: {unknown[0]}.")
+        raise UserError(f"{path} has a class that the training texts do not have: {unknown[0]:.40}.")
     examples = [(text, classes.index(label)) for text, label in rows if text and label]
     skipped = tuple(
         f"{path}, example {number}: no {'label' if text else 'text'}"

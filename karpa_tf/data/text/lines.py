@@ -3,7 +3,7 @@
 import codecs
 import json
 
-from karpa_tf.errors import UserError
+from karpa_tf.errors import UserError, first_line
 
 MAX_CHARACTERS = 2**20
 """Of a line or document; longer ones are split, so that no file has to fit into memory."""
@@ -20,8 +20,9 @@ def read_json_lines(file, encoding):
             location = f"{file}, line {number}"
             try:
                 row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{location}: expected a JSON object; {error.msg}.") from error
+            except (ValueError, RecursionError) as error:  # also a number of more than 4,300 digits, and deep nesting
+                reason = getattr(error, "msg", None) or first_line(error)
+                raise UserError(f"{location}: expected a JSON object; {reason}.") from error
             if not isinstance(row, dict):
                 raise UserError(f"{location}: expected a JSON object; received {line.strip():.40}.")
             yield location, row

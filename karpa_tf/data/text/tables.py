@@ -17,6 +17,9 @@ TEXT_FIELDS = ("text", "sentence", "review", "content", "document")
 LABEL_FIELDS = ("label", "class", "category", "sentiment", "target")
 """Names of columns that are used if no flag selects a column, in order of precedence."""
 
+MAX_LISTED = 20
+"""Maximum number of columns that an error names."""
+
 MAX_FIELD = 2**24
 """Maximum number of characters of a field in a table."""
 
@@ -134,7 +137,6 @@ def _find_column(location, names, column, candidates, flag, error):
         found = column if column in names else None
     if found is None:
         expected = column or " or ".join(candidates)
-        raise error(
-            f"{location}: no column {expected}; the columns are {', '.join(map(str, names))}. Select one with {flag}."
-        )
+        known = ", ".join(f"{name:.40}" for name in list(names)[:MAX_LISTED]) + ", ..." * (len(names) > MAX_LISTED)
+        raise error(f"{location}: no column {expected}; the columns are {known}. Select one with {flag}.")
     return found

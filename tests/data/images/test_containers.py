@@ -3,6 +3,7 @@
 import io
 import struct
 
+import image_mutations
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -145,3 +146,28 @@ def test_bmp_images_of_24_and_32_bits_are_plain_unless_compressed_or_of_os2():
 
     assert is_plain(40, 24, 0) and is_plain(124, 32, 0)
     assert not any([is_plain(12, 24, 0), is_plain(40, 8, 0), is_plain(40, 24, 1), is_plain(40, 32, 3)])
+
+
+def test_the_size_in_the_header_is_that_of_pillow_for_all_kinds_of_images():
+    count = tf.function(
+        lambda data: containers.count_pixels(containers.make_file(data)), input_signature=[tf.TensorSpec((), tf.string)]
+    )
+    for suffix, data in image_mutations.make_samples():
+        width, height = Image.open(io.BytesIO(data)).size
+        assert int(count(tf.constant(data))) == (0 if suffix == ".jpeg" else width * height), suffix
+    upside_down = bytearray(encode(np.zeros((4, 6, 3), np.uint8), "BMP"))
+    upside_down[22:26] = struct.pack("<i", -4)
+    assert int(count(tf.constant(bytes(upside_down)))) == 24
+
+
+@pytest.mark.parametrize("suffix", [".png", ".gif", ".bmp", ".webp"])
+def test_a_small_file_that_claims_to_be_huge_is_refused_before_it_is_decoded(suffix):
+    data = next(data for kind, data in image_mutations.make_samples() if kind == suffix)
+    order, start = image_mutations.find_size(suffix, data)
+    if suffix == ".webp":  # without a header of its own for the size: 14 bits for each side
+        data = data[:start] + b"\xff" * 4 + data[start + 4 :]
+    else:
+        sides = struct.pack(order, 60_000, 60_000)
+        data = data[:start] + sides + data[start + len(sides) :]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="more than 134 million pixels cannot be decoded"):
+        decode_image(tf.constant(data))
