@@ -47,24 +47,37 @@ def kernel_distance(real, fake, subset_size=1000, subsets=100, seed=0):
     It is the unbiased estimate of the squared maximum mean discrepancy under the kernel (x y / features + 1)^3, as a
     mean over random subsets; unlike the Fréchet distance its expectation does not depend on the number of images, and
     it may be below 0. The standard error is that over the subsets, the standard deviation divided by the root of their
-    number.
+    number; since subsets of few images overlap, it is too small if there are not many times `subset_size` images.
 
     Args:
         real: float (n, features).
         fake: float (m, features).
-        subset_size: images of either kind in a subset; at most as many as there are.
+        subset_size: images of either kind in a subset; at most half of those that there are.
         subsets: number of subsets.
         seed: of their choice.
     """
     random = np.random.default_rng(seed)
-    size = min(subset_size, len(real), len(fake))
+    size = min(subset_size, len(real) // 2, len(fake) // 2)
     estimates = [
-        _estimate_discrepancy(
+        squared_discrepancy(
             real[random.choice(len(real), size, replace=False)], fake[random.choice(len(fake), size, replace=False)]
         )
         for _ in range(subsets)
     ]
     return float(np.mean(estimates)), float(np.std(estimates, ddof=1) / np.sqrt(subsets))
+
+
+def squared_discrepancy(real, fake):
+    """Returns the unbiased estimate of the squared maximum mean discrepancy under the kernel (x y / features + 1)^3.
+
+    Args:
+        real: float (n, features), n > 1.
+        fake: float (n, features).
+    """
+    real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
+    size = len(real)
+    same = sum(_kernel(x @ x.T, x).sum() - _kernel((x * x).sum(1), x).sum() for x in (real, fake))
+    return same / (size * (size - 1)) - 2 * _kernel(real @ fake.T, real).mean()
 
 
 def inception_score(probabilities, splits=10):
@@ -141,13 +154,6 @@ def find_nearest(queries, references, count=1):
 def _moments(features):
     features = np.asarray(features, np.float64)
     return features.mean(0), np.atleast_2d(np.cov(features, rowvar=False))
-
-
-def _estimate_discrepancy(real, fake):
-    real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
-    size = len(real)
-    same = sum(_kernel(x @ x.T, x).sum() - _kernel((x * x).sum(1), x).sum() for x in (real, fake))
-    return same / (size * (size - 1)) - 2 * _kernel(real @ fake.T, real).mean()
 
 
 def _kernel(products, features):

@@ -97,8 +97,8 @@ def sample(run, saved_model, count, seed, interpolate=False):
 def evaluate(config):
     """Writes `report.json` and `neighbors.png`, prints a table, and returns the content of the report.
 
-    Beside the generated images stand two baselines: one half of the real images against the other, which is as good as
-    it gets; and images from the normal distribution of the pixels of the real ones, see `draw_normal_images`.
+    Beside the generated images stand two baselines: one half of the real images against the other, with half as many
+    images; and images from the normal distribution of the pixels of the real ones, see `draw_normal_images`.
 
     Args:
         config: flags of the program: run, real, fake, features, weights, n, seed, image_size, channels, out, cache_dir.
