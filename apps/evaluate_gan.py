@@ -36,13 +36,13 @@ class Config:
     """File of the weights of InceptionV3 of keras.applications without its head."""
 
     n: Annotated[int, cli.Short(aliases=("-n",))] = 10_000
-    """Maximum number of generated images and of real images."""
+    """Maximum number of generated images; as many real ones are compared, and as many more are the baseline."""
 
     seed: int = 0
     """Seed of the first generated image; image i is that of seed + i."""
 
     image_size: int = 64
-    """Height and width to which the images of folders are cropped and resized, for --fake."""
+    """Height and width of the compared images, for --fake."""
 
     channels: Literal[1, 3] = 3
     """1 for grayscale, 3 for RGB, for --fake."""

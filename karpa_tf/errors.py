@@ -34,6 +34,12 @@ def nearest(word, known):
     return f"; did you mean {matches[0]}?" if matches else "."
 
 
+def list_names(names):
+    """Returns the first 20 of a list of names, each shortened to 40 characters, as text."""
+    names = list(names)
+    return ", ".join(f"{name:.40}" for name in names[:20]) + ", ..." * (len(names) > 20)
+
+
 def first_line(error):
     """Returns the first line of what an exception says, or its kind where it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

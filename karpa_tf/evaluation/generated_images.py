@@ -28,7 +28,6 @@ def measure(real, fake, probabilities=None):
     density, coverage = gan.density_and_coverage(real, fake)
     values = {
         "count": len(fake),
-        "real_count": len(real),
         "frechet_distance": gan.frechet_distance(real, fake),
         "kernel_distance": kernel,
         "kernel_distance_error": error,
@@ -58,13 +57,6 @@ def draw_normal_images(images, count, seed=0):
     return np.clip(np.rint(drawn), 0, 255).astype(np.uint8).reshape(count, *images.shape[1:])
 
 
-def split_real(features, seed=0):
-    """Returns two halves, without an image in common, of the features of real images."""
-    order = np.random.default_rng(seed).permutation(len(features))
-    half = len(order) // 2
-    return features[order[:half]], features[order[half : 2 * half]]
-
-
 def save_report(folder, report):
     """Writes `report.json` to a folder."""
     write_text(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
@@ -89,7 +81,6 @@ def save_neighbors(path, fakes, reals, fake_features, real_features):
 def format_table(rows):
     """Returns reports, dicts with a `name`, as lines of text for a terminal, with a header."""
     columns = {
-        "count": "images",
         "frechet_distance": "Frechet",
         "kernel_distance": "kernel x1000",
         "precision": "precision",
@@ -100,6 +91,5 @@ def format_table(rows):
     lines = [f"{'':30}" + "".join(f"{title:>13}" for title in columns.values())]
     for row in rows:
         values = row | {"kernel_distance": 1000 * row["kernel_distance"]}
-        cells = (f"{values[key]:>13,}" if key == "count" else f"{values[key]:>13.4g}" for key in columns)
-        lines.append(f"{row['name']:30}" + "".join(cells))
+        lines.append(f"{row['name']:30}" + "".join(f"{values[key]:>13.4g}" for key in columns))
     return "\n".join(lines)

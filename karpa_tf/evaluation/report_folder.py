@@ -1,8 +1,8 @@
 """The folder of a report as HTML, whichever tool wrote it.
 
-A tool needs no code here: in its `report.json` numbers become figures, and lists and dicts of dicts become tables; CSV
-files become tables, and images and `summary.md` are shown. A few files of classifiers and language models are shown in
-a form of their own.
+A tool needs no code here: in its `report.json` numbers become figures, texts are listed, and lists and dicts of dicts
+become tables; CSV files become tables, and images and `summary.md` are shown. A few files of classifiers and language
+models are shown in a form of their own.
 """
 
 import csv
@@ -24,6 +24,7 @@ MAX_CHARACTERS = 300
 CAPTIONS = {
     "confusion": "Confusion matrix: true classes in rows, predicted classes in columns",
     "reliability": "Reliability: how often predictions of each confidence are right",
+    "neighbors": "Generated images that are nearest to a real one, in the first column, and their nearest real images",
     "mistakes": "Most confident mistakes: the true class, and the predicted one with its probability",
 }
 
@@ -32,6 +33,7 @@ def show_folder(folder):
     """Returns what a report's folder holds as HTML."""
     report = read_json(folder / "report.json")
     parts = [markup.fields({key: value for key, value in report.items() if is_number(value)}, "numbers")]
+    parts.append(markup.fields({key: value for key, value in report.items() if isinstance(value, str)}))
     parts += [_show_table(key, value) for key, value in report.items()]
     if (folder / "summary.md").exists():
         parts.append(markup.markdown((folder / "summary.md").read_text(encoding="utf-8")))

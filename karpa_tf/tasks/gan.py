@@ -97,8 +97,9 @@ def sample(run, saved_model, count, seed, interpolate=False):
 def evaluate(config):
     """Writes `report.json` and `neighbors.png`, prints a table, and returns the content of the report.
 
-    Beside the generated images stand two baselines: one half of the real images against the other, with half as many
-    images; and images from the normal distribution of the pixels of the real ones, see `draw_normal_images`.
+    The generated images are compared with as many real ones. Beside them stand two baselines, with the same number of
+    images against the same real ones: other real images, which is as good as it gets; and images from the normal
+    distribution of the pixels of the real ones, see `draw_normal_images`.
 
     Args:
         config: flags of the program: run, real, fake, features, weights, n, seed, image_size, channels, out, cache_dir.
@@ -106,29 +107,33 @@ def evaluate(config):
     Raises:
         UserError: images, features or weights are missing, or there are too few images.
     """
-    features = load_features(config.features, config.weights, _load_classifier)
+    features = load_features(config.features, config.weights, load_classifier)
     reals, fakes = _load_image_sets(config)
-    for flag, images in (("--fake" if config.fake else "-n", fakes), ("--real", reals.images)):
-        if len(images) < generated_images.MIN_IMAGES:
-            raise UserError(f"{flag}: only {len(images)} images; expected at least {generated_images.MIN_IMAGES}.")
+    count = min(len(fakes), len(reals.images) // 2)
+    if count < generated_images.MIN_IMAGES:
+        raise UserError(
+            f"There are {len(fakes)} generated and {len(reals.images)} real images; expected at least "
+            f"{generated_images.MIN_IMAGES} and {2 * generated_images.MIN_IMAGES}."
+        )
     real = features.compute_cached(reals.images, reals.fingerprint, "Features of the real images", config.cache_dir)
     fake, probabilities = features.compute(fakes, "Features of the generated images")
-    normal = generated_images.draw_normal_images(reals.images[:2000], len(fakes), config.seed)
+    normal = generated_images.draw_normal_images(reals.images[: min(count, 2000)], count, config.seed)
     baselines = {
-        "real images, one half": generated_images.split_real(real),
-        "normal distribution of pixels": (real, features.compute(normal, "Features of the baseline")[0]),
+        "other real images": real[count : 2 * count],
+        "normal distribution of pixels": features.compute(normal, "Features of the baseline")[0],
     }
-    report = generated_images.measure(real, fake, probabilities) | {
+    probabilities = None if probabilities is None else probabilities[:count]
+    report = generated_images.measure(real[:count], fake[:count], probabilities) | {
         "data": reals.name,
         "features": features.name,
         "features_fingerprint": features.fingerprint,
         "seed": config.seed,
-        "baselines": [{"name": name} | generated_images.measure(*pair) for name, pair in baselines.items()],
+        "baselines": [{"name": name} | generated_images.measure(real[:count], x) for name, x in baselines.items()],
     }
     folder = make_folder(config.out or (Run(config.run).eval / "images" if config.run else Path("eval")), "--out")
     generated_images.save_report(folder, report)
     generated_images.save_neighbors(folder / "neighbors.png", fakes, reals.images, fake, real)
-    print(f"Against {len(real):,} images of {reals.name}, by {features.name}:")
+    print(f"{count:,} images of each kind against {count:,} of {reals.name}, by {features.name}:")
     print(generated_images.format_table([{"name": "generated images"} | report, *report["baselines"]]))
     print(f"Neighbors   {folder / 'neighbors.png'}\nEvaluation  {folder}")
     if config.run:
@@ -136,8 +141,14 @@ def evaluate(config):
     return report
 
 
+def load_classifier(path):
+    """Returns the network of a classifier's run, images in [-1, 1] to logits, and the file of its weights."""
+    finished = classifier.load_network(Run(path), flag="--features")
+    return finished.model, finished.weights.file
+
+
 def _load_image_sets(config):
-    """Returns the `ImageSet` of the real images and the generated images, uint8 (n, height, width, channels)."""
+    """Returns an `ImageSet` of up to 2n real images in random order, and up to n generated ones, uint8 arrays."""
     if config.run:
         finished = load(Run(config.run))
         image_format, data = finished.config.image_format, config.real or finished.config.data
@@ -151,7 +162,7 @@ def _load_image_sets(config):
         fakes = np.asarray(_load_set("--fake", config.fake, image_format).images[: config.n])
     reals = _load_set("--real", data, image_format)
     print(reals.summary())
-    return reals.select(np.random.default_rng(0).permutation(len(reals.images))[: config.n]), fakes
+    return reals.select(np.random.default_rng(0).permutation(len(reals.images))[: 2 * config.n]), fakes
 
 
 def _load_set(flag, data, image_format):
@@ -159,11 +170,6 @@ def _load_set(flag, data, image_format):
         return load_images(data, image_format)
     except UserError as error:
         raise UserError(str(error).replace("--data", flag, 1)) from error
-
-
-def _load_classifier(path):
-    finished = classifier.load_network(Run(path), flag="--features")
-    return finished.model, finished.weights.file
 
 
 TASK = Task(

@@ -15,12 +15,9 @@ from pathlib import Path
 from karpa_tf.data.text.lines import MAX_CHARACTERS, read_json_lines, read_lines
 from karpa_tf.data.tfds import is_available, load_builder, read_identity
 from karpa_tf.data.walk import FolderWalk, require_no_model
-from karpa_tf.errors import UserError, nearest
+from karpa_tf.errors import UserError, list_names, nearest
 
 JSON_LINES_SUFFIXES = (".jsonl", ".ndjson", ".json")
-
-MAX_LISTED = 20
-"""Maximum number of fields that an error names."""
 
 SUFFIXES = (".txt", ".text", ".md", ".rst", *JSON_LINES_SUFFIXES)
 """Suffixes of the files that are read in a folder; files that are specified by name may have any suffix."""
@@ -172,8 +169,7 @@ _SPLIT = {
 def _read_json_documents(file, field, encoding):
     for location, row in read_json_lines(file, encoding):
         if field not in row:
-            fields = ", ".join(f"{name:.40}" for name in list(row)[:MAX_LISTED])
-            raise UserError(f"{location}: no field {field}; the fields are {fields}. Select one with --field.")
+            raise UserError(f"{location}: no field {field}; the fields are {list_names(row)}. Select one with --field.")
         if not isinstance(row[field], str):
             raise UserError(f"{location}: {field} must be a string; received {row[field]!r:.40}.")
         if row[field].strip():

@@ -6,7 +6,7 @@ import itertools
 import json
 
 from karpa_tf.data.text.lines import read_json_lines, read_lines
-from karpa_tf.errors import UserError
+from karpa_tf.errors import UserError, list_names
 
 DELIMITERS = {".tsv": "\t", ".csv": ","}
 """Delimiters of the columns of tables, by the suffix of the file."""
@@ -16,9 +16,6 @@ SUFFIXES = (*DELIMITERS, ".jsonl", ".ndjson")
 TEXT_FIELDS = ("text", "sentence", "review", "content", "document")
 LABEL_FIELDS = ("label", "class", "category", "sentiment", "target")
 """Names of columns that are used if no flag selects a column, in order of precedence."""
-
-MAX_LISTED = 20
-"""Maximum number of columns that an error names."""
 
 MAX_FIELD = 2**24
 """Maximum number of characters of a field in a table."""
@@ -137,6 +134,6 @@ def _find_column(location, names, column, candidates, flag, error):
         found = column if column in names else None
     if found is None:
         expected = column or " or ".join(candidates)
-        known = ", ".join(f"{name:.40}" for name in list(names)[:MAX_LISTED]) + ", ..." * (len(names) > MAX_LISTED)
+        known = list_names(names)
         raise error(f"{location}: no column {expected}; the columns are {known}. Select one with {flag}.")
     return found
