@@ -48,6 +48,8 @@ def _find_changed_file(folder, files):
         return None
     for name, new in files.items():
         old = (folder / name).read_text(encoding="utf-8") if (folder / name).is_file() else None
+        if old != new and old and new and sorted(old.splitlines()) == sorted(new.splitlines()):
+            return f"the {_CONTENTS[name]} in another order"
         if old != new:
             return f"other {_CONTENTS[name]} ({_list(old, new)}, now {_list(new, old)})"
     return None

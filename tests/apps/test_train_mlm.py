@@ -292,6 +292,16 @@ def test_fine_tuning_is_resumed_with_the_pretrained_run_and_the_data_elsewhere(p
     assert tuned.read_config()["init"] == "moved" and "resumed after epoch 1" in capsys.readouterr().out
 
 
+def test_a_run_is_not_resumed_with_another_vocabulary(pretrained, capsys):
+    run, folder = pretrained
+    words = ("--data", f"{folder}/text.txt", "--run", str(run.path), "--epochs", "20", "--learning-rate", "0.01")
+    tokens = (run.path / "vocabulary.txt").read_text().splitlines()
+    Path("other.txt").write_text("\n".join([*tokens[:-1], "another"]) + "\n")
+    assert "--vocabulary other.txt is not that of the run" in refusal(
+        capsys, lambda: train(*words, "--vocabulary", "other.txt")
+    )
+
+
 def test_an_init_of_another_architecture_is_refused_with_the_differences(pretrained, capsys):
     write_text()
     error = refusal(capsys, lambda: train("--init", str(pretrained[0].path), "--hidden-dim", "24"))

@@ -32,7 +32,7 @@ FLOWERS = ["daisy", "rose", "tulip"]
     ("export", "message"),
     [
         (export_of(["ants", "bees"]), r"1 has other classes \(daisy, rose, tulip, now ants, bees\); a server would"),
-        (export_of(["daisy", "tulip", "rose"]), r"other classes \(3, now 3\)"),  # columns in another order
+        (export_of(["daisy", "tulip", "rose"]), "1 has the classes in another order; a server would"),
         (export_of([]), r"other classes \(daisy, rose, tulip, now none\)"),
         (export_of(FLOWERS, tf.int32), r"any of serving_default is float32 \(None,\), now int32 \(None,\)"),
         (make_constant_export(1), "other classes"),
