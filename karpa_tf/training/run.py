@@ -221,7 +221,8 @@ def _require_same(run, text, data):
             f"--run {run.path} holds a run with another config ({'; '.join(differences)}); "
             "choose another --run, or --resume never to move it aside."
         )
-    changes = find_changed_data(run.metadata().get("data", {}), data)
+    recorded = run.metadata().get("data")  # None if the program was killed before it had recorded its data
+    changes = [] if recorded is None else find_changed_data(recorded, data)
     if changes:
         raise UserError(
             f"--run {run.path} was begun with other data or weights than the flags name now ({'; '.join(changes)}); "

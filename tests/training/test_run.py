@@ -155,6 +155,13 @@ def test_a_run_is_not_resumed_on_changed_data(tmp_path, changed, message):
     assert run.metadata()["data"] == DATA
 
 
+def test_a_run_that_was_killed_before_it_recorded_its_data_starts_with_any(tmp_path):
+    config = Config(run=str(tmp_path / "run"))
+    open_run(config, "app", data={"train": {"fingerprint": "a", "count": 1}}).metadata_file.unlink()
+    data = {"train": {"fingerprint": "b", "count": 1}}
+    assert open_run(config, "app", data=data).metadata()["data"] == data
+
+
 def test_a_run_goes_on_with_moved_pretrained_weights_but_not_with_others(tmp_path):
     for name, values in (("old", {"id": "1"}), ("moved", {"id": "1"}), ("other", {"id": "2"})):
         (tmp_path / name).mkdir()
