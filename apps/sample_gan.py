@@ -1,7 +1,7 @@
 """Draws images from a trained GAN: same seed, same bytes.
 
 $ python -m apps.sample_gan --run runs/train_gan/<run> -n 64 --seed 0 --out grid.png
-$ python -m apps.sample_gan --saved-model saved_models/dcgan_digits --interpolate --out walk.gif
+$ python -m apps.sample_gan --saved-model saved_models/dcgan_digits --walk 6 --out walk.gif
 $ python -m apps.sample_gan --server http://127.0.0.1:8501 --model dcgan_digits      # image i is that of seed + i
 """
 
@@ -11,33 +11,20 @@ from typing import Annotated
 
 from karpa_tf import cli
 from karpa_tf.configs.run import require_positive
-from karpa_tf.configs.source import ModelSource
+from karpa_tf.configs.sampling import SamplingConfig
 from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(ModelSource):
+class Config(SamplingConfig):
     """Flags of this program."""
 
     n: Annotated[int, cli.Short(aliases=("-n",))] = 64
-    """Number of images."""
-
-    seed: int = 0
-    """Seed of the first image."""
-
-    out: str = "grid.png"
-    """File to write: .png for a grid, .gif for an animation."""
-
-    interpolate: bool = False
-    """Interpolate in n steps from the image of the seed to that of seed + 1."""
+    """Number of images; rounded up to the same number for every class of a conditional GAN."""
 
     def __post_init__(self):
         super().__post_init__()
         require_positive("n", self.n)
-        if Path(self.out).suffix.lower() not in (".png", ".gif"):
-            raise UserError(f"--out must end in .png or .gif; received {self.out}.")
-        if abs(self.seed) >= 2**62:
-            raise UserError(f"--seed must be below 2 ** 62; received {self.seed}.")
 
 
 def run(config):
@@ -49,26 +36,27 @@ def run(config):
     from karpa_tf.system.text_files import make_folder
 
     require_writable(Path(config.out).parent, "--out")
-    images = _sample(config)
+    images, columns = _sample(config)
     make_folder(Path(config.out).parent, "--out")
     try:
-        plots.save_images(config.out, images)
+        plots.save_images(config.out, images, columns)
     except OSError as error:
         raise UserError(f"--out {config.out} cannot be written ({error.strerror}).") from error
-    print(f"{config.n} images of {images.shape[1]}x{images.shape[2]} in {config.out}")
+    print(f"{len(images)} images of {images.shape[1]}x{images.shape[2]} in {config.out}")
     return images
 
 
 def _sample(config):
+    """Returns the images and the number of columns of their grid, or None for a square."""
     if config.server:
         from karpa_tf.evaluation import predictions
         from karpa_tf.serving.client import connect
 
         draw = predictions.interpolate_images if config.interpolate else predictions.draw_images
-        return draw(connect(config), config.seed, config.n)
+        return draw(connect(config), config.seed, config.n), None
     from karpa_tf.tasks import gan
 
-    return gan.sample(config.run, config.saved_model, config.n, config.seed, config.interpolate)
+    return gan.sample(config)
 
 
 def main():

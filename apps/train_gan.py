@@ -1,59 +1,56 @@
-"""Trains a DCGAN on a set of images and exports its generator for TF Serving.
+"""Trains a GAN on a set of images and exports its generator for TF Serving.
 
 $ python -m apps.train_gan                      1,797 handwritten digits, no network needed
 $ python -m apps.train_gan mnist --epochs 3     a data set of TensorFlow Datasets
 $ python -m apps.train_gan --data ~/images      a folder of your own images, 64x64 in color
+$ python -m apps.train_gan projection_64 --data ~/images       a folder of images per class, which can be asked for
 """
 
 import functools
 import json
 
 from karpa_tf import cli
-from karpa_tf.configs.gan import PRESETS
+from karpa_tf.configs.gan_presets import PRESETS
 
 CURVES = {
     "Losses": ("g_loss", "d_loss_real", "d_loss_fake"),
     "Sigmoid of the discriminator's output": ("D(x)", "D(G(z))"),
+    "Penalty on the gradient": ("penalty",),
+    "Frechet distance": ("frechet_distance",),
 }
 
 
 def run(config):
     """Trains, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
-    import tensorflow as tf
-
     from karpa_tf import plots
-    from karpa_tf.data.images.batches import make_noise_batches
-    from karpa_tf.data.images.loaders import load_images
-    from karpa_tf.models.sampling import noise_from_seeds
     from karpa_tf.tasks import gan
-    from karpa_tf.training.callbacks.sample_grids import SampleGrids, diversity
-    from karpa_tf.training.callbacks.watch import DiscriminatorWatch
     from karpa_tf.training.job import Job
 
     job = Job(gan.TASK, config)
-    config, latent_dim = job.config, config.model.latent_dim
-    image_set = load_images(config.data, config.image_format)
+    config = job.config
+    image_set = gan.load_data(config)
     print(image_set.summary())
-    steps_per_epoch = job.count_steps(len(image_set.images), "images")
+    measure = gan.make_measure(config, image_set)
+    steps_per_epoch = job.count_steps(len(image_set.images), "images", config.images_per_step)
 
     with job.scope():
-        trainer = gan.make_trainer(config, job.jit_compile)
+        classes, steps = image_set.classes, config.epochs * steps_per_epoch
+        trainer = gan.make_trainer(config, len(classes), steps, job.jit_compile)
     shape = "x".join(map(str, trainer.generator.output_shape[1:]))
     generator, discriminator = (f"{net.count_params():,}" for net in (trainer.generator, trainer.discriminator))
     print(f"{shape}: generator with {generator} weights, discriminator with {discriminator}")
-    run = job.open_run(trainer, steps_per_epoch, image_set.metadata())
+    data = image_set.metadata() | ({"classes": list(classes)} if classes else {})
+    run = job.open_run(trainer, steps_per_epoch, data)
     if run is None:
         return None
 
-    noise, real_diversity = (
-        noise_from_seeds(tf.range(64, dtype=tf.int64), latent_dim),
-        diversity(image_set.images[:1000]),
-    )
-    callbacks = [DiscriminatorWatch(), *([SampleGrids(run, noise, real_diversity)] if run.writes else [])]
-    batches = functools.partial(make_noise_batches, image_set.images, config.batch_size, latent_dim)
-    job.fit(functools.partial(batches, config.seed), callbacks)
+    batches = gan.make_batches(config, image_set)
+    callbacks = gan.make_callbacks(config, run, image_set, measure)
+    job.fit(functools.partial(batches.make, config.seed), callbacks, units_per_step=config.images_per_step)
 
-    report = trainer.evaluate(batches(config.seed + 1), steps=min(steps_per_epoch, 50), verbose=0, return_dict=True)
+    gan.restore_best(trainer, run)
+    held_out = batches.make(config.seed + 1)
+    report = trainer.evaluate(held_out, steps=min(steps_per_epoch, 50), verbose=0, return_dict=True)
     if run.writes:
         (run.eval / "report.json").write_text(json.dumps(report, indent=2) + "\n")
         grids, animation = sorted(run.samples.glob("epoch-*.png")), run.samples / "training.gif"

@@ -60,9 +60,9 @@ def _measure_steps(folder):
     import keras
     import numpy as np
 
-    from karpa_tf.configs.gan import TUTORIAL_28
+    from karpa_tf.configs.dcgan import TUTORIAL_28
     from karpa_tf.configs.run import RunConfig
-    from karpa_tf.data.images.batches import make_noise_batches
+    from karpa_tf.data.images.batches import NoiseBatches
     from karpa_tf.models.dcgan import make_discriminator, make_generator
     from karpa_tf.training import checkpoints
     from karpa_tf.training import run as runs
@@ -74,7 +74,7 @@ def _measure_steps(folder):
     trainer.compile(keras.optimizers.Adam(2e-4, 0.5), keras.optimizers.Adam(2e-4, 0.5))
     run = runs.open_run(RunConfig(run=str(folder / "run")), "benchmark")
     fit = functools.partial(
-        trainer.fit, make_noise_batches(images, BATCH_SIZE, TUTORIAL_28.latent_dim, seed=0), shuffle=False, verbose=0
+        trainer.fit, NoiseBatches(images, BATCH_SIZE, TUTORIAL_28.latent_dim).make(seed=0), shuffle=False, verbose=0
     )
     fit(steps_per_epoch=10)
     start = time.perf_counter()

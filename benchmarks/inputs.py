@@ -7,7 +7,7 @@ from benchmarks import synthetic
 from benchmarks.program import Program
 from karpa_tf.configs.classifier_presets import CIFAR_AUGMENTATION
 from karpa_tf.data.images.augmentation import make_augmentation
-from karpa_tf.data.images.batches import make_labeled_batches, make_noise_batches
+from karpa_tf.data.images.batches import NoiseBatches, make_labeled_batches
 from karpa_tf.data.text.batches import make_masked_batches
 
 IMAGE_SIZE, NUM_CLASSES, LATENT_DIM, PADDING = 32, 10, 100, 4
@@ -32,7 +32,7 @@ def _labeled(batch_size):
 
 def _noise(batch_size):
     images = synthetic.make_images(64, 3)
-    return _make_program(make_noise_batches(images, batch_size, LATENT_DIM, seed=0), images.nbytes)
+    return _make_program(NoiseBatches(images, batch_size, LATENT_DIM).make(seed=0), images.nbytes)
 
 
 def _masked(tokens_per_batch):

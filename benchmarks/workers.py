@@ -49,10 +49,10 @@ def train(name):
     import keras
     import numpy as np
 
-    from karpa_tf.configs.gan import TUTORIAL_28
+    from karpa_tf.configs.dcgan import TUTORIAL_28
     from karpa_tf.configs.optimizer import OptimizerConfig
     from karpa_tf.configs.resnet import ResNetConfig
-    from karpa_tf.data.images.batches import make_labeled_batches, make_noise_batches
+    from karpa_tf.data.images.batches import NoiseBatches, make_labeled_batches
     from karpa_tf.data.images.image_set import ImageSet
     from karpa_tf.distribution import cluster, collectives, strategy
     from karpa_tf.models.classifiers import make_classifier
@@ -68,7 +68,7 @@ def train(name):
             trainer = GAN(make_generator(TUTORIAL_28), make_discriminator(TUTORIAL_28))
             trainer.compile(keras.optimizers.Adam(2e-4, 0.5), keras.optimizers.Adam(2e-4, 0.5))
             images = rng.integers(0, 256, (512, 28, 28, 1), np.uint8)
-            batches = make_noise_batches(images, BATCH_SIZE, TUTORIAL_28.latent_dim, seed=0)
+            batches = NoiseBatches(images, BATCH_SIZE, TUTORIAL_28.latent_dim).make(seed=0)
         else:
             model = make_classifier(ResNetConfig(), (32, 32, 3), 10)
             trainer = Classifier(model)

@@ -7,8 +7,7 @@ import dataclasses
 import functools
 
 from benchmarks.program import Contender, Workload
-from karpa_tf.configs import bert, resnet
-from karpa_tf.configs import gan as gan_configs
+from karpa_tf.configs import bert, dcgan, gan_presets, resnet
 from karpa_tf.errors import UserError, nearest
 
 TORCH, TRANSFORMERS = ("torch",), ("torch", "transformers")
@@ -56,6 +55,30 @@ def _dcgan(title, config, batch_size):
         "Keras example": Contender(keras_example, "keras"),
     }
     return Workload(title, "images", batch_size, contenders)
+
+
+def _residual_gan(title, preset):
+    model = dataclasses.replace(preset.model, filters=(64, 64, 64), discriminator_filters=(64, 64, 64, 64))
+    config = dataclasses.replace(preset, model=model, batch_size=64, ema=0.0, linear_decay=False)
+
+    def ours(folder, precision):
+        from benchmarks.ours.residual_gan import make_program
+
+        return make_program(folder, precision, config)
+
+    def pytorch(folder, precision, channels_last=False):
+        from benchmarks.peers.torch_residual_gan import make_program
+
+        return make_program(folder, precision, config, channels_last)
+
+    channels_last = functools.partial(pytorch, channels_last=True)
+    contenders = _in_both_precisions(ours) | {
+        "PyTorch": Contender(pytorch, "published", needs=TORCH),
+        "PyTorch channels last": Contender(channels_last, "precision", needs=TORCH, quick=False),
+        "PyTorch bfloat16": Contender(pytorch, "precision", "bfloat16", TORCH, quick=False),
+        "PyTorch bfloat16, channels last": Contender(channels_last, "precision", "bfloat16", TORCH),
+    }
+    return Workload(title, "images", config.images_per_step, contenders, quick=False)
 
 
 def _resnet(title, config, batch_size=128):
@@ -197,9 +220,11 @@ def _start_up():
 
 WORKLOADS = {
     "dcgan_64": _dcgan(
-        "DCGAN 64x64, batch 64", dataclasses.replace(gan_configs.PAPER_64, kernel_size=4, init_stddev=None), 64
+        "DCGAN 64x64, batch 64", dataclasses.replace(dcgan.PAPER_64, kernel_size=4, init_stddev=None), 64
     ),
-    "dcgan_28": _dcgan("DCGAN 28x28, batch 256", gan_configs.TUTORIAL_28, 256),
+    "dcgan_28": _dcgan("DCGAN 28x28, batch 256", dcgan.TUTORIAL_28, 256),
+    "wgan_gp": _residual_gan("WGAN-GP 32x32, batch 5 x 64", gan_presets.PRESETS["wgan_gp"]),
+    "sagan": _residual_gan("SAGAN 32x32, batch 64", gan_presets.PRESETS["sagan"]),
     "resnet20": _resnet("ResNet-20, 32x32, batch 128", resnet.cifar(20)),
     "resnet18": _resnet("ResNet-18, 32x32, batch 128", resnet.imagenet((2, 2, 2, 2), "basic", stem="3x3")),
     "bert_small_8k": _masked_lm("BERT-small MLM, vocabulary 8,000, batch 32 x 128", 8_000),

@@ -50,7 +50,19 @@ LEAST_SQUARES = GANLosses(
 )
 """Mao et al. 2017, equation 9."""
 
-GAN_LOSSES = {"non_saturating": NON_SATURATING, "hinge": HINGE, "least_squares": LEAST_SQUARES}
+WASSERSTEIN = GANLosses(
+    generator=lambda logits: -logits[:, 0],
+    real=lambda logits: -logits[:, 0],
+    fake=lambda logits: logits[:, 0],
+)
+"""Arjovsky et al. 2017, equation 2; for a discriminator whose gradient is bounded."""
+
+GAN_LOSSES = {
+    "non_saturating": NON_SATURATING,
+    "hinge": HINGE,
+    "least_squares": LEAST_SQUARES,
+    "wasserstein": WASSERSTEIN,
+}
 """By --loss."""
 
 

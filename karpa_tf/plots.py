@@ -49,17 +49,18 @@ def save_grid(path, images, columns=None):
     _make_tile(make_grid(images, columns), images.shape[1]).save(path, format="PNG")
 
 
-def save_images(path, images):
+def save_images(path, images, columns=None):
     """Writes images as a grid, or as an animation if `path` ends in .gif; the bytes depend on the images only.
 
     Args:
         path: the file; its folder exists.
         images: uint8 (n, size, size, channels).
+        columns: as for `make_grid`.
     """
     if str(path).lower().endswith(".gif"):
         _save_animation(path, [_make_tile(image, image.shape[0]) for image in images])
     else:
-        save_grid(path, images)
+        save_grid(path, images, columns)
 
 
 def save_animation(path, files):

@@ -12,7 +12,7 @@ import pytest
 
 from karpa_tf import cli
 from karpa_tf.configs.classifier_presets import PRESETS as CLASSIFIERS
-from karpa_tf.configs.gan import TINY, DCGANConfig
+from karpa_tf.configs.dcgan import TINY, DCGANConfig
 from karpa_tf.configs.run import RunConfig
 from karpa_tf.errors import UserError
 

@@ -5,14 +5,14 @@ import numpy as np
 
 from benchmarks import shared_weights, synthetic
 from benchmarks.keras_programs import configure_keras, gan_loss, make_fit_program
-from karpa_tf.data.images.batches import make_noise_batches
+from karpa_tf.data.images.batches import NoiseBatches
 from karpa_tf.data.images.decoding import normalize
 from karpa_tf.models.dcgan import make_discriminator, make_generator
 from karpa_tf.training.trainers.gan import GAN
 
 
 def make_program(folder, precision, config, batch_size):
-    """Returns the `Program` of steps with one pass of the generator and Adam, on `make_noise_batches`.
+    """Returns the `Program` of steps with one pass of the generator and Adam, on `NoiseBatches`.
 
     Args:
         folder: path, as for `shared_weights`.
@@ -30,7 +30,7 @@ def make_program(folder, precision, config, batch_size):
     batch = shared_weights.assign_weights(folder, variables, batch)
     return make_fit_program(
         trainer,
-        make_noise_batches(images, batch_size, config.latent_dim, seed=0),
+        NoiseBatches(images, batch_size, config.latent_dim).make(seed=0),
         gan_loss(trainer.generator, trainer.discriminator, batch),
         trainer.generator.trainable_variables + trainer.discriminator.trainable_variables,
         images.nbytes,

@@ -5,14 +5,115 @@ import json
 import numpy as np
 
 from karpa_tf import plots
+from karpa_tf.data.images.loaders import load_images
+from karpa_tf.errors import UserError
 from karpa_tf.metrics import gan
+from karpa_tf.system.console import track
 from karpa_tf.system.files import write_text
+
+CHUNK = 512
+"""Images that are generated at a time."""
 
 MIN_IMAGES = 20
 """Fewer images have no meaningful statistics."""
 
 SHOWN, NEIGHBORS = 8, 5
 """Generated images on the grid of nearest neighbors, and real neighbors of each."""
+
+
+def load_set(flag, data, image_format):
+    """Returns the `ImageSet` of `load_images`, whose errors name the flag that the data came from."""
+    try:
+        return load_images(data, image_format)
+    except UserError as error:
+        raise UserError(str(error).replace("--data", flag, 1)) from error
+
+
+def draw(functions, count, seed, labels=None):
+    """Returns generated images, uint8 (count, height, width, channels), with a progress bar.
+
+    Args:
+        functions: dict of the signatures of a generator.
+        count: number of images.
+        seed: of the first; image i is that of seed + i.
+        labels: int (count,) for a conditional generator, or None.
+    """
+    parts = []
+    for start in track(range(0, count, CHUNK), "Generated images"):
+        rows = np.arange(start, min(start + CHUNK, count))
+        inputs = {"seed": seed + rows} | ({} if labels is None else {"labels": labels[rows]})
+        parts.append(functions["serving_default"](**inputs)["images"].numpy())
+    return np.concatenate(parts)
+
+
+def make_measure(features, image_set, config):
+    """Returns a function from generated images to their Frechet distance from as many real ones.
+
+    Args:
+        features: an `ImageFeatures`.
+        image_set: the `ImageSet` of real images.
+        config: a `GANConfig`.
+    """
+    count = min(config.evaluated_images, len(image_set.images))
+    selected = image_set.select(np.random.default_rng(0).permutation(len(image_set.images))[:count])
+    real = features.compute_cached(
+        selected.images, image_set.fingerprint, "Features of the real images", config.cache_dir
+    )
+    return lambda images: gan.frechet_distance(real, features.compute(images)[0])
+
+
+def compare(reals, fakes, features, config, asked=None):
+    """Returns the report on generated images, and the features of the real and the generated ones.
+
+    The generated images are compared with as many real ones. Beside them stand two baselines, with the same number of
+    images against the same real ones: other real images, which is as good as it gets; and images from the normal
+    distribution of the pixels of the real ones, see `draw_normal_images`.
+
+    Args:
+        reals: `ImageSet` in random order.
+        fakes: uint8 (n, height, width, channels).
+        features: an `ImageFeatures`.
+        config: `seed` and `cache_dir` are used.
+        asked: names of the classes that the images were to be of, or None. If the features are those of a classifier
+            of the same classes, the report says how often it recognizes them.
+
+    Raises:
+        UserError: there are too few images.
+    """
+    count = min(len(fakes), len(reals.images) // 2)
+    if count < MIN_IMAGES:
+        raise UserError(
+            f"There are {len(fakes)} generated and {len(reals.images)} real images; expected at least {MIN_IMAGES} and "
+            f"{2 * MIN_IMAGES}."
+        )
+    real = features.compute_cached(reals.images, reals.fingerprint, "Features of the real images", config.cache_dir)
+    fake, probabilities = features.compute(fakes, "Features of the generated images")
+    normal = draw_normal_images(reals.images[: min(count, 2000)], count, config.seed)
+    baselines = {
+        "other real images": real[count : 2 * count],
+        "normal distribution of pixels": features.compute(normal, "Features of the baseline")[0],
+    }
+    figures = measure(real[:count], fake[:count], None if probabilities is None else probabilities[:count])
+    if asked is not None and set(asked) <= set(features.classes):
+        indices = [features.classes.index(name) for name in asked]
+        figures["class_accuracy"] = float(np.mean(probabilities.argmax(-1) == indices))
+    report = figures | {
+        "data": reals.name,
+        "features": features.name,
+        "features_fingerprint": features.fingerprint,
+        "seed": config.seed,
+        "baselines": [{"name": name} | measure(real[:count], x) for name, x in baselines.items()],
+    }
+    return report, (fake, real)
+
+
+def print_report(report):
+    """Prints a report as a table."""
+    count = f"{report['count']:,}"
+    print(f"{count} images of each kind against {count} of {report['data']}, by {report['features']}:")
+    print(format_table([{"name": "generated images"} | report, *report["baselines"]]))
+    if "class_accuracy" in report:
+        print(f"The class that was asked for is recognized in {report['class_accuracy']:.1%} of the images.")
 
 
 def measure(real, fake, probabilities=None):
@@ -62,17 +163,16 @@ def save_report(folder, report):
     write_text(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
 
 
-def save_neighbors(path, fakes, reals, fake_features, real_features):
+def save_neighbors(path, fakes, reals, features):
     """Writes those generated images that are nearest to a real one, one in each row, before their nearest real images.
 
     Args:
         path: the PNG file.
         fakes: uint8 (m, height, width, channels).
         reals: uint8 (n, height, width, channels), or an `ImageSubset`.
-        fake_features: float (m, features).
-        real_features: float (n, features).
+        features: those of both, float (m, features) and (n, features).
     """
-    indices, distances = gan.find_nearest(fake_features, real_features, NEIGHBORS)
+    indices, distances = gan.find_nearest(*features, NEIGHBORS)
     rows = np.argsort(distances[:, 0], kind="stable")[:SHOWN]
     images = [image for row in rows for image in (fakes[row], *np.asarray(reals[indices[row]]))]
     plots.save_grid(path, np.stack(images), 1 + NEIGHBORS)

@@ -36,14 +36,18 @@ class ImageFeatures:
     """Function of uint8 (batch, height, width, channels) that returns float32 (batch, features), and probabilities of
     classes, float32 (batch, classes), or None."""
 
-    def compute(self, images, description):
+    classes: tuple[str, ...] = ()
+    """Names of the classes of the probabilities."""
+
+    def compute(self, images, description=None):
         """Returns features, float32 (n, features), and probabilities, float32 (n, classes), or None.
 
         Args:
             images: uint8 (n, height, width, channels), or an `ImageSubset`.
-            description: text beside the progress bar.
+            description: text beside the progress bar; None shows none.
         """
-        starts = track(range(0, len(images), BATCH_SIZE), description)
+        starts = range(0, len(images), BATCH_SIZE)
+        starts = track(starts, description) if description else starts
         parts = [self.compute_batch(np.asarray(images[start : start + BATCH_SIZE])) for start in starts]
         features, probabilities = zip(*parts, strict=True)
         return np.concatenate(features), None if probabilities[0] is None else np.concatenate(probabilities)
@@ -73,8 +77,8 @@ def load_features(name, weights, load_classifier):
             mean last feature map is used, as by Heusel et al. (2017). Their network has other weights: figures with
             those of keras.applications cannot be compared with published ones.
         weights: file of the weights of InceptionV3 without its head, or None.
-        load_classifier: function of the run folder that returns the model, images in [-1, 1] to logits, and the file of
-            its weights.
+        load_classifier: function of the run folder that returns the model, images in [-1, 1] to logits, the file of its
+            weights, and the names of the classes.
 
     Raises:
         UserError: there are no such features or weights.
@@ -87,10 +91,10 @@ def load_features(name, weights, load_classifier):
         return _load_inception(weights)
     if not Path(name).is_dir():
         raise UserError(f"--features {name}: expected {PIXELS}, {INCEPTION}, or the run folder of a classifier.")
-    model, file = load_classifier(name)
+    model, file, classes = load_classifier(name)
     outputs = [model.get_layer("logits").input, keras.layers.Softmax(dtype="float32")(model.output)]
     description = f"classifier of {model.output_shape[-1]} classes, {name}"
-    return ImageFeatures(description, digest(file), _make_function(keras.Model(model.input, outputs)))
+    return ImageFeatures(description, digest(file), _make_function(keras.Model(model.input, outputs)), classes)
 
 
 def _load_inception(weights):

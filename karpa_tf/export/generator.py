@@ -10,7 +10,14 @@ CHUNK_SIZE = 8
 """Number of images that the signatures for seeds generate at a time."""
 
 
-def make_generator_export(generator, *, task):
+SEEDS_CALL = Call(
+    "The image of a seed is the same to the bit, whatever the batch.",
+    "seed=tf.constant([0, 1, 2], tf.int64)",
+    '"instances": [{"seed": 0}]',
+)
+
+
+def make_generator_export(generator, *, task, functions=None, latent_dim=None):
     """Returns the `Export` of a generator.
 
     The signatures are, with `images` uint8 (batch, height, width, channels):
@@ -24,9 +31,12 @@ def make_generator_export(generator, *, task):
     Args:
         generator: functional model that maps noise to images in [-1, 1].
         task: name of the task, for the model card.
+        functions: of the signatures, by name; None is `make_generator_functions(generator)`.
+        latent_dim: size of a noise vector; None is the size of the generator's only input.
     """
-    latent_dim, shape = generator.input_shape[-1], generator.output_shape[1:]
-    functions = make_generator_functions(generator)
+    shape = generator.output_shape[1:]
+    latent_dim = latent_dim or generator.input_shape[-1]
+    functions = functions or make_generator_functions(generator)
     noise = np.random.default_rng(0).normal(size=(4, latent_dim)).astype(np.float32)
     seed_requests = [{"seed": np.arange(count, dtype=np.int64)} for count in (8, 1)]
     edge_cases = [{"seed": np.array([-1, 2**40, *range(CHUNK_SIZE)], np.int64)}]
@@ -48,11 +58,7 @@ def make_generator_export(generator, *, task):
             "Whether it generates all kinds of its training images, and how often, was not measured.",
         ),
         calls={
-            "serving_default": Call(
-                "The image of a seed is the same to the bit, whatever the batch.",
-                "seed=tf.constant([0, 1, 2], tf.int64)",
-                '"instances": [{"seed": 0}]',
-            ),
+            "serving_default": SEEDS_CALL,
             "noise": Call(
                 "`noise` are standard normal numbers. The whole batch is generated at once, which is faster than with "
                 "seeds; pixels may differ by one gray level between batch sizes.",

@@ -56,7 +56,7 @@ class Export:
     """Requests to every signature, if possible with real data, to compare the outputs and to warm up servers."""
 
     form: str = ""
-    """Form of the serving page: "image", "seed", "masked_text" or "text"; "" shows the signatures only."""
+    """Form of the serving page, a key of `serving.page.FORMS`; "" shows the signatures only."""
 
     real_examples: bool = True
     """Whether `examples` come from the data of the run and are not synthetic."""
@@ -209,12 +209,16 @@ def load_version(directory):
         loaded = tf.saved_model.load(str(folder))
     except Exception as error:  # TensorFlow raises exceptions of many classes for a damaged folder.
         raise UserError(f"--saved-model {folder} cannot be loaded: {first_line(error)}") from error
-    return _Signatures(loaded)
+    return _Signatures(loaded, folder)
 
 
 class _Signatures(dict):
-    """Signatures by name, with a reference to the loaded object: without it TensorFlow would free the variables."""
+    """Signatures by name, with a reference to the loaded object: without it TensorFlow would free the variables.
 
-    def __init__(self, loaded):
+    Attributes:
+        folder: of the version.
+    """
+
+    def __init__(self, loaded, folder):
         super().__init__(loaded.signatures)
-        self.loaded = loaded
+        self.loaded, self.folder = loaded, folder

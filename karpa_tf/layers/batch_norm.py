@@ -66,9 +66,8 @@ def _replace_batch_norm(model, replace):
     """Returns a copy of a functional model, with the same weights, and `replace(layer)` for batch normalization."""
 
     def clone(layer):
-        if isinstance(layer, keras.layers.BatchNormalization):
-            return replace(layer)
-        return type(layer).from_config(layer.get_config())
+        # Conditional batch normalization is one too.
+        return replace(layer) if "synchronized" in layer.get_config() else type(layer).from_config(layer.get_config())
 
     copy = keras.models.clone_model(model, clone_function=clone)
     copy.set_weights(model.get_weights())

@@ -1,4 +1,4 @@
-"""DCGAN (Radford, Metz and Chintala 2015): the generator and the discriminator."""
+"""DCGAN (Radford, Metz and Chintala 2015): the generator and the discriminator, conditional ones too."""
 
 import keras
 from keras import layers
@@ -8,7 +8,7 @@ from karpa_tf.layers.convolution import Conv2D, Conv2DTranspose
 from karpa_tf.layers.dropout import Dropout
 
 
-def make_generator(config):
+def make_generator(config, num_classes=0):
     """Returns a model of `noise`, float32 (batch, latent_dim), to `images` in [-1, 1].
 
     The images are float32 (batch, image_size, image_size, channels). A dense layer produces the first feature map,
@@ -17,11 +17,18 @@ def make_generator(config):
 
     Args:
         config: a `DCGANConfig`.
+        num_classes: if above 0, the inputs are [`noise`, `labels`], the latter int32 (batch,), and an embedding of the
+            label is concatenated to the noise (Mirza and Osindero 2014).
     """
     noise = keras.Input((config.latent_dim,), name="noise")
+    inputs, x = noise, noise
+    if num_classes:
+        labels = keras.Input((), dtype="int32", name="labels")
+        embedded = layers.Embedding(num_classes, config.latent_dim)(labels)
+        inputs, x = [noise, labels], layers.Concatenate()([noise, embedded])
     x = layers.Dense(
         config.base_size * config.base_size * config.filters[0], use_bias=False, kernel_initializer=_initializer(config)
-    )(noise)
+    )(x)
     x = layers.Reshape((config.base_size, config.base_size, config.filters[0]))(x)
     x = _normalize_and_activate(x, config, config.generator_negative_slope)
     for filters in config.filters[1:]:
@@ -30,10 +37,10 @@ def make_generator(config):
     x = _upsample(config, config.channels, use_bias=True)(x)
     # Pixels are float32 under mixed precision too, like those of the data.
     images = layers.Activation("tanh", dtype="float32", name="images")(x)
-    return keras.Model(noise, images, name="generator")
+    return keras.Model(inputs, images, name="generator")
 
 
-def make_discriminator(config):
+def make_discriminator(config, num_classes=0):
     """Returns a model of `images` in [-1, 1] to `logits`, float32 (batch, 1), high for real images.
 
     The images are float32 (batch, image_size, image_size, channels). Convolutions of stride 2 with LeakyReLU and
@@ -42,9 +49,16 @@ def make_discriminator(config):
 
     Args:
         config: a `DCGANConfig`.
+        num_classes: if above 0, the inputs are [`images`, `labels`], the latter int32 (batch,), and a trained map of
+            the label is concatenated to the image as a further channel.
     """
-    images = keras.Input((config.image_size, config.image_size, config.channels), name="images")
-    x = images
+    size = config.image_size
+    images = keras.Input((size, size, config.channels), name="images")
+    inputs, x = images, images
+    if num_classes:
+        labels = keras.Input((), dtype="int32", name="labels")
+        label_map = layers.Reshape((size, size, 1))(layers.Embedding(num_classes, size * size)(labels))
+        inputs, x = [images, labels], layers.Concatenate()([images, label_map])
     for stage, filters in enumerate(config.discriminator_filters):
         has_batch_norm = config.discriminator_batch_norm and stage > 0
         x = Conv2D(
@@ -62,7 +76,7 @@ def make_discriminator(config):
             x = Dropout(config.dropout)(x)
     x = layers.Flatten()(x)
     logits = layers.Dense(1, kernel_initializer=_initializer(config), dtype="float32", name="logits")(x)
-    return keras.Model(images, logits, name="discriminator")
+    return keras.Model(inputs, logits, name="discriminator")
 
 
 def _upsample(config, filters, use_bias):

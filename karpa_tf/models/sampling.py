@@ -1,5 +1,6 @@
 """Noise vectors and pixels, computed in the same way in training, sampling and exported models."""
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -18,15 +19,66 @@ def noise_from_seeds(seeds, latent_dim):
     return tf.ensure_shape(noise, (None, latent_dim))
 
 
+def fixed_inputs(latent_dim, count, labels=None):
+    """Returns inputs of a generator, a list of the noise of the first seeds and, if there are any, labels, as arrays.
+
+    Args:
+        latent_dim: size of a noise vector.
+        count: number of rows.
+        labels: int (n,), repeated in order, or None.
+    """
+    noise = noise_from_seeds(tf.range(count, dtype=tf.int64), latent_dim).numpy()
+    return [noise] if labels is None else [noise, np.resize(labels, count).astype(np.int32)]
+
+
 def to_pixels(images):
     """Returns uint8 images (batch, height, width, channels) from floats in [-1, 1]; values outside are clipped."""
     return tf.cast(tf.round(tf.clip_by_value((images + 1) * 127.5, 0, 255)), tf.uint8)
 
 
-def interpolate_seeds(seed, latent_dim, count):
-    """Returns `interpolate` from the noise of a seed to that of the next one, float32 (count, latent_dim)."""
-    start, end = noise_from_seeds(tf.constant([seed, seed + 1], tf.int64), latent_dim)
-    return interpolate(start, end, count)
+def truncate(noise, threshold):
+    """Returns noise of the normal distribution cut at +-`threshold`, of the same shape as standard normal `noise`.
+
+    Images of cut noise are more alike and more typical (Brock et al. 2018, section 3.1). By inversion of the
+    distribution functions instead of by drawing again: larger numbers stay larger, so that the image of a seed changes
+    little by little.
+
+    Args:
+        noise: float32 (batch, latent_dim).
+        threshold: float above 0.
+    """
+    limit = tf.constant(threshold, tf.float64)
+    low, high = _normal_distribution(-limit), _normal_distribution(limit)
+    quantiles = low + (high - low) * _normal_distribution(tf.cast(noise, tf.float64))
+    return tf.cast(tf.clip_by_value(tf.math.ndtri(quantiles), -limit, limit), tf.float32)
+
+
+def _normal_distribution(values):
+    return (1 + tf.math.erf(values / 2**0.5)) / 2
+
+
+def interpolate_seeds(seed, latent_dim, count, seeds=2):
+    """Returns noise from that of `seed` through those of the next ones, float32 (count, latent_dim).
+
+    Args:
+        seed: the first seed.
+        latent_dim: size of a noise vector.
+        count: number of vectors.
+        seeds: number of seeds; from three on, the path leads from the last back to the first.
+    """
+    points = noise_from_seeds(tf.range(seed, seed + seeds, dtype=tf.int64), latent_dim)
+    if seeds == 2:
+        return interpolate(points[0], points[1], count)
+    ends = tf.roll(points, -1, axis=0)
+    # Evenly spaced over the whole loop; its last vector is the one before the first.
+    lengths = [(index + 1) * count // seeds - index * count // seeds for index in range(seeds)]
+    return tf.concat(
+        [
+            interpolate(start, end, length + 1)[:-1]
+            for start, end, length in zip(tf.unstack(points), tf.unstack(ends), lengths, strict=True)
+        ],
+        axis=0,
+    )
 
 
 def interpolate(start, end, count):

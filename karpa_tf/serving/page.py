@@ -25,15 +25,17 @@ HEADERS = {
     "Cache-Control": "no-cache",  # A browser asks anew after an update of this package.
 }
 FORMS = {
-    "image": ("image_bytes", "string", {"classes", "scores"}),
-    "seed": ("seed", "int64", {"image_bytes"}),
-    "masked_text": ("text", "string", {"tokens", "scores"}),
-    "text": ("text", "string", {"classes", "scores"}),
+    "image": ({"image_bytes": "string"}, {"classes", "scores"}),
+    "seed": ({"seed": "int64"}, {"image_bytes"}),
+    "labeled_seed": ({"seed": "int64", "labels": "int64"}, {"image_bytes"}),
+    "masked_text": ({"text": "string"}, {"tokens", "scores"}),
+    "text": ({"text": "string"}, {"classes", "scores"}),
 }
-"""Forms of the page: the only input, of shape (batch,), of a signature that the form can call, and its outputs."""
+"""Forms of the page: the dtypes of the inputs, of shape (batch,), of a signature that the form can call, and its
+outputs."""
 
 MAX_CARD_BYTES = 1 << 20
-CARD_KEYS = ("form", "task", "created", "seed", "formats", "metrics", "data", "versions")
+CARD_KEYS = ("form", "task", "created", "seed", "formats", "metrics", "data", "versions", "details")
 
 
 def routes(manager):
@@ -69,7 +71,7 @@ def describe(manager, name):
         versions.append({"version": str(status.version), "state": state, "error": status.status.error_message})
         with contextlib.suppress(ServingError), manager.use(name, status.version) as servable:
             signatures, card = describe_signatures(servable.signatures), read_card(servable.path)
-            form = select_form(signatures, card.pop("form", None))
+            form = select_form(signatures, card.pop("form", None), card.pop("details", None))
             versions[-1] |= {"signatures": signatures, "form": form, "card": card}
     return {"name": name, "versions": versions}
 
@@ -91,17 +93,20 @@ def describe_signatures(signatures):
     return {name: {"inputs": tensors(each.inputs), "outputs": tensors(each.outputs)} for name, each in ordered}
 
 
-def select_form(signatures, form=None):
+def select_form(signatures, form=None, details=None):
     """Returns the form for a model and the signature that it calls, {"kind", "signature"}, or None.
 
-    The model's card may name the form, a key of `FORMS`; anything else leaves the choice to the signatures.
+    The model's card may name the form, a key of `FORMS`; anything else leaves the choice to the signatures. A form that
+    asks for a label has the names of the classes, `classes`, if the details of the card list them.
     """
     for name, signature in signatures.items():
         for kind in [form] if isinstance(form, str) and form in FORMS else FORMS:
-            key, dtype, outputs = FORMS[kind]
-            expected = {key: {"dtype": dtype, "shape": [None]}}
+            inputs, outputs = FORMS[kind]
+            expected = {key: {"dtype": dtype, "shape": [None]} for key, dtype in inputs.items()}
             if signature["inputs"] == expected and outputs <= signature["outputs"].keys():
-                return {"kind": kind, "signature": name}
+                classes = details.get("classes") if isinstance(details, dict) and "labels" in inputs else None
+                named = {"classes": [str(name) for name in classes]} if isinstance(classes, list) else {}
+                return {"kind": kind, "signature": name} | named
     return None
 
 

@@ -1,105 +1,193 @@
 """GANs: making the trainer, and loading, describing and exporting a finished run."""
 
+import dataclasses
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from karpa_tf import losses
-from karpa_tf.configs.gan import GANConfig
+from karpa_tf.configs.gan import DCGAN, FAMILIES
 from karpa_tf.configs.image_format import ImageFormat
+from karpa_tf.data.images.batches import NoiseBatches
 from karpa_tf.data.images.loaders import load_images
+from karpa_tf.data.images.splits import load_splits
+from karpa_tf.distribution import cluster, collectives
 from karpa_tf.errors import UserError
 from karpa_tf.evaluation import generated_images
 from karpa_tf.evaluation.image_features import load_features
+from karpa_tf.evaluation.sampling import draw_images
+from karpa_tf.export import card, conditional_generator
 from karpa_tf.export.generator import make_generator_export, make_generator_functions
 from karpa_tf.export.versions import load_version
 from karpa_tf.layers.batch_norm import synchronize_batch_norm
-from karpa_tf.models import sampling
-from karpa_tf.models.dcgan import make_discriminator, make_generator
-from karpa_tf.system.console import track
+from karpa_tf.layers.differentiable_augmentation import AUGMENTATIONS
+from karpa_tf.models import gans
+from karpa_tf.models.sampling import fixed_inputs
 from karpa_tf.system.text_files import make_folder
 from karpa_tf.tasks import classifier
 from karpa_tf.tasks.task import FinishedRun, Task, read_config
+from karpa_tf.training.callbacks.image_distance import ImageDistance
+from karpa_tf.training.callbacks.sample_grids import SampleGrids, diversity
+from karpa_tf.training.callbacks.watch import DiscriminatorWatch
 from karpa_tf.training.precision import policy_scope
 from karpa_tf.training.run import Run
-from karpa_tf.training.trainers.gan import GAN
-from karpa_tf.training.weights import require_weights
+from karpa_tf.training.trainers.alternating_gan import AlternatingGAN
+from karpa_tf.training.trainers.gan import FRACTION, GAN
+from karpa_tf.training.weights import find_weights, require_weights
 
 NAME, APP, TITLE = "gan", "train_gan", "image generation"
 
-CHUNK = 512
-"""Images that are generated at a time for their evaluation."""
+COLUMNS, MAX_ROWS = 8, 16
+"""Of the grids of samples; a conditional GAN has a row for each class."""
 
 
-def make_trainer(config, jit_compile=False):
-    """Returns the compiled trainer of a `GANConfig`; call it in the scope of the strategy."""
-    networks = [make_generator(config.model), make_discriminator(config.model)]
+def load_data(config):
+    """Returns the `ImageSet` of a `GANConfig`, with labels if it is conditional."""
+    if not config.conditional:
+        return dataclasses.replace(load_images(config.data, config.image_format), labels=None, classes=())
+    return load_splits(config.data, config.image_format, validation_fraction=0, test_fraction=0).train
+
+
+def make_batches(config, image_set):
+    """Returns the `NoiseBatches` of a `GANConfig`."""
+    uses_uniforms = config.augment != "none" or config.penalty == "gradient"
+    return NoiseBatches(
+        image_set.images,
+        config.batch_size,
+        config.model.latent_dim,
+        image_set.labels,
+        config.critic_steps,
+        FRACTION + 1 if uses_uniforms else 0,
+    )
+
+
+def make_trainer(config, num_classes=0, steps=1, jit_compile=False):
+    """Returns the compiled trainer of a `GANConfig`; call it in the scope of the strategy.
+
+    Args:
+        config: a `GANConfig`.
+        num_classes: number of classes if it is conditional, otherwise 0.
+        steps: number of steps of the run, for the decay of the learning rates.
+        jit_compile: whether to compile the step with XLA.
+    """
+    networks = [gans.make_generator(config.model, num_classes), gans.make_discriminator(config.model, num_classes)]
     if config.sync_batch_norm:
         networks = [synchronize_batch_norm(network) for network in networks]
-    trainer = GAN(*networks, config.ema)
+    options = {"ema": config.ema, "augmentation": AUGMENTATIONS[config.augment]()}
+    if config.critic_steps:
+        penalty = {name: getattr(config, name) for name in ("penalty", "penalty_weight", "penalty_every")}
+        trainer = AlternatingGAN(*networks, **options, **penalty)
+    else:
+        trainer = GAN(*networks, **options)
     trainer.compile(
-        keras.optimizers.Adam(config.learning_rate, config.beta_1),
-        keras.optimizers.Adam(config.discriminator_learning_rate or config.learning_rate, config.beta_1),
+        _make_optimizer(config, config.learning_rate, steps),
+        _make_optimizer(
+            config, config.discriminator_learning_rate or config.learning_rate, steps * max(config.critic_steps, 1)
+        ),
         losses.smooth_labels(config.label_smoothing) if config.label_smoothing else losses.GAN_LOSSES[config.loss],
         jit_compile=jit_compile,
     )
     return trainer
 
 
+def _make_optimizer(config, learning_rate, steps):
+    if config.linear_decay:
+        learning_rate = keras.optimizers.schedules.PolynomialDecay(learning_rate, steps, end_learning_rate=0.0)
+    return keras.optimizers.Adam(learning_rate, config.beta_1, config.beta_2)
+
+
+def make_measure(config, image_set):
+    """Returns what `generated_images.make_measure` does on the chief, for --evaluate-every; otherwise None."""
+    if not config.evaluate_every or not cluster.is_chief():
+        return None
+    return generated_images.make_measure(load_features(config.features, None, load_classifier), image_set, config)
+
+
+def make_callbacks(config, run, image_set, measure=None):
+    """Returns the callbacks of a `GANConfig`: warnings, grids of samples and distances from the real images.
+
+    Args:
+        config: a `GANConfig`.
+        run: a `Run`.
+        image_set: the `ImageSet`, from `load_data`.
+        measure: from `make_measure`.
+    """
+    num_classes, latent_dim = len(image_set.classes), config.model.latent_dim
+    callbacks = []
+    if config.loss != "wasserstein":  # whose logits say nothing about who wins
+        callbacks.append(DiscriminatorWatch())
+    if config.evaluate_every:
+        inputs = fixed_inputs(latent_dim, config.evaluated_images, image_set.labels)
+        callbacks.append(ImageDistance(run, inputs, measure, config.evaluate_every))
+    if run.writes:
+        rows = min(num_classes, MAX_ROWS) or COLUMNS
+        labels = np.repeat(np.arange(rows), COLUMNS) if num_classes else None
+        inputs = fixed_inputs(latent_dim, rows * COLUMNS, labels)
+        callbacks.append(SampleGrids(run, inputs, diversity(image_set.images[:1000]), COLUMNS))
+    return callbacks
+
+
+def restore_best(trainer, run):
+    """Gives the exported generator of a trainer, on all replicas, the weights that the run's tools will use.
+
+    Args:
+        trainer: a `GAN` after its last step.
+        run: a `Run`.
+    """
+    if run.writes:
+        trainer.exported.load_weights(find_weights(run).file)
+    collectives.broadcast_variables(trainer.exported.weights)
+
+
 def load(run, kind=None):
-    """Returns the `FinishedRun` of a run; its model maps noise to images in [-1, 1]."""
-    config = read_config(run, NAME, APP, GANConfig)
+    """Returns the `FinishedRun` of a run; its model maps noise, or [noise, labels], to images in [-1, 1]."""
+    family = run.read_config().get("model", {}).get("family")
+    config = read_config(run, NAME, APP, FAMILIES.get(family, DCGAN))
+    classes = tuple(run.metadata()["data"]["classes"]) if config.conditional else ()
     weights = require_weights(run, kind)
     with policy_scope("float32"):
-        generator = make_generator(config.model)
+        generator = gans.make_generator(config.model, len(classes))
     generator.load_weights(weights.file)
-    return FinishedRun(run, config, generator, weights)
+    return FinishedRun(run, config, generator, weights, classes)
 
 
 def describe(finished):
     """Returns a line about the generator of a `FinishedRun`."""
     shape = "x".join(map(str, finished.model.output_shape[1:]))
-    return f"generator of {shape} images, {finished.model.count_params():,} weights"
+    classes = f" of {len(finished.classes)} classes" if finished.classes else ""
+    return f"generator of {shape} images{classes}, {finished.model.count_params():,} weights"
 
 
 def make_export(finished):
     """Returns the `Export` of a `FinishedRun`."""
+    if finished.classes:
+        return conditional_generator.make_export(finished.model, finished.classes, task=TITLE)
     return make_generator_export(finished.model, task=TITLE)
 
 
-def sample(run, saved_model, count, seed, interpolate=False):
-    """Returns generated images, uint8 (count, height, width, channels).
+def make_functions(finished):
+    """Returns the functions of the signatures of a `FinishedRun`, by name."""
+    return (conditional_generator.make_functions if finished.classes else make_generator_functions)(finished.model)
 
-    Args:
-        run: path of a run folder, or None.
-        saved_model: path of an exported generator, instead of a run.
-        count: number of images.
-        seed: seed of the first image; image i is that of seed + i.
-        interpolate: interpolate from the image of the seed to that of seed + 1 instead.
-    """
-    if run:
-        generator = load(Run(run)).model
-        functions, latent_dim = make_generator_functions(generator), generator.input_shape[-1]
-    else:
-        functions = load_version(saved_model)
-        if not {"serving_default", "noise"} <= set(functions):
-            raise UserError(f"--saved-model {saved_model} is no generator; its signatures are {', '.join(functions)}.")
-        latent_dim = functions["noise"].structured_input_signature[1]["noise"].shape[-1]
-    if not interpolate:
-        seeds = tf.range(seed, seed + count, dtype=tf.int64)
-        return functions["serving_default"](seed=seeds)["images"].numpy()
-    noise = sampling.interpolate_seeds(seed, latent_dim, count)
-    return functions["noise"](noise=noise)["images"].numpy()
+
+def sample(config):
+    """Returns what `draw_images` does for the run or the exported generator of a `SamplingConfig` with `n`."""
+    if config.run:
+        finished = load(Run(config.run))
+        return draw_images(make_functions(finished), finished.config.model.latent_dim, finished.classes, config)
+    functions = load_version(config.saved_model)
+    if not {"serving_default", "noise"} <= set(functions):
+        raise UserError(
+            f"--saved-model {config.saved_model} is no generator; its signatures are {', '.join(functions)}."
+        )
+    latent_dim = functions["noise"].structured_input_signature[1]["noise"].shape[-1]
+    classes = card.read(functions.folder).get("details", {}).get("classes", ())
+    return draw_images(functions, latent_dim, tuple(classes), config)
 
 
 def evaluate(config):
     """Writes `report.json` and `neighbors.png`, prints a table, and returns the content of the report.
-
-    The generated images are compared with as many real ones. Beside them stand two baselines, with the same number of
-    images against the same real ones: other real images, which is as good as it gets; and images from the normal
-    distribution of the pixels of the real ones, see `draw_normal_images`.
 
     Args:
         config: flags of the program: run, real, fake, features, weights, n, seed, image_size, channels, out, cache_dir.
@@ -108,33 +196,12 @@ def evaluate(config):
         UserError: images, features or weights are missing, or there are too few images.
     """
     features = load_features(config.features, config.weights, load_classifier)
-    reals, fakes = _load_image_sets(config)
-    count = min(len(fakes), len(reals.images) // 2)
-    if count < generated_images.MIN_IMAGES:
-        raise UserError(
-            f"There are {len(fakes)} generated and {len(reals.images)} real images; expected at least "
-            f"{generated_images.MIN_IMAGES} and {2 * generated_images.MIN_IMAGES}."
-        )
-    real = features.compute_cached(reals.images, reals.fingerprint, "Features of the real images", config.cache_dir)
-    fake, probabilities = features.compute(fakes, "Features of the generated images")
-    normal = generated_images.draw_normal_images(reals.images[: min(count, 2000)], count, config.seed)
-    baselines = {
-        "other real images": real[count : 2 * count],
-        "normal distribution of pixels": features.compute(normal, "Features of the baseline")[0],
-    }
-    probabilities = None if probabilities is None else probabilities[:count]
-    report = generated_images.measure(real[:count], fake[:count], probabilities) | {
-        "data": reals.name,
-        "features": features.name,
-        "features_fingerprint": features.fingerprint,
-        "seed": config.seed,
-        "baselines": [{"name": name} | generated_images.measure(real[:count], x) for name, x in baselines.items()],
-    }
+    reals, fakes, asked = _load_image_sets(config)
+    report, neighbors = generated_images.compare(reals, fakes, features, config, asked)
     folder = make_folder(config.out or (Run(config.run).eval / "images" if config.run else Path("eval")), "--out")
     generated_images.save_report(folder, report)
-    generated_images.save_neighbors(folder / "neighbors.png", fakes, reals.images, fake, real)
-    print(f"{count:,} images of each kind against {count:,} of {reals.name}, by {features.name}:")
-    print(generated_images.format_table([{"name": "generated images"} | report, *report["baselines"]]))
+    generated_images.save_neighbors(folder / "neighbors.png", fakes, reals.images, neighbors)
+    generated_images.print_report(report)
     print(f"Neighbors   {folder / 'neighbors.png'}\nEvaluation  {folder}")
     if config.run:
         TASK.save_page(Run(config.run))
@@ -142,34 +209,32 @@ def evaluate(config):
 
 
 def load_classifier(path):
-    """Returns the network of a classifier's run, images in [-1, 1] to logits, and the file of its weights."""
+    """Returns the network of a classifier's run, images in [-1, 1] to logits, the file of its weights, and classes."""
     finished = classifier.load_network(Run(path), flag="--features")
-    return finished.model, finished.weights.file
+    return finished.model, finished.weights.file, finished.classes
 
 
 def _load_image_sets(config):
-    """Returns an `ImageSet` of up to 2n real images in random order, and up to n generated ones, uint8 arrays."""
+    """Returns what is compared.
+
+    Returns:
+        An `ImageSet` of up to 2n real images in random order; up to n generated ones, uint8; and the names of the
+        classes that were asked for, one for each generated image, or None.
+    """
+    asked = None
     if config.run:
         finished = load(Run(config.run))
         image_format, data = finished.config.image_format, config.real or finished.config.data
-        seeds = np.arange(config.seed, config.seed + config.n)
-        draw = make_generator_functions(finished.model)["serving_default"]
-        starts = track(range(0, config.n, CHUNK), "Generated images")
-        fakes = np.concatenate([draw(seed=seeds[start : start + CHUNK])["images"].numpy() for start in starts])
+        labels = np.arange(config.n) % len(finished.classes) if finished.classes else None
+        fakes = generated_images.draw(make_functions(finished), config.n, config.seed, labels)
+        asked = None if labels is None else [finished.classes[label] for label in labels]
     else:
         size, channels, cache_dir = config.image_size, config.channels, config.cache_dir
         image_format, data = ImageFormat(size, channels, cache_dir=cache_dir, small_images="enlarge"), config.real
-        fakes = np.asarray(_load_set("--fake", config.fake, image_format).images[: config.n])
-    reals = _load_set("--real", data, image_format)
+        fakes = np.asarray(generated_images.load_set("--fake", config.fake, image_format).images[: config.n])
+    reals = generated_images.load_set("--real", data, image_format)
     print(reals.summary())
-    return reals.select(np.random.default_rng(0).permutation(len(reals.images))[: 2 * config.n]), fakes
-
-
-def _load_set(flag, data, image_format):
-    try:
-        return load_images(data, image_format)
-    except UserError as error:
-        raise UserError(str(error).replace("--data", flag, 1)) from error
+    return reals.select(np.random.default_rng(0).permutation(len(reals.images))[: 2 * config.n]), fakes, asked
 
 
 TASK = Task(

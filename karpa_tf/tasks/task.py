@@ -155,7 +155,9 @@ class Task:
             return values, f"Measured after training on {self.evaluated_on}."
         if weights.kind == "best":
             best = json.loads((run.checkpoints / "best.json").read_text())
-            return {"val_loss": best["val_loss"]}, f"Measured after epoch {best['epoch']} on the validation split."
+            data = "the validation split" if "val_loss" in best else self.evaluated_on
+            values = {key: value for key, value in best.items() if key not in ("epoch", "file", "sha256")}
+            return values, f"Measured after epoch {best['epoch']} on {data}."
         return {}, None
 
 

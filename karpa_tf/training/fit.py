@@ -50,7 +50,8 @@ def fit(trainer, batches, plan, callbacks=(), validation=None):
             starts with the batch of that step and tells the meter how long each batch was waited for.
         plan: a `Plan`.
         callbacks: more Keras callbacks; they see a single `fit`, and the index of the batch in its epoch. What they add
-            to the logs of an epoch is written too.
+            to the logs of an epoch is written too. One with an attribute `monitor`, a name in these logs, decides which
+            epoch is the best if there is no validation.
         validation: dataset to evaluate after every epoch, or None; with it the weights of the best epoch are kept.
 
     Raises:
@@ -63,7 +64,8 @@ def fit(trainer, batches, plan, callbacks=(), validation=None):
     validated += [name for callback in callbacks for name in getattr(callback, "adds", ())]
     log = MetricsLog(run, units, config.log_every, state.step, validated, plan.unit)
     log.resume(state.callbacks.get("MetricsLog"))
-    best = BestEpoch(run, getattr(config, "early_stopping", 0)) if validation is not None else None
+    monitor = "val_loss" if validation is not None else _find_monitor(callbacks)
+    best = BestEpoch(run, getattr(config, "early_stopping", 0), monitor) if monitor else None
     watch = InputWatch(InputMeter())
     progress = Progress(units, plan.unit, state.step, watch)
     with StopSignals() as stop, progress, collectives.name_lost_workers():
@@ -99,6 +101,11 @@ def fit(trainer, batches, plan, callbacks=(), validation=None):
             _fit(trainer, complete, epoch, config.epochs, plan.steps_per_epoch, validation, session)
         session.end()
     watch.report(run)
+
+
+def _find_monitor(callbacks):
+    """Returns the name of the value by which the best epoch is found, or None."""
+    return next((callback.monitor for callback in callbacks if hasattr(callback, "monitor")), None)
 
 
 def _make_profile(run, config):

@@ -45,11 +45,20 @@ class Job:
         require_divisible(config.batch_size, self.strategy, parts)
         self.jit_compile = jit_compile(config.jit, self.strategy)
 
-    def count_steps(self, count, unit):
-        """Returns the number of steps per epoch for `count` training examples; raises `UserError` if there is none."""
-        if count < self.config.batch_size:
-            raise UserError(f"--batch-size {self.config.batch_size} is larger than the training split: {count} {unit}.")
-        return count // self.config.batch_size
+    def count_steps(self, count, unit, step_size=None):
+        """Returns the number of steps per epoch; raises `UserError` if there is none.
+
+        Args:
+            count: number of training examples.
+            unit: what they are, in the plural.
+            step_size: number of examples in a step; None is the batch size.
+        """
+        batch_size = self.config.batch_size
+        step_size = step_size or batch_size
+        if count < step_size:
+            times = f" times {step_size // batch_size}" if step_size > batch_size else ""
+            raise UserError(f"--batch-size {batch_size}{times} is larger than the training split: {count} {unit}.")
+        return count // step_size
 
     def scope(self):
         """Returns the scope in which models, optimizers and trainer are made."""

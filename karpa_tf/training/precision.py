@@ -32,6 +32,33 @@ def policy_scope(name):
         random.setstate(state)
 
 
+@contextlib.contextmanager
+def float32_scope(model):
+    """Calls of a functional model, made of layers and of models, compute in float32 inside; its weights are the same.
+
+    Args:
+        model: functional model.
+    """
+    layers = [model, *_find_layers(model)]
+    policies = [layer.dtype_policy for layer in layers]
+    try:
+        for layer in layers:
+            layer.dtype_policy = "float32"
+        yield
+    finally:
+        for layer, policy in zip(layers, policies, strict=True):
+            layer.dtype_policy = policy
+
+
+def _find_layers(layer):
+    """Returns all layers within a layer, at any depth; those of a layer are its attributes."""
+    if isinstance(layer, keras.Model):
+        inner = layer.layers
+    else:
+        inner = [value for value in vars(layer).values() if isinstance(value, keras.layers.Layer)]
+    return [found for one in inner for found in (one, *_find_layers(one))]
+
+
 def resolve_precision(config, task):
     """Returns a config whose precision is not `auto`, and makes that precision Keras' global policy.
 

@@ -47,8 +47,8 @@ def find_weights(run, kind=None):
 
     Args:
         run: a `Run`.
-        kind: "best", "last" or "ema", as in `Weights`. None is the best if the run uses early stopping, otherwise the
-            newest intact checkpoint: the moving average if the run keeps one.
+        kind: "best", "last" or "ema", as in `Weights`. None is the best if the run uses early stopping or looks for
+            the best epoch of a GAN, otherwise the newest intact checkpoint: the moving average if the run keeps one.
 
     Raises:
         UserError: the run has no such weights, or those of the best epoch are damaged.
@@ -82,7 +82,8 @@ def _find(run, kind):
         raise UserError(f"--best: {run.path} has no best epoch; only runs that validate after every epoch have one.")
     if kind == "ema" and not keeps_average:
         raise UserError(f"--ema: {run.path} keeps no moving average; only runs with --ema above 0 do.")
-    if kind == "best" or (kind is None and config.get("early_stopping") and record.exists()):
+    uses_best = config.get("early_stopping") or config.get("evaluate_every")
+    if kind == "best" or (kind is None and uses_best and record.exists()):
         return _find_best(record, keeps_average), []
     newest, damage = _find_newest(run)
     if newest is None:

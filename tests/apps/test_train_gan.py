@@ -17,6 +17,7 @@ from apps import sample_gan, train_gan
 from karpa_tf import cli, losses
 from karpa_tf.errors import UserError
 from karpa_tf.tasks.gan import make_trainer
+from karpa_tf.training.weights import find_weights
 
 SMOKE = train_gan.PRESETS["smoke"]
 
@@ -246,3 +247,85 @@ def test_a_run_in_mixed_precision_is_exported_and_sampled_alike():
     saved = tf.saved_model.load(run.metadata()["saved_model"]).signatures["serving_default"]
     drawn = sample_gan.run(sample_gan.Config(run="run", n=4, out="a.png"))
     np.testing.assert_array_equal(saved(seed=tf.range(4, dtype=tf.int64))["images"], drawn)
+
+
+@pytest.fixture(scope="module")
+def projection(tmp_path_factory):
+    """The run of the smoke preset of a conditional GAN, with a distance after every epoch."""
+    folder = tmp_path_factory.mktemp("projection")
+    paths = ["--run", str(folder / "run"), "--export-dir", str(folder / "models")]
+    flags = ["--evaluate-every", "2", "--evaluated-images", "100", "--epochs", "4"]
+    return train_gan.run(config_of("smoke_projection", *flags, *paths))
+
+
+def test_a_conditional_run_draws_the_class_that_is_asked_for(projection):
+    saved_model = projection.metadata()["saved_model"]
+    rows = sample_gan.run(sample_gan.Config(run=str(projection.path), n=30, out="rows.png"))
+    assert Image.open("rows.png").size == (3 * 48, 10 * 48) and len(rows) == 30  # a row for every class
+    sevens = sample_gan.run(sample_gan.Config(saved_model=saved_model, n=3, label="7", out="sevens.png"))
+    np.testing.assert_array_equal(sevens, rows[21:24])
+    assert (Path(saved_model) / "assets.extra" / "labels.txt").read_text().split() == list("0123456789")
+    assert Image.open(projection.samples / "epoch-00001.png").size == (8 * 48, 10 * 48)
+
+
+def test_the_best_epoch_by_the_distance_is_used(projection):
+    rows = [row for row in projection.read_metrics() if "frechet_distance" in row]
+    assert [row["epoch"] for row in rows] == [2, 4]
+    best = min(rows, key=lambda row: row["frechet_distance"])
+    record = json.loads((projection.checkpoints / "best.json").read_text())
+    assert (record["epoch"], record["frechet_distance"]) == (best["epoch"], pytest.approx(best["frechet_distance"]))
+    weights = find_weights(projection)
+    assert (weights.kind, weights.epoch) == ("best", best["epoch"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label": "x"}, "--label x: the model has no such class"),
+        ({"walk": 2}, "--walk needs 3 seeds or more"),
+        ({"walk": 3, "interpolate": True}, "and no --interpolate"),
+        ({"truncation": -1.0}, "--truncation must be at least 0"),
+        ({"run": None, "server": "http://127.0.0.1:1", "truncation": 1.0}, "need --run or --saved-model"),
+    ],
+)
+def test_sampling_refuses_wrong_flags_of_conditional_runs(changes, message, projection, capsys):
+    flags = {"run": str(projection.path)} | changes
+    assert message in programs.refusal(capsys, lambda: sample_gan.run(sample_gan.Config(**flags)))
+
+
+def test_labels_are_refused_by_a_gan_without_classes(smoke, capsys):
+    config = sample_gan.Config(run=str(smoke[0].path), label="7")
+    assert "--label needs a conditional GAN" in programs.refusal(capsys, lambda: sample_gan.run(config))
+
+
+def test_cut_noise_and_walks_are_drawn_alike_by_run_and_export(smoke):
+    run, saved_model = smoke
+    for changes in ({"truncation": 0.5}, {"walk": 4, "truncation": 1.0}):
+        from_run = sample_gan.run(sample_gan.Config(run=str(run.path), n=8, **changes)).astype(int)
+        from_export = sample_gan.run(sample_gan.Config(saved_model=str(saved_model), n=8, **changes)).astype(int)
+        assert np.abs(from_run - from_export).max() <= 1
+    plain = sample_gan.run(sample_gan.Config(run=str(run.path), n=64)).astype(float)
+    cut = sample_gan.run(sample_gan.Config(run=str(run.path), n=64, truncation=0.1)).astype(float)
+    assert cut.std(0).mean() < plain.std(0).mean()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--penalty", "gradient"], "--penalty gradient needs --critic-steps of at least 1"),
+        (["--penalty-every", "4"], "--penalty-every needs --penalty r1; received --penalty none"),
+        (["--critic-steps", "-1"], "--critic-steps must be at least 0"),
+        (["--evaluate-every", "1", "--features", "none"], "expected pixels, inception, or the run folder"),
+        (["--critic-steps", "40"], "--batch-size 64 times 40 is larger than the training split: 1797 images"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(words, message, capsys):
+    assert message in programs.refusal(capsys, lambda: train_gan.run(config_of("smoke", *words)))
+    assert not Path("runs").exists()
+
+
+def test_a_folder_without_classes_is_refused_for_a_conditional_gan(capsys):
+    images_of(size=64, count=3)
+    assert "--data images has no subfolders; expected one folder of images per class" in refusal(
+        "projection_64", "--data", "images", capsys=capsys
+    )

@@ -6,15 +6,12 @@ import json
 import sys
 
 import pytest
-from tiny_gan import fit, get_weights, make_dcgan_trainer
 
 from benchmarks import results, rounds, table
 from benchmarks.contender import serve
-from benchmarks.gan_step import make_two_pass_class
 from benchmarks.program import Contender, Program, Workload, repeat
 from benchmarks.workloads import WORKLOADS, select_workloads
 from karpa_tf.errors import UserError
-from karpa_tf.training.trainers.gan import GAN
 
 FAKE_CONTENDER = """
 import io
@@ -178,12 +175,3 @@ def test_the_table_is_written_between_the_markers_of_the_page(measured, tmp_path
     page.write_text("no markers\n")
     with pytest.raises(UserError, match="needs one line <!-- benchmarks: begin -->"):
         table.update_page(page, text)
-
-
-def test_a_step_with_two_passes_updates_every_weight(images):
-    trainer = make_dcgan_trainer()
-    two_pass = make_two_pass_class(GAN)(trainer.generator, trainer.discriminator, ema=0.9)
-    two_pass.compile(trainer.generator_optimizer, trainer.discriminator_optimizer)
-    before = get_weights(two_pass)
-    fit(two_pass, images, epochs=1)
-    assert all((new != old).any() for new, old in zip(get_weights(two_pass), before, strict=True))

@@ -6,11 +6,13 @@ import itertools
 import pytest
 
 from benchmarks import inference, start_up
-from benchmarks.ours import classifier, gan, masked_lm
+from benchmarks.ours import classifier, gan, masked_lm, residual_gan
 from benchmarks.peers import keras_dcgan, keras_hub_bert, keras_resnet
 from benchmarks.program import StopRun
 from karpa_tf.configs.bert import BERTConfig
-from karpa_tf.configs.gan import DCGANConfig
+from karpa_tf.configs.dcgan import DCGANConfig
+from karpa_tf.configs.gan import ResidualGAN
+from karpa_tf.configs.residual_gan import ResidualGANConfig
 from karpa_tf.configs.resnet import ResNetConfig
 
 PAPER = DCGANConfig(
@@ -22,6 +24,24 @@ PAPER = DCGANConfig(
     discriminator_batch_norm=True,
 )
 TUTORIAL = DCGANConfig(latent_dim=10, channels=1, base_size=7, filters=(8, 6), discriminator_filters=(6, 8))
+WGAN_GP = ResidualGAN(
+    model=ResidualGANConfig(latent_dim=6, filters=(8, 6), discriminator_filters=(6, 6, 8), spectral_norm="none"),
+    batch_size=4,
+    loss="wasserstein",
+    critic_steps=2,
+    penalty="gradient",
+    ema=0.0,
+)
+SAGAN = ResidualGAN(
+    model=ResidualGANConfig(
+        latent_dim=6, filters=(16, 8), discriminator_filters=(16, 16, 24), spectral_norm="both", attention_size=8
+    ),
+    batch_size=4,
+    loss="hinge",
+    critic_steps=1,
+    discriminator_learning_rate=4e-4,
+    ema=0.0,
+)
 PADDED = ResNetConfig(blocks=(1, 2), filters=(4, 9), shortcut="padding")
 PROJECTED = ResNetConfig(blocks=(1, 2), filters=(4, 8))
 BERT = BERTConfig(max_sequence_length=20, hidden_dim=16, num_layers=2, num_heads=4, intermediate_dim=40, num_segments=2)
@@ -36,6 +56,16 @@ def torch_dcgan(*arguments):
     from benchmarks.peers import torch_dcgan
 
     return torch_dcgan.make_program(*arguments)
+
+
+def torch_residual_gan(*arguments):
+    from benchmarks.peers import torch_residual_gan
+
+    return torch_residual_gan.make_program(*arguments)
+
+
+def torch_residual_gan_channels_last(*arguments):
+    return torch_residual_gan(*arguments, True)
 
 
 def torch_resnet(*arguments):
@@ -61,6 +91,10 @@ PEERS = [
     (gan.make_program, keras_dcgan.make_program, (TUTORIAL, BATCH_SIZE)),
     pytest.param(gan.make_program, torch_dcgan, (PAPER, BATCH_SIZE), marks=needs("torch")),
     pytest.param(gan.make_program, torch_dcgan, (TUTORIAL, BATCH_SIZE), marks=needs("torch")),
+    pytest.param(residual_gan.make_program, torch_residual_gan, (WGAN_GP,), marks=needs("torch")),
+    pytest.param(residual_gan.make_program, torch_residual_gan, (SAGAN,), marks=needs("torch")),
+    pytest.param(residual_gan.make_program, torch_residual_gan_channels_last, (WGAN_GP,), marks=needs("torch")),
+    pytest.param(residual_gan.make_program, torch_residual_gan_channels_last, (SAGAN,), marks=needs("torch")),
     (classifier.make_program, keras_resnet.make_program, (PADDED, BATCH_SIZE)),
     (classifier.make_program, keras_resnet.make_program, (PROJECTED, BATCH_SIZE)),
     pytest.param(classifier.make_program, torch_resnet, (PADDED, BATCH_SIZE), marks=needs("torch")),

@@ -5,7 +5,7 @@ import pytest
 from benchmarks import time_spent
 from benchmarks.ours import gan
 from benchmarks.program import Contender, Workload
-from karpa_tf.configs.gan import DCGANConfig
+from karpa_tf.configs.dcgan import DCGANConfig
 
 TINY = DCGANConfig(latent_dim=8, channels=1, base_size=4, filters=(8, 4), discriminator_filters=(4, 8))
 

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from karpa_tf.configs.gan import TINY
+from karpa_tf.configs.dcgan import TINY
 from karpa_tf.export import card
 from karpa_tf.export.masked_lm import mask_one_word
 from karpa_tf.models.dcgan import make_generator

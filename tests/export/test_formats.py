@@ -18,7 +18,7 @@ from convertible import (
     run_function,
 )
 
-from karpa_tf.configs import bert, gan, resnet
+from karpa_tf.configs import bert, dcgan, resnet
 from karpa_tf.data.text.vocabulary import SPECIAL, Vocabulary
 from karpa_tf.errors import UserError
 from karpa_tf.export import conversion, onnx, tflite
@@ -145,7 +145,7 @@ def test_networks_of_usual_sizes_are_converted(name, format, tmp_path):
         function = make_classifier_functions(model, [str(number) for number in range(10)])["images"]
         examples = [{"images": random.integers(0, 256, (3, 32, 32, 3), np.uint8)}]
     elif name.startswith("dcgan"):
-        config = gan.TUTORIAL_28 if name == "dcgan28" else gan.TUTORIAL_64
+        config = dcgan.TUTORIAL_28 if name == "dcgan28" else dcgan.TUTORIAL_64
         function = make_generator_functions(randomize(make_generator(config), 0.02))["noise"]
         examples = [{"noise": random.normal(size=(3, config.latent_dim)).astype(np.float32)}]
     else:

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from exported_models import CLASSES, make_tiny_conditional_generator
 
-from karpa_tf.configs.gan import TINY
+from karpa_tf.configs.dcgan import TINY
 from karpa_tf.export.generator import make_generator_export, make_generator_functions
 from karpa_tf.export.versions import load_version, write
 from karpa_tf.models.dcgan import make_generator
@@ -84,3 +85,42 @@ def test_images_of_seeds_are_generated_with_the_same_batch_size_for_any_number_o
     assert len(np.unique(np.concatenate(images))) == 1
     batch = functions["noise"](tf.zeros((35, 3)))["images"].numpy()
     assert batch[0, 0, 0, 0] != images[0][0, 0, 0, 0]  # The layer works.
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    """The export of a conditional generator and its loaded signatures."""
+    export = make_tiny_conditional_generator()
+    return export, load_version(write(tmp_path_factory.mktemp("models") / "tiny", export))
+
+
+def test_a_conditional_generator_takes_labels_beside_seeds_or_noise(conditional):
+    _, signatures = conditional
+    inputs = {name: function.structured_input_signature[1] for name, function in signatures.items()}
+    assert {name: set(specs) for name, specs in inputs.items()} == {
+        "serving_default": {"seed", "labels"},
+        "noise": {"noise", "labels"},
+        "image_bytes": {"seed", "labels"},
+    }
+    assert {(specs["labels"].dtype, specs["labels"].shape.rank) for specs in inputs.values()} == {(tf.int64, 1)}
+
+
+def test_the_image_of_a_seed_and_a_label_does_not_depend_on_the_batch(conditional):
+    _, signatures = conditional
+    seeds, labels = tf.constant([7, -3, 2**40, 7] * 5, tf.int64), tf.constant([0, 1, 2, 1] * 5, tf.int64)
+    batch = signatures["serving_default"](seed=seeds, labels=labels)["images"].numpy()
+    for index in range(4):
+        rows = slice(index, index + 1)
+        alone = signatures["serving_default"](seed=seeds[rows], labels=labels[rows])["images"][0]
+        np.testing.assert_array_equal(alone, batch[index])
+    assert (batch[0] != batch[3]).any()  # the same seed, another class
+    files = signatures["image_bytes"](seed=seeds[:3], labels=labels[:3])["image_bytes"]
+    np.testing.assert_array_equal([tf.io.decode_png(file) for file in files], batch[:3])
+
+
+def test_an_unknown_label_is_an_error_and_the_classes_are_exported(conditional):
+    export, signatures = conditional
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        signatures["serving_default"](seed=tf.constant([0], tf.int64), labels=tf.constant([3], tf.int64))
+    assert (signatures.folder / "assets.extra" / "labels.txt").read_text().splitlines() == list(CLASSES)
+    assert export.details["classes"] == list(CLASSES)

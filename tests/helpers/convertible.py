@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from exported_models import BERT, CLASSES, IMAGE_SIZE, VOCABULARY, randomize
 
-from karpa_tf.configs import gan, resnet
+from karpa_tf.configs import dcgan, resnet
 from karpa_tf.data.text.vocabulary import SPECIAL
 from karpa_tf.export import onnx, tflite
 from karpa_tf.export.classifier import make_classifier_functions
@@ -39,7 +39,7 @@ def make_network(name, **config):
         function = make_classifier_functions(randomize(model, 0.1), CLASSES)["images"]
         return function, model, lambda n, _: {"images": random.integers(0, 256, (n, *input_shape), np.uint8)}
     if name == "generator":
-        model = randomize(make_generator(dataclasses.replace(gan.TINY, **config)), 0.3)
+        model = randomize(make_generator(dataclasses.replace(dcgan.TINY, **config)), 0.3)
         function = make_generator_functions(model)["noise"]
         return function, model, lambda n, _: {"noise": random.normal(size=(n, 8)).astype(np.float32)}
     config = dataclasses.replace(BERT, **config)

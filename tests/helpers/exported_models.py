@@ -3,15 +3,18 @@
 import keras
 import numpy as np
 
+from karpa_tf.configs import residual_gan
 from karpa_tf.configs.bert import BERTConfig
-from karpa_tf.configs.gan import TINY
+from karpa_tf.configs.dcgan import TINY
 from karpa_tf.configs.resnet import ResNetConfig
 from karpa_tf.data.text.vocabulary import SPECIAL, Vocabulary
+from karpa_tf.export import conditional_generator
 from karpa_tf.export.classifier import make_classifier_export
 from karpa_tf.export.generator import make_generator_export
 from karpa_tf.export.masked_lm import make_masked_lm_export
 from karpa_tf.export.text_classifier import make_text_classifier_export
 from karpa_tf.export.versions import write
+from karpa_tf.models import residual_gan as residual_networks
 from karpa_tf.models.bert import make_encoder, make_masked_lm, make_text_classifier
 from karpa_tf.models.classifiers import make_classifier
 from karpa_tf.models.dcgan import make_generator
@@ -54,6 +57,13 @@ def make_tiny_generator(seed=0):
     return make_generator_export(generator, task="image_generation")
 
 
+def make_tiny_conditional_generator(seed=0):
+    """Returns the `Export` of a conditional generator with spectral normalization and attention, 16x16 grayscale."""
+    keras.utils.set_random_seed(seed)
+    generator = randomize(residual_networks.make_generator(residual_gan.TINY, len(CLASSES)), 0.3)
+    return conditional_generator.make_export(generator, CLASSES, task="conditional_image_generation")
+
+
 def make_tiny_masked_lm(seed=0, texts=TEXTS):
     """Returns the `Export` of a masked language model."""
     keras.utils.set_random_seed(seed)
@@ -73,6 +83,7 @@ def make_tiny_text_classifier(seed=0):
 EXPORTS = {
     "image_classification": make_tiny_classifier,
     "image_generation": make_tiny_generator,
+    "conditional_image_generation": make_tiny_conditional_generator,
     "masked_lm": make_tiny_masked_lm,
     "text_classification": make_tiny_text_classifier,
 }

@@ -18,17 +18,19 @@ from exported_models import (
     export_tiny_generator,
     export_tiny_masked_lm,
     export_tiny_text_classifier,
+    make_tiny_conditional_generator,
 )
 from PIL import Image
 from tensorflow_serving.apis import predict_pb2
 
+from karpa_tf.export.versions import write
 from karpa_tf.system.files import publish_folder
 
 ROOT = Path(__file__).parents[2]
 
 
 def tiny_models(tmp_path_factory):
-    """Returns the folder of the models images, drawings, words and opinions.
+    """Returns the folder of the models images, drawings, labeled_drawings, words and opinions.
 
     They are exported once per session: all processes of pytest-xdist use the same.
     """
@@ -41,6 +43,7 @@ def tiny_models(tmp_path_factory):
             with publish_folder(base) as folder:
                 export_tiny_classifier(folder / "images")
                 export_tiny_generator(folder / "drawings")
+                write(folder / "labeled_drawings", make_tiny_conditional_generator())
                 export_tiny_masked_lm(folder / "words")
                 export_tiny_text_classifier(folder / "opinions")
     return base

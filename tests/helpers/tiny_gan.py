@@ -2,8 +2,8 @@
 
 import keras
 
-from karpa_tf.configs.gan import DCGANConfig
-from karpa_tf.data.images.batches import make_noise_batches
+from karpa_tf.configs.dcgan import DCGANConfig
+from karpa_tf.data.images.batches import NoiseBatches
 from karpa_tf.models.dcgan import make_discriminator, make_generator
 from karpa_tf.training.trainers.gan import GAN
 
@@ -37,7 +37,7 @@ def make_dcgan_trainer(ema=0.9, seed=3, config=CONFIG):
 
 def fit(trainer, images, epochs=2, batch_size=8, first_step=0, **kwargs):
     steps = len(images) // batch_size
-    batches = make_noise_batches(images, batch_size, 4, seed=1, first_step=first_step)
+    batches = NoiseBatches(images, batch_size, 4).make(seed=1, first_step=first_step)
     arguments = {"verbose": 0, "shuffle": False} | kwargs
     return trainer.fit(batches, epochs=epochs, steps_per_epoch=steps, **arguments).history
 

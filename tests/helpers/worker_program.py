@@ -17,7 +17,7 @@ from counting_trainers import RepairedLetters
 from karpa_tf import cli
 from karpa_tf.configs.cnn import CNNConfig
 from karpa_tf.configs.optimizer import OptimizerConfig
-from karpa_tf.data.images.batches import make_evaluation_batches, make_noise_batches
+from karpa_tf.data.images.batches import NoiseBatches, make_evaluation_batches
 from karpa_tf.data.pipeline import disable_autotune
 from karpa_tf.distribution import cluster, collectives, strategy
 from karpa_tf.errors import UserError
@@ -67,7 +67,7 @@ def train_gan(devices):
     with devices.scope():
         trainer = tiny_gan.make_sgd_trainer()
     history = tiny_gan.fit(trainer, IMAGES)
-    batches = make_noise_batches(IMAGES, 8, 4, seed=2)
+    batches = NoiseBatches(IMAGES, 8, 4).make(seed=2)
     return trainer, history, trainer.evaluate(batches, steps=3, verbose=0, return_dict=True)
 
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from karpa_tf.configs import gan as gan_configs
-from karpa_tf.configs import resnet
+from karpa_tf.configs import dcgan, resnet
 from karpa_tf.configs.airbench import AirbenchConfig
 from karpa_tf.configs.application import ApplicationConfig
 from karpa_tf.configs.cnn import CNNConfig
@@ -162,8 +161,8 @@ FACTORIES = {
     "resnet": lambda: make_classifier(resnet.ResNetConfig(blocks=(1, 1), filters=(4, 8)), (8, 8, 3), 2),
     "airbench": lambda: make_classifier(AirbenchConfig(filters=(24, 24)), (16, 16, 3), 2),
     "application": lambda: make_classifier(ApplicationConfig(), (32, 32, 3), 2),
-    "generator": lambda: make_generator(gan_configs.TINY),
-    "discriminator": lambda: make_discriminator(gan_configs.DCGANConfig(filters=(4, 4), discriminator_batch_norm=True)),
+    "generator": lambda: make_generator(dcgan.TINY),
+    "discriminator": lambda: make_discriminator(dcgan.DCGANConfig(filters=(4, 4), discriminator_batch_norm=True)),
 }
 
 

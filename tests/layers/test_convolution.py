@@ -6,8 +6,7 @@ import pytest
 import tensorflow as tf
 from layer_gradients import run_layer
 
-from karpa_tf.configs import gan as gan_configs
-from karpa_tf.configs import resnet
+from karpa_tf.configs import dcgan, resnet
 from karpa_tf.layers import convolution
 from karpa_tf.layers.convolution import Conv2D, Conv2DTranspose
 from karpa_tf.models.classifiers import make_classifier
@@ -110,7 +109,7 @@ def test_other_shapes_and_arguments_use_keras_implementation(shape, arguments):
 
 def test_the_stages_with_small_feature_maps_use_the_matrix_product():
     keras.config.set_dtype_policy("mixed_bfloat16")
-    config = gan_configs.DCGANConfig(base_size=4, filters=(8, 4), latent_dim=3, discriminator_filters=(4, 8))
+    config = dcgan.DCGANConfig(base_size=4, filters=(8, 4), latent_dim=3, discriminator_filters=(4, 8))
     generator, discriminator = make_generator(config), make_discriminator(config)
     assert count_matrix_products(make_gradient_function(generator, tf.ones((2, 3)))) == 1
     assert count_matrix_products(make_gradient_function(discriminator, tf.ones((2, 16, 16, config.channels)))) == 1

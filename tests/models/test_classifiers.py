@@ -9,7 +9,7 @@ import pytest
 from karpa_tf.configs import cnn, resnet, vgg
 from karpa_tf.configs.application import ApplicationConfig
 from karpa_tf.configs.bert import BERTConfig
-from karpa_tf.configs.gan import DCGANConfig
+from karpa_tf.configs.dcgan import DCGANConfig
 from karpa_tf.errors import UserError
 from karpa_tf.models.cnn import make_cnn
 from karpa_tf.models.resnet import make_resnet

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from karpa_tf.configs import gan as configs
+from karpa_tf.configs import dcgan as configs
+from karpa_tf.configs.gan import suggest_flags
 from karpa_tf.errors import UserError
 from karpa_tf.models.dcgan import make_discriminator, make_generator
 
@@ -94,5 +95,5 @@ def test_an_invalid_config_is_refused_by_the_name_of_its_flag(changes, flag):
 
 @pytest.mark.parametrize(("image_size", "expected"), [(28, 28), (32, 32), (8, 8), (50, 48), (37, 36), (3, 2)])
 def test_suggested_flags_give_the_largest_image_size_that_fits(image_size, expected):
-    _, base_size, _, *filters = configs.suggest_flags(configs.TUTORIAL_64, image_size).split()
+    _, base_size, _, *filters = suggest_flags(configs.TUTORIAL_64, image_size).split()
     assert configs.DCGANConfig(base_size=int(base_size), filters=tuple(map(int, filters))).image_size == expected

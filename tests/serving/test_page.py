@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from exported_models import CLASSES
 from served_models import ask
 
 from karpa_tf.serving import page
@@ -45,6 +46,7 @@ def test_models_are_described_with_their_forms_and_signatures(server):
     models = {model["name"]: model["versions"][0] for model in ask(server, "/page/models")[1]["models"]}
     assert {name: version["form"] for name, version in models.items()} == {
         "drawings": {"kind": "seed", "signature": "image_bytes"},
+        "labeled_drawings": {"kind": "labeled_seed", "signature": "image_bytes", "classes": list(CLASSES)},
         "opinions": {"kind": "text", "signature": "serving_default"},
         "images": {"kind": "image", "signature": "serving_default"},
         "words": {"kind": "masked_text", "signature": "serving_default"},
@@ -59,20 +61,29 @@ def test_models_are_described_with_their_forms_and_signatures(server):
 
 
 TEXT = {"text": {"dtype": "string", "shape": [None]}}
-CLASSES = {"classes": {}, "scores": {}, "more": {}}
+SCORES = {"classes": {}, "scores": {}, "more": {}}
 
 
 def test_the_card_selects_the_form_or_else_the_signatures():
     signatures = {
-        "classify": {"inputs": TEXT, "outputs": CLASSES},
+        "classify": {"inputs": TEXT, "outputs": SCORES},
         "fill": {"inputs": TEXT, "outputs": {"tokens": {}, "scores": {}}},
-        "other": {"inputs": TEXT | {"other": {}}, "outputs": CLASSES},
+        "other": {"inputs": TEXT | {"other": {}}, "outputs": SCORES},
     }
     assert page.select_form(signatures, "masked_text") == {"kind": "masked_text", "signature": "fill"}
     assert page.select_form(signatures, "seed") is None
     assert page.select_form({"other": signatures["other"]}) is None
     for unknown in (None, "", "unknown", 1, ["text"], {"text": 1}):
         assert page.select_form(signatures, unknown) == {"kind": "text", "signature": "classify"}
+
+
+def test_the_names_of_classes_are_those_of_the_card_if_it_lists_any():
+    inputs = {name: {"dtype": "int64", "shape": [None]} for name in ("seed", "labels")}
+    signatures = {"draw": {"inputs": inputs, "outputs": {"image_bytes": {}}}}
+    expected = {"kind": "labeled_seed", "signature": "draw"}
+    assert page.select_form(signatures, None, {"classes": ["a", 1]}) == expected | {"classes": ["a", "1"]}
+    for details in (None, [], {}, {"classes": "ab"}, {"classes": None}):
+        assert page.select_form(signatures, None, details) == expected
 
 
 CARD = {"task": "image classification", "form": "image", "metrics": {"loss": 2.5}}

@@ -7,6 +7,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from exported_models import CLASSES
 from page_in_browser import MISSING, NASTY, Page, chromium, export_unusual_models
 from served import image_files, strings, tiny_models
 from served_models import digits, publish, serving
@@ -58,10 +59,10 @@ def signature(server, model, inputs):
     return {key: as_text(value) if value.dtype == object else value for key, value in answer.items()}
 
 
-def image_url(server, seed):
-    """Returns the PNG file of a seed as a data URL."""
-    with server.manager.use("drawings") as servable:
-        file = servable.run("image_bytes", {"seed": np.array([seed])})["image_bytes"][0]
+def image_url(server, seed, model="drawings", **inputs):
+    """Returns the PNG file of a seed, and of further inputs, as a data URL."""
+    with server.manager.use(model) as servable:
+        file = servable.run("image_bytes", {"seed": np.array([seed]), **inputs})["image_bytes"][0]
     return f"data:image/png;base64,{base64.b64encode(file).decode()}"
 
 
@@ -152,6 +153,20 @@ def test_a_seed_gets_its_image_by_slider_number_and_grid(page, server):
     assert sources == [image_url(server, seed) for seed in range(16)]
     page.all(".grid button")[5].click()
     page.wait(lambda: shows(5))
+
+
+def test_a_labeled_seed_gets_the_image_of_the_class(page, server):
+    def shows(seed, label):
+        expected = image_url(server, seed, "labeled_drawings", labels=np.array([label]))
+        return page.one(".one .generated").get_attribute("src") == expected
+
+    page.open("labeled_drawings")
+    page.wait(lambda: shows(0, 0))
+    assert [option.text for option in page.all("select option")] == list(CLASSES)
+    page.all("select option")[2].click()
+    page.wait(lambda: shows(0, 2))
+    page.one("input[type=range]").send_keys(ARROW_RIGHT)
+    page.wait(lambda: shows(1, 2))
 
 
 def test_calls_do_not_overlap_and_the_last_one_is_executed(page):

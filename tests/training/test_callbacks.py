@@ -116,7 +116,7 @@ def test_tensorboard_shows_every_step_once_after_a_resume(run, images):
     def callbacks(first_step):
         log = MetricsLog(run, 8, every=2, first_step=first_step)
         log.resume(None)
-        return [SampleGrids(run, noise, real_diversity=0.0), log]
+        return [SampleGrids(run, [noise], real_diversity=0.0), log]
 
     fit(make_dcgan_trainer(), images, epochs=2, callbacks=callbacks(0))
     for file in run.tensorboard.iterdir():
@@ -130,7 +130,7 @@ def test_tensorboard_shows_every_step_once_after_a_resume(run, images):
 
 def test_grids_are_drawn_from_the_same_noise_at_every_epoch(run, images):
     noise = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
-    grids = SampleGrids(run, noise, real_diversity=1.0)
+    grids = SampleGrids(run, [noise], real_diversity=1.0)
     trainer = make_dcgan_trainer(ema=0.999999)
     trainer.ema = 0  # The exported generator does not change, so the grids are equal.
     fit(trainer, images, epochs=3, callbacks=[grids])
@@ -145,7 +145,7 @@ def test_a_collapsed_generator_is_reported_once(run, images, capsys):
     kernel = trainer.generator.layers[1].kernel
     kernel.assign(np.zeros(kernel.shape))  # The generator ignores its noise.
     noise = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
-    grids = SampleGrids(run, noise, real_diversity=diversity(images), warn_after=10)
+    grids = SampleGrids(run, [noise], real_diversity=diversity(images), warn_after=10)
     trainer.compile(keras.optimizers.SGD(1e-20), keras.optimizers.SGD(1e-20))
     fit(trainer, images, epochs=4, callbacks=[grids])
     assert capsys.readouterr().err.count("collapsed to nearly one image after 10 steps") == 1
@@ -153,7 +153,7 @@ def test_a_collapsed_generator_is_reported_once(run, images, capsys):
 
 def test_samples_that_differ_are_not_reported(run, images, capsys):
     noise = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
-    fit(make_dcgan_trainer(), images, epochs=3, callbacks=[SampleGrids(run, noise, real_diversity=0.1, warn_after=1)])
+    fit(make_dcgan_trainer(), images, epochs=3, callbacks=[SampleGrids(run, [noise], real_diversity=0.1, warn_after=1)])
     assert "collapsed" not in capsys.readouterr().err
 
 

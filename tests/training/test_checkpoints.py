@@ -11,10 +11,11 @@ import keras
 import numpy as np
 import pytest
 import tiny_classifier
+import tiny_variants
 from tiny_gan import FULL_CONFIG, get_weights, make_dcgan_trainer
 
 from karpa_tf.configs.run import RunConfig
-from karpa_tf.data.images.batches import make_evaluation_batches, make_labeled_batches, make_noise_batches
+from karpa_tf.data.images.batches import NoiseBatches, make_evaluation_batches, make_labeled_batches
 from karpa_tf.errors import Stopped, UserError
 from karpa_tf.training import checkpoints
 from karpa_tf.training import run as runs
@@ -30,10 +31,10 @@ def run_of(name, **changes):
     return runs.open_run(dataclasses.replace(CONFIG, run=name, **changes), "test")
 
 
-def train(trainer, run, images, callbacks=(), warn=pytest.fail, **changes):
+def train(trainer, run, images, callbacks=(), warn=pytest.fail, batches=None, **changes):
     """Resumes a `Run` of a GAN and trains it to its end."""
     state = checkpoints.restore_latest(trainer, run, warn)
-    batches = functools.partial(make_noise_batches, images, 8, 4, 1)
+    batches = functools.partial((batches or NoiseBatches(images, 8, 4)).make, 1)
     fit(trainer, batches, Plan(run, dataclasses.replace(CONFIG, **changes), state, STEPS), callbacks)
     return trainer
 
@@ -99,6 +100,19 @@ def test_a_signal_saves_after_the_step_and_the_run_resumes_within_the_epoch(prec
     assert names(run) == ["step-00000005-epoch-00001", "step-00000008"]
     resumed = train(make_dcgan_trainer(config=FULL_CONFIG, seed=99), run, images)
     assert int(resumed.generator_optimizer.iterations.numpy()) == 4 * STEPS
+    for one, other in zip(everything(whole), everything(resumed), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+    assert_same_rows(run_of("whole"), run)
+
+
+@pytest.mark.parametrize("name", [pytest.param("wgan_gp", marks=pytest.mark.slow), "sagan", "ada"])
+def test_a_stopped_run_of_every_variant_resumes_within_the_epoch(name, images):
+    batches, images = tiny_variants.make_batches(name, np.tile(images, (2, 1, 1, 1))), None
+    whole = train(tiny_variants.make_trainer(name), run_of("whole"), images, batches=batches)
+    run = run_of("stopped")
+    with pytest.raises(Stopped, match="after step 8"):
+        train(tiny_variants.make_trainer(name), run, images, [Signal(signal.SIGTERM, 8)], batches=batches)
+    resumed = train(tiny_variants.make_trainer(name, seed=99), run, images, batches=batches)
     for one, other in zip(everything(whole), everything(resumed), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
     assert_same_rows(run_of("whole"), run)

@@ -12,7 +12,7 @@ from tiny_gan import make_dcgan_trainer
 
 from karpa_tf import keras_compat
 from karpa_tf.configs.run import RunConfig
-from karpa_tf.data.images.batches import make_noise_batches
+from karpa_tf.data.images.batches import NoiseBatches
 from karpa_tf.training import checkpoints, traces
 from karpa_tf.training import run as runs
 from karpa_tf.training.callbacks.profile import Profile, get_optimizer_names, summarize
@@ -133,7 +133,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (40, 16, 16, 1), dtype=np.uin
 def train(run, steps, **changes):
     trainer = make_dcgan_trainer()
     state = checkpoints.restore_latest(trainer, run, pytest.fail)
-    batches = functools.partial(make_noise_batches, IMAGES, 4, 4, 1)
+    batches = functools.partial(NoiseBatches(IMAGES, 4, 4).make, 1)
     fit(trainer, batches, Plan(run, dataclasses.replace(CONFIG, **changes), state, steps))
 
 

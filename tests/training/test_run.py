@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from karpa_tf.configs.gan import TINY, DCGANConfig
+from karpa_tf.configs.dcgan import TINY, DCGANConfig
 from karpa_tf.configs.run import RunConfig
 from karpa_tf.errors import UserError
 from karpa_tf.system.files import require_writable

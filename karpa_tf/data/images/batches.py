@@ -1,5 +1,8 @@
 """Batches of images in which each batch depends only on its step, so that training can resume at any step."""
 
+import dataclasses
+import functools
+
 import numpy as np
 import tensorflow as tf
 
@@ -7,37 +10,79 @@ from karpa_tf.data.images.decoding import normalize
 from karpa_tf.data.pipeline import disable_autotune, make_endless_dataset, shuffle_indices
 
 
-def make_noise_batches(images, batch_size, latent_dim, seed, first_step=0, meter=None):
-    """Returns an infinite dataset of (images, noise), for `fit` with `steps_per_epoch`.
+@dataclasses.dataclass(frozen=True)
+class NoiseBatches:
+    """Batches of images and noise for GANs.
 
-    Every epoch is a new permutation of the images, without its last, incomplete batch. Starting at a later step gives
-    the same batches as skipping to it, at no cost.
-
-    Args:
-        images: uint8 (n, height, width, channels) with n >= batch_size; an array, a memory map or an `ImageSubset`.
-        batch_size: global batch size.
-        latent_dim: size of the noise vectors.
-        seed: int; determines the order of the images and the noise.
-        first_step: step of the first batch, counted from the start of the first epoch.
-        meter: `InputMeter` that measures the time spent waiting for batches, or None.
-
-    Returns:
-        A `tf.data.Dataset` of float32 images (batch_size, height, width, channels) in [-1, 1] and standard normal
-        noise, float32 (batch_size, latent_dim).
+    Every epoch is a new permutation of the images, without its last, incomplete batch.
     """
 
-    def make_batch(step):
-        indices, _ = shuffle_indices(step, len(images), batch_size, seed)
-        noise = tf.random.stateless_normal((batch_size, latent_dim), seed=tf.stack([tf.constant(seed, tf.int64), step]))
-        return normalize(_gather(images, indices, batch_size)), noise
+    images: np.ndarray
+    """uint8 (n, height, width, channels) with n at least the number of images in a batch; an array, a memory map or an
+    `ImageSubset`."""
 
-    return make_endless_dataset(make_batch, first_step, meter)
+    batch_size: int
+    """Global batch size."""
+
+    latent_dim: int
+    """Size of the noise vectors."""
+
+    labels: np.ndarray | None = None
+    """int32 (n,), or None."""
+
+    critic_steps: int = 0
+    """Updates of the discriminator per batch, each with images of its own; 0 for one update of both networks."""
+
+    uniforms: int = 0
+    """Uniform random numbers per image."""
+
+    def make(self, seed, first_step=0, meter=None):
+        """Returns an infinite dataset of dicts, for `fit` with `steps_per_epoch`.
+
+        Starting at a later step gives the same batches as skipping to it, at no cost.
+
+        Args:
+            seed: int; determines the order of the images and the random numbers.
+            first_step: step of the first batch, counted from the start of the first epoch.
+            meter: `InputMeter` that measures the time spent waiting for batches, or None.
+
+        Returns:
+            A `tf.data.Dataset` of dicts of `images`, float32 (batch_size, height, width, channels) in [-1, 1], standard
+            normal `noise`, float32 (batch_size, latent_dim), and, if asked for, `labels`, int32 (batch_size,), and
+            `uniform`, float32 (batch_size, uniforms) in [0, 1). With `critic_steps` all have a second axis: `images`
+            and `labels` of that length, `noise` and `uniform` of one more, the last for the generator's update.
+        """
+        return make_endless_dataset(functools.partial(self._make_batch, seed), first_step, meter)
+
+    def _make_batch(self, seed, step):
+        count = self.batch_size * max(self.critic_steps, 1)
+        indices, _ = shuffle_indices(step, len(self.images), count, seed)
+        batch = {
+            "images": self._split(normalize(_gather(self.images, indices, count)), self.critic_steps),
+            "noise": self._draw(tf.random.stateless_normal, self.latent_dim, [seed, step]),
+        }
+        if self.labels is not None:
+            batch["labels"] = self._split(tf.gather(tf.constant(self.labels, tf.int32), indices), self.critic_steps)
+        if self.uniforms:
+            batch["uniform"] = self._draw(tf.random.stateless_uniform, self.uniforms, [seed + 2**31, step])
+        return batch
+
+    def _split(self, values, parts):
+        """Returns values (batch_size * parts, ...) as (batch_size, parts, ...); unchanged without parts.
+
+        A replica's part of a batch then has images for every update.
+        """
+        return tf.reshape(values, (self.batch_size, parts, *values.shape[1:])) if parts else values
+
+    def _draw(self, draw, size, seed):
+        parts = (self.critic_steps + 1,) if self.critic_steps else ()
+        return draw((self.batch_size, *parts, size), seed=tf.stack([tf.cast(value, tf.int64) for value in seed]))
 
 
 def make_labeled_batches(image_set, batch_size, seed, augment=None, first_step=0, meter=None):
     """Returns an infinite dataset of (images, targets), for `fit` with `steps_per_epoch`.
 
-    The order of the images is that of `make_noise_batches`.
+    The order of the images is that of `NoiseBatches`.
 
     Args:
         image_set: labeled `ImageSet` of at least `batch_size` images.

@@ -3,11 +3,17 @@
 import { element, refill } from "./form.js";
 import { imageForm } from "./image_form.js";
 import { jsonForm } from "./json_form.js";
-import { seedForm } from "./seed_form.js";
+import { labeledSeedForm, seedForm } from "./seed_form.js";
 import { maskedTextForm, textForm } from "./text_forms.js";
 
 /** By the kind of input that the model's card names. */
-const FORMS = { image: imageForm, seed: seedForm, masked_text: maskedTextForm, text: textForm };
+const FORMS = {
+  image: imageForm,
+  seed: seedForm,
+  labeled_seed: labeledSeedForm,
+  masked_text: maskedTextForm,
+  text: textForm,
+};
 const STATES = { LOADING: "loading", AVAILABLE: "available", UNLOADING: "unloading", END: "unloaded" };
 const MAX_TEXT = 160;
 
@@ -56,8 +62,8 @@ export function modelPanel(name) {
     json.hidden = !version;
     form.hidden = !make;
     if (!version) return;
-    const { signature } = version.form ?? {};
-    if (make) mount(form, [version.form, version.signatures[signature]], () => make(url, signature));
+    const { signature, classes } = version.form ?? {};
+    if (make) mount(form, [version.form, version.signatures[signature]], () => make(url, signature, classes));
     else if (!made.size) json.open = true;
     mount(anything, version.signatures, () => jsonForm(url, version.signatures));
     if (panel.hidden || sent === version.version) return;

@@ -1,4 +1,4 @@
-// Generation: one image for the seed of a slider, or a grid of images of consecutive seeds.
+// Generation: one image for the seed of a slider, or a grid of images of consecutive seeds; of a class, if there are any.
 
 import { element, labeled, makeForm } from "./form.js";
 
@@ -6,9 +6,19 @@ const GRID_SIZE = 16;
 const MAX_SEED = 999;
 
 export function seedForm(url, signature) {
+  return makeSeedForm(url, signature, false);
+}
+
+export function labeledSeedForm(url, signature, classes) {
+  return makeSeedForm(url, signature, true, classes);
+}
+
+function makeSeedForm(url, signature, hasLabels, classes) {
   const slider = element("input", { type: "range", min: 0, max: MAX_SEED, value: 0 });
   const number = element("input", { type: "number", step: 1, value: 0 });
   const grid = element("button", { type: "button", className: "quiet" }, `${GRID_SIZE} seeds`);
+  const options = classes?.map((name) => element("option", {}, name)) ?? [];
+  const label = classes ? element("select", {}, ...options) : element("input", { type: "number", min: 0, value: 0 });
   let requested = [0];
 
   function image({ b64 }, index) {
@@ -20,14 +30,17 @@ export function seedForm(url, signature) {
     return element("figure", {}, shown, link);
   }
 
+  const instance = (seed) => (hasLabels ? { seed, labels: classes ? label.selectedIndex : label.valueAsNumber } : { seed });
+  const choice = hasLabels ? [element("div", { className: "seed" }, ...labeled("Class", label))] : [];
+  const seeds = element("div", { className: "seed" }, ...labeled("Seed", slider), ...labeled("as a number", number));
   const made = makeForm(url, {
-    fields: [element("div", { className: "seed" }, ...labeled("Seed", slider), ...labeled("as a number", number))],
+    fields: [...choice, seeds],
     button: "Generate",
     actions: [grid],
     body(isSent) {
       const valid = requested.every(Number.isSafeInteger);
       if (isSent && !valid) throw new Error(`A seed is an integer up to ${Number.MAX_SAFE_INTEGER}.`);
-      return JSON.stringify({ signature_name: signature, instances: requested.map((seed) => ({ seed })) });
+      return JSON.stringify({ signature_name: signature, instances: requested.map(instance) });
     },
     show({ predictions }) {
       return [element("div", { className: predictions.length > 1 ? "grid" : "one" }, ...predictions.map(image))];
@@ -42,6 +55,7 @@ export function seedForm(url, signature) {
   }
   slider.oninput = () => set(slider.valueAsNumber);
   number.oninput = () => number.value && set(number.valueAsNumber);
+  label.onchange = () => made.send();
   grid.onclick = () => set(number.valueAsNumber, GRID_SIZE);
   made.form.onsubmit = () => set(number.valueAsNumber);
   return { ...made, shown: made.send };

@@ -9,20 +9,21 @@ from karpa_tf.system.files import digest, replace, write_text
 
 
 class BestEpoch(keras.callbacks.Callback):
-    """Keeps the weights of the epoch with the lowest validation loss, and stops after `patience` epochs without one.
+    """Keeps the weights of the epoch with the lowest value, and stops after `patience` epochs without a lower one.
 
     After an interruption the best epoch is read from disk, which Keras' own callbacks do not do.
 
     Args:
         run: a `Run`; its `checkpoints` folder gets `best-epoch-<epoch>.weights.h5` and `best.json`, which names it.
         patience: epochs; 0 never stops.
+        monitor: name of the value in the logs of an epoch; epochs without it are passed over.
     """
 
-    def __init__(self, run, patience=0):
+    def __init__(self, run, patience=0, monitor="val_loss"):
         super().__init__()
-        self.writes, self.patience, self.folder = run.writes, patience, run.checkpoints
+        self.writes, self.patience, self.folder, self.monitor = run.writes, patience, run.checkpoints, monitor
         self.record = run.checkpoints / "best.json"
-        best = {"epoch": 0, "val_loss": float("inf")}
+        best = {"epoch": 0, monitor: float("inf")}
         if run.writes and self.record.exists() and find_best_file(self.record).exists():
             best = json.loads(self.record.read_text())
             self._remove_others()  # A killed program may have left its file.
@@ -33,9 +34,11 @@ class BestEpoch(keras.callbacks.Callback):
         return 0 < self.patience <= epochs - self.best["epoch"]
 
     def on_epoch_end(self, epoch, logs=None):
-        epochs = epoch + 1
-        if logs["val_loss"] < self.best["val_loss"]:
-            self.best = {"epoch": epochs, "val_loss": float(logs["val_loss"])}
+        epochs, value = epoch + 1, logs.get(self.monitor)
+        if value is None:
+            return
+        if value < self.best[self.monitor]:
+            self.best = {"epoch": epochs, self.monitor: float(value)}
             if self.writes:
                 self._save()
         elif self.is_over(epochs):

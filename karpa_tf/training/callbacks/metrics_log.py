@@ -76,7 +76,7 @@ class MetricsLog(keras.callbacks.Callback):
             self._write_row(row)
 
     def on_epoch_end(self, epoch, logs=None):
-        self._write_row(self.last_row | {name: logs[name] for name in self.validation})
+        self._write_row(self.last_row | {name: logs[name] for name in self.validation if name in logs})
         self.sums = self.last_row = None
         self.window.start_epoch()
 

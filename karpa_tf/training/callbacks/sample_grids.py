@@ -14,27 +14,29 @@ class SampleGrids(keras.callbacks.Callback):
 
     Args:
         run: a `Run`; grids go to its `samples` folder and to TensorBoard.
-        noise: float32 (n, latent_dim).
+        inputs: list of arrays of n rows, what the exported generator takes: noise, and labels if it is conditional.
         real_diversity: `diversity` of the data; less than a twentieth of it counts as mode collapse.
+        columns: images per row; None for a square.
         warn_after: number of steps without warnings: an untrained generator draws the same gray for any noise.
     """
 
-    def __init__(self, run, noise, real_diversity, warn_after=500):
+    def __init__(self, run, inputs, real_diversity, columns=None, warn_after=500):
         super().__init__()
-        self.run, self.noise = run, tf.constant(noise)
+        self.run, self.columns = run, columns
+        self.inputs = [tf.constant(values) for values in inputs] if len(inputs) > 1 else tf.constant(inputs[0])
         self.real_diversity, self.warn_after = real_diversity, warn_after
         self.warned = False
 
     def on_train_begin(self, logs=None):
-        self.sample = tf.function(lambda noise: to_pixels(self.model.exported(noise, training=False)))
+        self.sample = tf.function(lambda inputs: to_pixels(self.model.exported(inputs, training=False)))
         self.writer = tf.summary.create_file_writer(str(self.run.tensorboard))
 
     def on_epoch_end(self, epoch, logs=None):
-        images = self.sample(self.noise).numpy()
-        plots.save_grid(self.run.samples / f"epoch-{epoch + 1:05d}.png", images)
+        images = self.sample(self.inputs).numpy()
+        plots.save_grid(self.run.samples / f"epoch-{epoch + 1:05d}.png", images, self.columns)
         step = (epoch + 1) * self.params["steps"]
         with self.writer.as_default():
-            tf.summary.image("samples", plots.make_grid(images)[None], step=step)
+            tf.summary.image("samples", plots.make_grid(images, self.columns)[None], step=step)
         self.writer.flush()
         if not self.warned and step >= self.warn_after and diversity(images) < self.real_diversity / 20:
             self.warned = True

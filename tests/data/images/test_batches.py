@@ -4,23 +4,27 @@ import tensorflow as tf
 
 from karpa_tf.configs.augmentation import AugmentationConfig
 from karpa_tf.data.images.augmentation import make_augmentation
-from karpa_tf.data.images.batches import make_evaluation_batches, make_labeled_batches, make_noise_batches
+from karpa_tf.data.images.batches import NoiseBatches, make_evaluation_batches, make_labeled_batches
 from karpa_tf.data.images.image_set import ImageSet
 from karpa_tf.data.pipeline import InputMeter
 
 PIXELS = np.arange(23, dtype=np.uint8)[:, None, None, None]  # every image is its index
 
 
+def get_images(batch):
+    return batch["images"] if isinstance(batch, dict) else batch[0]
+
+
 def read_indices(batches, count):
     """Returns the indices of the images in the first `count` batches."""
     return [
         np.round((images.ravel() + 1) * 127.5).astype(int).tolist()
-        for images, _ in batches.take(count).as_numpy_iterator()
+        for images in map(get_images, batches.take(count).as_numpy_iterator())
     ]
 
 
 def test_an_epoch_has_no_image_twice_and_every_epoch_has_a_different_order():
-    epochs = np.array(read_indices(make_noise_batches(PIXELS, 5, 2, seed=0), 12)).reshape(3, 20).tolist()
+    epochs = np.array(read_indices(NoiseBatches(PIXELS, 5, 2).make(seed=0), 12)).reshape(3, 20).tolist()
     for epoch in epochs:
         assert len(set(epoch)) == 20
         assert set(epoch) <= set(range(23))
@@ -28,33 +32,34 @@ def test_an_epoch_has_no_image_twice_and_every_epoch_has_a_different_order():
 
 
 def test_a_few_epochs_contain_every_image():
-    found = np.unique(read_indices(make_noise_batches(PIXELS, 5, 2, seed=0), 40))
+    found = np.unique(read_indices(NoiseBatches(PIXELS, 5, 2).make(seed=0), 40))
     assert set(found.tolist()) == set(range(23))
 
 
 @pytest.mark.parametrize("first", [1, 4, 9])
 def test_starting_at_a_step_gives_the_same_batches_as_skipping_to_it(first):
-    all_batches = list(make_noise_batches(PIXELS, 5, 2, seed=7).take(12).as_numpy_iterator())
-    rest = list(make_noise_batches(PIXELS, 5, 2, seed=7, first_step=first).take(12 - first).as_numpy_iterator())
-    for (images, noise), (same_images, same_noise) in zip(all_batches[first:], rest, strict=True):
-        np.testing.assert_array_equal(images, same_images)
-        np.testing.assert_array_equal(noise, same_noise)
+    all_batches = list(NoiseBatches(PIXELS, 5, 2).make(seed=7).take(12).as_numpy_iterator())
+    rest = list(NoiseBatches(PIXELS, 5, 2).make(seed=7, first_step=first).take(12 - first).as_numpy_iterator())
+    for batch, same in zip(all_batches[first:], rest, strict=True):
+        for name, values in batch.items():
+            np.testing.assert_array_equal(values, same[name])
 
 
 def test_a_different_seed_gives_a_different_order_and_different_noise():
-    one, other = (next(make_noise_batches(PIXELS, 5, 2, seed=seed).as_numpy_iterator()) for seed in (0, 1))
-    assert not np.array_equal(one[0], other[0]) and not np.array_equal(one[1], other[1])
+    one, other = (next(NoiseBatches(PIXELS, 5, 2).make(seed=seed).as_numpy_iterator()) for seed in (0, 1))
+    assert not any(np.array_equal(values, other[name]) for name, values in one.items())
 
 
 def test_pixels_are_normalized_to_floats_from_minus_one_to_one():
-    images, noise = next(make_noise_batches(np.array([[[[0]]], [[[255]]]], np.uint8), 2, 3, seed=0).as_numpy_iterator())
+    batches = NoiseBatches(np.array([[[[0]]], [[[255]]]], np.uint8), 2, 3).make(seed=0)
+    images, noise = next(batches.as_numpy_iterator()).values()
     assert images.dtype == noise.dtype == np.float32
     assert sorted(images.ravel()) == [-1, 1] and noise.shape == (2, 3)
 
 
 def test_noise_is_standard_normal_and_no_two_vectors_are_equal():
     noise = np.concatenate(
-        [noise for _, noise in make_noise_batches(PIXELS, 20, 50, seed=0).take(100).as_numpy_iterator()]
+        [batch["noise"] for batch in NoiseBatches(PIXELS, 20, 50).make(seed=0).take(100).as_numpy_iterator()]
     )
     assert len(np.unique(noise[:, 0])) == 2000
     standard_error = 1 / np.sqrt(noise.size)
@@ -69,7 +74,7 @@ def make_image_set(count=23, classes=3):
 
 def test_targets_match_their_images_and_labels_do_not_change_the_order():
     data = make_image_set()
-    expected = read_indices(make_noise_batches(PIXELS, 5, 2, seed=3), 12)
+    expected = read_indices(NoiseBatches(PIXELS, 5, 2).make(seed=3), 12)
     batches = make_labeled_batches(data, 5, seed=3).take(12).as_numpy_iterator()
     for (images, targets), indices in zip(batches, expected, strict=True):
         assert np.round((images.ravel() + 1) * 127.5).astype(int).tolist() == indices

@@ -5,12 +5,13 @@ import tensorflow as tf
 from tiny_gan import FULL_CONFIG, fit, get_weights, make_dcgan_trainer, make_sgd_trainer
 
 from karpa_tf import losses
-from karpa_tf.data.images.batches import make_noise_batches
+from karpa_tf.data.images.batches import NoiseBatches
 
 
 def one_batch(images, seed=0):
     rng = np.random.default_rng(seed)
-    return images[:8].astype(np.float32) / 127.5 - 1, rng.normal(size=(8, 4)).astype(np.float32)
+    noise = rng.normal(size=(8, 4)).astype(np.float32)
+    return {"images": images[:8].astype(np.float32) / 127.5 - 1, "noise": noise}
 
 
 def test_two_replicas_train_as_one_does(images, two_replicas):
@@ -42,9 +43,9 @@ def test_both_replicas_hold_the_same_weights(images, two_replicas):
 
 
 def test_a_step_follows_the_gradients_of_both_losses_computed_separately(images):
-    images, noise = one_batch(images)
+    images, noise = one_batch(images).values()
     trainer, reference = make_sgd_trainer(ema=0), make_sgd_trainer(ema=0)
-    fit_one = tf.data.Dataset.from_tensors((images, noise))
+    fit_one = tf.data.Dataset.from_tensors({"images": images, "noise": noise})
     trainer.fit(fit_one, verbose=0, shuffle=False)
 
     generator, discriminator = reference.generator, reference.discriminator
@@ -67,9 +68,9 @@ def test_metrics_are_exact_means_over_the_epoch(images):
     trainer = make_sgd_trainer(learning_rate=1e-12)  # so small that the networks stay what they were
     history = fit(trainer, images, epochs=1)
     real, fake = [], []
-    for real_images, noise in make_noise_batches(images, 8, 4, seed=1).take(5):
-        real.append(trainer.discriminator(real_images).numpy())
-        fake.append(trainer.discriminator(trainer.generator(noise)).numpy())
+    for batch in NoiseBatches(images, 8, 4).make(seed=1).take(5):
+        real.append(trainer.discriminator(batch["images"]).numpy())
+        fake.append(trainer.discriminator(trainer.generator(batch["noise"])).numpy())
     real, fake = np.concatenate(real), np.concatenate(fake)
     expected = {
         "g_loss": np.log1p(np.exp(-fake)).mean(),
@@ -117,9 +118,9 @@ def test_evaluation_uses_the_moving_average_and_changes_nothing(images):
     trainer = make_dcgan_trainer(ema=0.9)
     fit(trainer, images)
     before = get_weights(trainer)
-    images, noise = one_batch(images)
-    report = trainer.evaluate(tf.data.Dataset.from_tensors((images, noise)), verbose=0, return_dict=True)
-    logits = trainer.discriminator(trainer.exported(noise)).numpy()
+    batch = one_batch(images)
+    report = trainer.evaluate(tf.data.Dataset.from_tensors(batch), verbose=0, return_dict=True)
+    logits = trainer.discriminator(trainer.exported(batch["noise"])).numpy()
     np.testing.assert_allclose(report["D(G(z))"], (1 / (1 + np.exp(-logits))).mean(), rtol=1e-5)
     for old, new in zip(before, get_weights(trainer), strict=True):
         np.testing.assert_array_equal(old, new)
@@ -134,10 +135,10 @@ def test_the_losses_are_functions_handed_to_the_trainer(images):
     trainer = make_sgd_trainer(ema=0)
     optimizers = keras.optimizers.SGD(1e-12), keras.optimizers.SGD(1e-12)  # so small that the networks do not change
     trainer.compile(*optimizers, least_squares)
-    inputs, noise = one_batch(images)
-    history = trainer.fit(tf.data.Dataset.from_tensors((inputs, noise)), verbose=0, shuffle=False).history
-    fake = trainer.discriminator(trainer.generator(noise)).numpy()
-    real = trainer.discriminator(inputs).numpy()
+    batch = one_batch(images)
+    history = trainer.fit(tf.data.Dataset.from_tensors(batch), verbose=0, shuffle=False).history
+    fake = trainer.discriminator(trainer.generator(batch["noise"])).numpy()
+    real = trainer.discriminator(batch["images"]).numpy()
     np.testing.assert_allclose(history["g_loss"], np.square(fake - 1).mean(), rtol=1e-5)
     np.testing.assert_allclose(history["d_loss_real"], np.square(real - 1).mean(), rtol=1e-5)
     np.testing.assert_allclose(history["d_loss_fake"], np.square(fake).mean(), rtol=1e-5)
