@@ -118,11 +118,11 @@ assert not loaded, loaded
 
 WRONG = [
     ({"model": "opinion"}, "has no model opinion: "),
-    ({"model": "opinion"}, "Its models: drawings, images, opinions, words; did you mean opinions?"),
+    ({"model": "opinion"}, "Its models: drawings, images, labeled_drawings, opinions, words; did you mean opinions?"),
     ({"model": "opinions", "version": 9}, "has no model opinions of version 9: "),
     ({"model": "opinions", "version": 9}, "Its versions: 1 AVAILABLE."),
     ({}, "Name the model with --model; http://127.0.0.1:"),
-    ({}, " has drawings, images, opinions, words."),
+    ({}, " has drawings, images, labeled_drawings, opinions, words."),
     ({"model": "words"}, "is no text classifier; its signatures: serving_default from text to "),
     ({"model": "opinions", "text": ("\udcff",)}, "The text '\\udcff' is not UTF-8."),
     ({"server": "ftp://x"}, "--server must be like http://127.0.0.1:8501, without /v1/models/...; received ftp://x."),

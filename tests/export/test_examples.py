@@ -74,7 +74,7 @@ def test_class_names_and_vocabulary_are_saved_as_text_files(export):
     lines = {name: text.split("\n") for name, text in export.files.items()}
     assert all(text[-1] == "" for text in lines.values())
     expected = {}
-    if export.task == "image_classification":
+    if export.task in ("image_classification", "conditional_image_generation"):
         expected["labels.txt"] = exported_models.CLASSES
     if export.task == "text_classification":
         expected["labels.txt"] = exported_models.TEXT_CLASSES

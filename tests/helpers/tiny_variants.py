@@ -9,10 +9,12 @@ from karpa_tf.configs.residual_gan import ResidualGANConfig
 from karpa_tf.data.images.image_set import ImageSet
 from karpa_tf.tasks import gan
 
-SMALL = {"latent_dim": 4, "channels": 1, "filters": (4, 4), "discriminator_filters": (4, 6)}
+SMALL = {"latent_dim": 4, "channels": 1, "base_size": 8, "filters": (4,), "discriminator_filters": (4,)}
 PLAIN = ResidualGANConfig(**SMALL, spectral_norm="none")
 SPECTRAL = ResidualGANConfig(**SMALL, spectral_norm="discriminator")
-ATTENTION = ResidualGANConfig(**SMALL, spectral_norm="both", attention_size=8)
+ATTENTION = ResidualGANConfig(
+    latent_dim=4, channels=1, filters=(4, 4), discriminator_filters=(4, 6), spectral_norm="both", attention_size=8
+)
 SHARED = {"batch_size": 8, "ema": 0.9, "sync_batch_norm": True, "beta_1": 0.0}
 
 VARIANTS = {

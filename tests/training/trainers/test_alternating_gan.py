@@ -24,7 +24,9 @@ def assert_moved_alike(ones, others, initial):
     assert moved > len(ones) / 2
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "sagan" else []) for name in VARIANTS]
+)
 def test_two_replicas_train_every_variant_as_one_does(name, images, two_replicas):
     alone = make_trainer(name, SGD)
     history_alone = tiny_variants.fit(alone, name, images)
@@ -32,8 +34,9 @@ def test_two_replicas_train_every_variant_as_one_does(name, images, two_replicas
         shared = make_trainer(name, SGD)
     history_shared = tiny_variants.fit(shared, name, images)
 
+    largest = max(np.abs(values).max() for values in history_alone.values())  # of untrained logits: tens
     for metric, values in history_alone.items():
-        np.testing.assert_allclose(history_shared[metric], values, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(history_shared[metric], values, rtol=1e-4, atol=1e-5 * largest)
     assert_moved_alike(get_weights(alone), get_weights(shared), get_weights(make_trainer(name, SGD)))
 
 
