@@ -42,6 +42,7 @@ TINY = {
     "train_classifier": "--epochs 1 --batch-size 16",
     "train_classifier --data ~/images": "--image-size 32 --blocks 1 1 1 1",
     "train_gan": "--epochs 1 --batch-size 16 --filters 8 4 --discriminator-filters 4 8",
+    "train_gan projection_64": "--critic-steps 1",
     "evaluate_gan": "-n 40",
     "train_mlm": f"--epochs 1 --batch-size 8 --sequence-length 16 {TINY_BERT}",
     "finetune_text": "--epochs 1 --batch-size 16 --sequence-length 16",
@@ -49,7 +50,8 @@ TINY = {
 """Flags after those of the documents, for commands that begin with these words."""
 
 DRY_RUN = ("mnist", "cifar10", "lm1b", "small", "table.csv", "--scratch", "--precision", "--seed", "classifier smoke",
-           "train_mlm --init", "--init RUN --data DIR", "--freeze", "train_gan --data ~")  # fmt: skip
+           "train_mlm --init", "--init RUN --data DIR", "--freeze", "train_gan --data ~",
+           "projection_64")  # fmt: skip
 """Commands that train and have these words differ in data or settings only from one that trains to its end, so they get
 --dry-run too: it loads the data and the weights, and builds the networks."""
 
