@@ -74,7 +74,8 @@ def copy(tensor, array):
     """Copies an array into a tensor; raises `ValueError` if the shapes differ."""
     if tuple(tensor.shape) != array.shape:
         raise ValueError(f"Expected weights of shape {tuple(tensor.shape)}. Received: shape {array.shape}.")
-    tensor.copy_(torch.from_numpy(np.ascontiguousarray(array)))
+    # Of a flipped kernel of one pixel NumPy would keep the negative strides, which PyTorch refuses.
+    tensor.copy_(torch.from_numpy(array.copy()))
 
 
 def flip_images(images):
