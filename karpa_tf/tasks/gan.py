@@ -113,8 +113,7 @@ def make_callbacks(config, run, image_set, measure=None):
         image_set: the `ImageSet`, from `load_data`.
         measure: from `make_measure`.
     """
-    num_classes, latent_dim = len(image_set.classes), config.model.latent_dim
-    callbacks = []
+    num_classes, latent_dim, callbacks = len(image_set.classes), config.model.latent_dim, []
     if config.loss != "wasserstein":  # whose logits say nothing about who wins
         callbacks.append(DiscriminatorWatch())
     if config.evaluate_every:
@@ -124,7 +123,8 @@ def make_callbacks(config, run, image_set, measure=None):
         rows = min(num_classes, MAX_ROWS) or COLUMNS
         labels = np.repeat(np.arange(rows), COLUMNS) if num_classes else None
         inputs = fixed_inputs(latent_dim, rows * COLUMNS, labels)
-        callbacks.append(SampleGrids(run, inputs, diversity(image_set.images[:1000]), COLUMNS))
+        real_diversity = diversity(image_set.images[:1000], image_set.labels)
+        callbacks.append(SampleGrids(run, inputs, real_diversity, COLUMNS))
     return callbacks
 
 

@@ -140,6 +140,12 @@ def test_grids_are_drawn_from_the_same_noise_at_every_epoch(run, images):
     assert [step for step, _ in read_events(run.tensorboard)["samples"]] == [5, 10, 15]
 
 
+def test_the_diversity_within_classes_is_that_of_images_of_the_same_label():
+    images = np.array([[[[10]]], [[[20]]], [[[200]]], [[[200]]]], np.uint8)
+    assert diversity(images) > 80
+    assert diversity(images, np.array([0, 0, 1, 1, 1])) == pytest.approx((5 + 0) / 2)
+
+
 def test_a_collapsed_generator_is_reported_once(run, images, capsys):
     trainer = make_dcgan_trainer(ema=0)
     kernel = trainer.generator.layers[1].kernel

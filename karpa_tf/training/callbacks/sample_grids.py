@@ -22,7 +22,7 @@ class SampleGrids(keras.callbacks.Callback):
 
     def __init__(self, run, inputs, real_diversity, columns=None, warn_after=500):
         super().__init__()
-        self.run, self.columns = run, columns
+        self.run, self.columns, self.labels = run, columns, inputs[1] if len(inputs) > 1 else None
         self.inputs = [tf.constant(values) for values in inputs] if len(inputs) > 1 else tf.constant(inputs[0])
         self.real_diversity, self.warn_after = real_diversity, warn_after
         self.warned = False
@@ -38,21 +38,28 @@ class SampleGrids(keras.callbacks.Callback):
         with self.writer.as_default():
             tf.summary.image("samples", plots.make_grid(images, self.columns)[None], step=step)
         self.writer.flush()
-        if not self.warned and step >= self.warn_after and diversity(images) < self.real_diversity / 20:
+        diversity_now = diversity(images, self.labels)
+        if not self.warned and step >= self.warn_after and diversity_now < self.real_diversity / 20:
             self.warned = True
+            classes = "" if self.labels is None else " for each class"
             warn(
-                f"The samples have collapsed to nearly one image after {step} steps; "
-                "another --seed or a lower --learning-rate may help."
+                f"The samples have collapsed to nearly one image{classes} after {step} steps; "
+                "another --seed, a lower --learning-rate or a higher --discriminator-learning-rate may help."
             )
 
     def on_train_end(self, logs=None):
         self.writer.close()
 
 
-def diversity(images):
+def diversity(images, labels=None):
     """Returns the mean over pixels of the standard deviation over images, in gray levels.
 
     Args:
         images: uint8 (n, height, width, channels).
+        labels: int (n or more,), to compare each image with those of the same label only, or None.
     """
+    if labels is not None:
+        labels = labels[: len(images)]
+        groups = [images[labels == label] for label in np.unique(labels)]
+        return float(np.mean([diversity(group) for group in groups if len(group) > 1] or [0.0]))
     return float(images.astype(np.float32).std(axis=0).mean())
