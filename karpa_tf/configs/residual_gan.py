@@ -65,9 +65,6 @@ SMALL_16 = ResidualGANConfig(
 )
 """16x16 grayscale images, small enough for two minutes on two cores."""
 
-SMALL_28 = dataclasses.replace(SMALL_16, base_size=7)
-"""The same for 28x28 grayscale images such as MNIST's."""
-
 WGAN_GP_32 = ResidualGANConfig(filters=(128, 128, 128), spectral_norm="none")
 """Gulrajani et al. 2017, appendix F, for 32x32 color images."""
 
