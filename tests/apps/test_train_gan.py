@@ -254,7 +254,8 @@ def projection(tmp_path_factory):
     """The run of the smoke preset of a conditional GAN, with a distance after every epoch."""
     folder = tmp_path_factory.mktemp("projection")
     paths = ["--run", str(folder / "run"), "--export-dir", str(folder / "models")]
-    flags = ["--evaluate-every", "2", "--evaluated-images", "100", "--epochs", "4"]
+    flags = ["--evaluate-every", "2", "--evaluated-images", "100", "--epochs", "4", "--batch-size", "128"]
+    flags += ["--filters", "4", "4", "--discriminator-filters", "4", "4", "--spectral-norm", "discriminator"]
     return train_gan.run(config_of("smoke_projection", *flags, *paths))
 
 

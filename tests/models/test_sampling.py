@@ -5,7 +5,7 @@ from karpa_tf.models.sampling import interpolate, interpolate_seeds, noise_from_
 
 
 def test_the_noise_of_seeds_is_normal_and_independent():
-    noise = noise_from_seeds(tf.range(4000, dtype=tf.int64), 16).numpy()
+    noise = noise_from_seeds(tf.range(1000, dtype=tf.int64), 64).numpy()
     assert abs(noise.mean()) < 4 / np.sqrt(noise.size) and abs(noise.var() - 1) < 4 * np.sqrt(2 / noise.size)
     correlation = np.corrcoef(noise[:-1].ravel(), noise[1:].ravel())[0, 1]
     assert abs(correlation) < 4 / np.sqrt(noise.size)
@@ -35,7 +35,7 @@ def test_a_walk_leads_through_the_noise_of_all_seeds_and_closes():
 
 
 def test_cut_noise_has_the_truncated_normal_distribution_and_the_order_of_the_noise():
-    noise = noise_from_seeds(tf.range(2000, dtype=tf.int64), 8)
+    noise = noise_from_seeds(tf.range(500, dtype=tf.int64), 32)
     cut = truncate(noise, 0.5).numpy()
     assert np.abs(cut).max() <= 0.5
     ordered = cut.ravel()[np.argsort(noise.numpy().ravel())]

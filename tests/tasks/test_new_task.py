@@ -60,6 +60,7 @@ def test_a_task_is_added_by_three_files_and_one_line(copy):
     assert len(theirs) == len(ours) + 1 and set(ours) <= set(theirs)
 
 
+@pytest.mark.slow
 def test_the_new_task_trains_resumes_exports_and_is_inspected(copy):
     environment = os.environ | {"PYTHONPATH": str(copy)}
     done = subprocess.run([sys.executable, "-c", PROGRAM, TRAIN], env=environment, capture_output=True, text=True)

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 
 def gradient_penalty(discriminate, reals, fakes, fractions):
-    """Returns (|grad D(x)| - 1)^2, float32 (batch,), at x between real and generated images.
+    """Returns `(|grad D(x)| - 1)^2`, float32 (batch,), at x between real and generated images.
 
     Gulrajani et al. 2017, equation 3.
 
@@ -22,7 +22,7 @@ def gradient_penalty(discriminate, reals, fakes, fractions):
 
 
 def r1_penalty(discriminate, reals):
-    """Returns |grad D(x)|^2 / 2, float32 (batch,), at real images (Mescheder et al. 2018, equation 9).
+    """Returns `|grad D(x)|^2 / 2`, float32 (batch,), at real images (Mescheder et al. 2018, equation 9).
 
     Args:
         discriminate: as for `gradient_penalty`.

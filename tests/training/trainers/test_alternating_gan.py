@@ -89,7 +89,7 @@ def test_the_lazy_penalty_is_computed_every_few_updates_with_as_many_times_the_w
     assert history["penalty"] == pytest.approx([3 * float(tf.reduce_mean(norms)) / 2, 0, 0], rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["wgan_gp", "r1"])
+@pytest.mark.parametrize("name", [pytest.param("wgan_gp", marks=pytest.mark.slow), "r1"])
 def test_the_penalty_is_computed_in_float32_under_mixed_precision(name, images):
     optimizer = functools.partial(keras.optimizers.SGD, 1e-12)
 
