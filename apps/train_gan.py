@@ -3,7 +3,7 @@
 $ python -m apps.train_gan                      1,797 handwritten digits, no network needed
 $ python -m apps.train_gan mnist --epochs 3     a data set of TensorFlow Datasets
 $ python -m apps.train_gan --data ~/images      a folder of your own images, 64x64 in color
-$ python -m apps.train_gan projection_64 --data ~/images       a folder of images per class, which can be asked for
+$ python -m apps.train_gan projection_64 --data ~/images       one folder per class; a class can then be asked for
 """
 
 import functools
@@ -24,6 +24,7 @@ def run(config):
     """Trains, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
     from karpa_tf import plots
     from karpa_tf.tasks import gan
+    from karpa_tf.training.callbacks.gan import make_gan_callbacks
     from karpa_tf.training.job import Job
 
     job = Job(gan.TASK, config)
@@ -39,13 +40,12 @@ def run(config):
     shape = "x".join(map(str, trainer.generator.output_shape[1:]))
     generator, discriminator = (f"{net.count_params():,}" for net in (trainer.generator, trainer.discriminator))
     print(f"{shape}: generator with {generator} weights, discriminator with {discriminator}")
-    data = image_set.metadata() | ({"classes": list(classes)} if classes else {})
-    run = job.open_run(trainer, steps_per_epoch, data)
+    run = job.open_run(trainer, steps_per_epoch, gan.describe_data(image_set, measure))
     if run is None:
         return None
 
     batches = gan.make_batches(config, image_set)
-    callbacks = gan.make_callbacks(config, run, image_set, measure)
+    callbacks = make_gan_callbacks(config, run, image_set, measure)
     job.fit(functools.partial(batches.make, config.seed), callbacks, units_per_step=config.images_per_step)
 
     gan.restore_best(trainer, run)

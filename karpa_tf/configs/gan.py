@@ -84,8 +84,9 @@ class GANConfig(RunConfig):
             require_fraction(field, getattr(self, field))
         for field in ("critic_steps", "evaluate_every", "penalty_weight"):
             require_not_negative(field, getattr(self, field))
-        for field in ("penalty_every", "evaluated_images"):
-            require_positive(field, getattr(self, field))
+        require_positive("penalty_every", self.penalty_every)
+        if self.evaluated_images < 20:
+            raise UserError(f"--evaluated-images must be at least 20; received {self.evaluated_images}.")
         if self.label_smoothing and self.loss != "non_saturating":
             raise UserError(f"--label-smoothing needs --loss non_saturating; received --loss {self.loss}.")
         if self.penalty != "none" and not self.critic_steps:

@@ -60,6 +60,7 @@ _SMALL_PROJECTION = {
     "conditional": True,
 }
 
+# 640 epochs of CIFAR-10 are 100,000 updates of the generator, as in the papers.
 PRESETS = {
     "digits": _dcgan("digits", 150, dcgan.DIGITS, **_FAST_GENERATOR),
     "smoke": DCGAN(name="dcgan_smoke", data="digits", epochs=1, model=dcgan.TINY),
@@ -74,12 +75,12 @@ PRESETS = {
         name="projection_smoke", data="digits", epochs=1, model=residual_gan.TINY, conditional=True, **_SAGAN
     ),
     "digits_projection": _residual("projection", "digits", 60, residual_gan.SMALL_16, **_SMALL_PROJECTION),
-    "wgan_gp": _residual("wgan_gp", "cifar10", 50, residual_gan.WGAN_GP_32, **_WGAN_GP),
+    "wgan_gp": _residual("wgan_gp", "cifar10", 640, residual_gan.WGAN_GP_32, **_WGAN_GP),
     "wgan_gp_64": _residual("wgan_gp", "images", 50, residual_gan.WGAN_GP_64, **_WGAN_GP),
-    "sngan": _residual("sngan", "cifar10", 50, residual_gan.SNGAN_32, **_SNGAN),
+    "sngan": _residual("sngan", "cifar10", 640, residual_gan.SNGAN_32, **_SNGAN),
     "sngan_64": _residual("sngan", "images", 50, residual_gan.SNGAN_64, **_SNGAN),
     "sagan": _residual("sagan", "cifar10", 50, residual_gan.SAGAN_32, **_SAGAN),
     "sagan_64": _residual("sagan", "images", 50, residual_gan.SAGAN_64, **_SAGAN),
-    "projection": _residual("projection", "cifar10", 50, residual_gan.SNGAN_32, conditional=True, **_SNGAN),
+    "projection": _residual("projection", "cifar10", 640, residual_gan.SNGAN_32, conditional=True, **_SNGAN),
     "projection_64": _residual("projection", "images", 50, residual_gan.SNGAN_64, conditional=True, **_SNGAN),
 }

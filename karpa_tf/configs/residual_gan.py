@@ -42,10 +42,13 @@ class ResidualGANConfig:
     def __post_init__(self):
         require_sizes(self)
         require_not_negative("attention_size", self.attention_size)
-        sizes = [self.base_size * 2**stage for stage in range(1, len(self.filters) + 1)]
+        # Those of the generator's blocks which the discriminator halves its maps to.
+        stages = range(1, len(self.filters))
+        sizes = [self.base_size * 2**n for n in stages if len(self.filters) - n <= len(self.discriminator_filters)]
         if self.attention_size and self.attention_size not in sizes:
+            expected = ", ".join(map(str, [*sizes, "or 0"]))
             raise UserError(
-                f"--attention-size must be the size of a feature map, {', '.join(map(str, sizes))}, or 0; "
+                f"--attention-size must be the size of a feature map of both networks, {expected}; "
                 f"received {self.attention_size}."
             )
 

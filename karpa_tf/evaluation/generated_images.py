@@ -1,5 +1,6 @@
 """Report on generated images: how far they are from real ones, beside cheap baselines, and which they resemble."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from karpa_tf import plots
 from karpa_tf.data.images.loaders import load_images
 from karpa_tf.errors import UserError
+from karpa_tf.evaluation.image_features import ImageFeatures
 from karpa_tf.metrics import gan
 from karpa_tf.system.console import track
 from karpa_tf.system.files import write_text
@@ -46,20 +48,37 @@ def draw(functions, count, seed, labels=None):
     return np.concatenate(parts)
 
 
+@dataclasses.dataclass(frozen=True)
+class DistanceMeasure:
+    """A function from generated images, uint8 (n, height, width, channels), to their Frechet distance."""
+
+    features: ImageFeatures
+
+    real: np.ndarray
+    """Features of the real images, float32 (m, features)."""
+
+    def __call__(self, images):
+        return gan.frechet_distance(self.real, self.features.compute(images)[0])
+
+
 def make_measure(features, image_set, config):
-    """Returns a function from generated images to their Frechet distance from as many real ones.
+    """Returns the `DistanceMeasure` from --evaluated-images real images, or from all if there are fewer.
 
     Args:
         features: an `ImageFeatures`.
         image_set: the `ImageSet` of real images.
         config: a `GANConfig`.
+
+    Raises:
+        UserError: there are too few real images.
     """
-    count = min(config.evaluated_images, len(image_set.images))
-    selected = image_set.select(np.random.default_rng(0).permutation(len(image_set.images))[:count])
-    real = features.compute_cached(
-        selected.images, image_set.fingerprint, "Features of the real images", config.cache_dir
+    selected = image_set.sample(config.evaluated_images)
+    if len(selected.images) < MIN_IMAGES:
+        raise UserError(f"--evaluate-every needs at least {MIN_IMAGES} images; {len(selected.images)} were found.")
+    description = "Features of the real images"
+    return DistanceMeasure(
+        features, features.compute_cached(selected.images, image_set.fingerprint, description, config.cache_dir)
     )
-    return lambda images: gan.frechet_distance(real, features.compute(images)[0])
 
 
 def compare(reals, fakes, features, config, asked=None):

@@ -15,7 +15,7 @@ def make_export(generator, classes, *, task):
     """Returns the `Export` of a conditional generator.
 
     The signatures are those of `make_generator_export` with a further input, `labels`, int64 (batch,), indices in
-    `classes`; another index is an error.
+    `classes`. What other numbers give is undefined.
 
     Args:
         generator: functional model that maps [noise, labels] to images in [-1, 1].

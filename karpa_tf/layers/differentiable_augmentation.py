@@ -23,8 +23,12 @@ class DifferentiableAugmentation(layers.Layer):
     """Random color, translation and cutout (Zhao et al. 2020, "DiffAugment").
 
     Maps images, float32 (batch, height, width, channels) in [-1, 1], and `uniform`, float32 (batch, UNIFORMS) in
-    [0, 1), to images of the same shape, whose values may be outside of [-1, 1].
+    [0, 1), to images of the same shape, whose values may be outside of [-1, 1]. It computes in float32, as pixels and
+    random numbers are given, under mixed precision too.
     """
+
+    def __init__(self, dtype="float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
 
     def call(self, images, uniform):
         color, shifts, cut, gates = tf.split(uniform, [3, 2, 2, 3], axis=-1)

@@ -15,7 +15,7 @@ from karpa_tf.data.images.splits import load_splits
 from karpa_tf.distribution import cluster, collectives
 from karpa_tf.errors import UserError
 from karpa_tf.evaluation import generated_images
-from karpa_tf.evaluation.image_features import load_features
+from karpa_tf.evaluation.image_features import INCEPTION, PIXELS, load_features
 from karpa_tf.evaluation.sampling import draw_images
 from karpa_tf.export import card, conditional_generator
 from karpa_tf.export.generator import make_generator_export, make_generator_functions
@@ -23,13 +23,10 @@ from karpa_tf.export.versions import load_version
 from karpa_tf.layers.batch_norm import synchronize_batch_norm
 from karpa_tf.layers.differentiable_augmentation import AUGMENTATIONS
 from karpa_tf.models import gans
-from karpa_tf.models.sampling import fixed_inputs
+from karpa_tf.system.console import warn
 from karpa_tf.system.text_files import make_folder
 from karpa_tf.tasks import classifier
 from karpa_tf.tasks.task import FinishedRun, Task, read_config
-from karpa_tf.training.callbacks.image_distance import ImageDistance
-from karpa_tf.training.callbacks.sample_grids import SampleGrids, diversity
-from karpa_tf.training.callbacks.watch import DiscriminatorWatch
 from karpa_tf.training.precision import policy_scope
 from karpa_tf.training.run import Run
 from karpa_tf.training.trainers.alternating_gan import AlternatingGAN
@@ -38,15 +35,21 @@ from karpa_tf.training.weights import find_weights, require_weights
 
 NAME, APP, TITLE = "gan", "train_gan", "image generation"
 
-COLUMNS, MAX_ROWS = 8, 16
-"""Of the grids of samples; a conditional GAN has a row for each class."""
-
 
 def load_data(config):
     """Returns the `ImageSet` of a `GANConfig`, with labels if it is conditional."""
     if not config.conditional:
         return dataclasses.replace(load_images(config.data, config.image_format), labels=None, classes=())
-    return load_splits(config.data, config.image_format, validation_fraction=0, test_fraction=0).train
+    splits = load_splits(config.data, config.image_format, validation_fraction=0, test_fraction=0)
+    for message in dataclasses.replace(splits, validation=None, test=None).warnings():
+        warn(message)
+    return splits.train
+
+
+def describe_data(image_set, measure=None):
+    """Returns what `run.json` says about an `ImageSet` and the features of a `DistanceMeasure`, a dict."""
+    features = {"features": {"fingerprint": measure.features.fingerprint}} if measure else {}
+    return image_set.metadata() | {"classes": list(image_set.classes)} | features
 
 
 def make_batches(config, image_set):
@@ -98,34 +101,12 @@ def _make_optimizer(config, learning_rate, steps):
 
 
 def make_measure(config, image_set):
-    """Returns what `generated_images.make_measure` does on the chief, for --evaluate-every; otherwise None."""
+    """Returns the `DistanceMeasure` for --evaluate-every, on the chief; otherwise None."""
     if not config.evaluate_every or not cluster.is_chief():
         return None
+    if config.features == INCEPTION:
+        raise UserError(f"--features {INCEPTION} is too slow for training; expected {PIXELS} or a classifier's run.")
     return generated_images.make_measure(load_features(config.features, None, load_classifier), image_set, config)
-
-
-def make_callbacks(config, run, image_set, measure=None):
-    """Returns the callbacks of a `GANConfig`: warnings, grids of samples and distances from the real images.
-
-    Args:
-        config: a `GANConfig`.
-        run: a `Run`.
-        image_set: the `ImageSet`, from `load_data`.
-        measure: from `make_measure`.
-    """
-    num_classes, latent_dim, callbacks = len(image_set.classes), config.model.latent_dim, []
-    if config.loss != "wasserstein":  # whose logits say nothing about who wins
-        callbacks.append(DiscriminatorWatch())
-    if config.evaluate_every:
-        inputs = fixed_inputs(latent_dim, config.evaluated_images, image_set.labels)
-        callbacks.append(ImageDistance(run, inputs, measure, config.evaluate_every))
-    if run.writes:
-        rows = min(num_classes, MAX_ROWS) or COLUMNS
-        labels = np.repeat(np.arange(rows), COLUMNS) if num_classes else None
-        inputs = fixed_inputs(latent_dim, rows * COLUMNS, labels)
-        real_diversity = diversity(image_set.images[:1000], image_set.labels)
-        callbacks.append(SampleGrids(run, inputs, real_diversity, COLUMNS))
-    return callbacks
 
 
 def restore_best(trainer, run):
@@ -221,20 +202,23 @@ def _load_image_sets(config):
         An `ImageSet` of up to 2n real images in random order; up to n generated ones, uint8; and the names of the
         classes that were asked for, one for each generated image, or None.
     """
-    asked = None
+    asked = own = None
     if config.run:
         finished = load(Run(config.run))
-        image_format, data = finished.config.image_format, config.real or finished.config.data
+        image_format = finished.config.image_format
+        own = None if config.real else load_data(finished.config)
         labels = np.arange(config.n) % len(finished.classes) if finished.classes else None
+        if finished.classes and own:
+            labels = np.resize(own.sample(config.n).labels, config.n)
         fakes = generated_images.draw(make_functions(finished), config.n, config.seed, labels)
         asked = None if labels is None else [finished.classes[label] for label in labels]
     else:
         size, channels, cache_dir = config.image_size, config.channels, config.cache_dir
-        image_format, data = ImageFormat(size, channels, cache_dir=cache_dir, small_images="enlarge"), config.real
+        image_format = ImageFormat(size, channels, cache_dir=cache_dir, small_images="enlarge")
         fakes = np.asarray(generated_images.load_set("--fake", config.fake, image_format).images[: config.n])
-    reals = generated_images.load_set("--real", data, image_format)
+    reals = own or generated_images.load_set("--real", config.real, image_format)
     print(reals.summary())
-    return reals.select(np.random.default_rng(0).permutation(len(reals.images))[: 2 * config.n]), fakes, asked
+    return reals.sample(2 * config.n), fakes, asked
 
 
 TASK = Task(

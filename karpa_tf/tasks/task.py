@@ -93,11 +93,11 @@ class Task:
 
         Args:
             base: folder of the model's versions.
-            classes: names of the classes in order, or None.
-            vocabulary: a `Vocabulary`, or None.
+            classes: names of the classes in order, empty if the model has none; or None not to compare them.
+            vocabulary: a `Vocabulary`, or None not to compare it.
         """
         files = {compatibility.LABELS: classes, compatibility.VOCABULARY: vocabulary and vocabulary.tokens}
-        texts = {name: compatibility.format_lines(lines) for name, lines in files.items() if lines}
+        texts = {name: compatibility.format_lines(lines) or None for name, lines in files.items() if lines is not None}
         compatibility.require_compatible(base, texts)
 
     def find_export(self, run, base):

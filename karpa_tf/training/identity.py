@@ -7,9 +7,7 @@ from karpa_tf.configs.run import MAY_CHANGE
 
 def find_changed_data(old, new, name="data"):
     """Returns a description of each part of the data, a dict in `run.json`, whose fingerprint differs."""
-    if "fingerprint" in old and "fingerprint" in new:
-        if old["fingerprint"] == new["fingerprint"]:
-            return []
+    if old.get("fingerprint") != new.get("fingerprint") and "fingerprint" in old and "fingerprint" in new:
         unit = next((unit for unit in ("count", "tokens") if unit in old and unit in new), None)
         return [f"{name}: {unit} {old[unit]:,}, now {new[unit]:,}" if unit else f"{name} differs"]
     changes = []

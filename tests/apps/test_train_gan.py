@@ -16,7 +16,10 @@ from PIL import Image
 from apps import sample_gan, train_gan
 from karpa_tf import cli, losses
 from karpa_tf.errors import UserError
-from karpa_tf.tasks.gan import make_trainer
+from karpa_tf.tasks.gan import load_data, make_trainer
+from karpa_tf.training.callbacks.gan import make_gan_callbacks
+from karpa_tf.training.identity import find_changed_data, find_differences
+from karpa_tf.training.run import Run
 from karpa_tf.training.weights import find_weights
 
 SMOKE = train_gan.PRESETS["smoke"]
@@ -316,6 +319,8 @@ def test_cut_noise_and_walks_are_drawn_alike_by_run_and_export(smoke):
         (["--penalty", "gradient"], "--penalty gradient needs --critic-steps of at least 1"),
         (["--penalty-every", "4"], "--penalty-every needs --penalty r1; received --penalty none"),
         (["--critic-steps", "-1"], "--critic-steps must be at least 0"),
+        (["--evaluated-images", "19"], "--evaluated-images must be at least 20; received 19"),
+        (["--evaluate-every", "1", "--features", "inception"], "--features inception is too slow for training"),
         (["--evaluate-every", "1", "--features", "none"], "expected pixels, inception, or the run folder"),
         (["--critic-steps", "40"], "--batch-size 64 times 40 is larger than the training split: 1797 images"),
     ],
@@ -330,3 +335,41 @@ def test_a_folder_without_classes_is_refused_for_a_conditional_gan(capsys):
     assert "--data images has no subfolders; expected one folder of images per class" in refusal(
         "projection_64", "--data", "images", capsys=capsys
     )
+
+
+def write_classes(counts, size=16):
+    """Writes a folder of images for each class, and returns nothing."""
+    rng = np.random.default_rng(0)
+    for name, count in counts.items():
+        Path("classes", name).mkdir(parents=True)
+        for index in range(count):
+            Image.fromarray(rng.integers(0, 256, (size, size, 3), np.uint8)).save(f"classes/{name}/{index}.png")
+
+
+TINY_CLASSES = ("smoke_projection", "--data", "classes", "--batch-size", "8", "--evaluated-images", "20")
+
+
+def test_all_classes_of_sorted_folders_are_measured_and_empty_ones_are_named(capsys):
+    write_classes({"a": 30, "b": 30, "c": 0})
+    Path("classes/c/x.png").write_text("no image")
+    config = config_of(*TINY_CLASSES, "--evaluate-every", "1")
+    image_set = load_data(config)
+    assert "The train split has no images of c." in capsys.readouterr().err
+    distance = make_gan_callbacks(config, Run("run", writes=False), image_set)[1]
+    noise, labels = distance.inputs
+    assert noise.shape == (20, 8) and set(labels.tolist()) == {0, 1}
+    np.testing.assert_array_equal(labels, image_set.sample(20).labels)  # those of the images that are compared
+
+
+def test_a_run_without_classes_cannot_replace_a_conditional_one_and_says_so_before_training(projection, capsys):
+    models = str(Path(projection.metadata()["saved_model"]).parents[1])
+    words = ("smoke_projection", "--no-conditional", "--export-dir", models)
+    assert "other classes" in refusal(*words, capsys=capsys)
+    assert not Path("runs").exists()
+
+
+def test_features_of_a_changed_classifier_are_refused_and_those_of_a_moved_one_are_not():
+    old = {"fingerprint": "1", "count": 3, "features": {"fingerprint": "a"}}
+    assert find_changed_data(old, old) == []
+    assert find_changed_data(old, old | {"features": {"fingerprint": "b"}}) == ["features differs"]
+    assert find_differences({"features": "here"}, {"features": "there"}) == []

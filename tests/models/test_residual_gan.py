@@ -88,7 +88,11 @@ def test_the_label_changes_images_and_logits():
     ("changes", "message"),
     [
         ({"filters": ()}, "--filters needs one or more numbers"),
-        ({"attention_size": 4}, "--attention-size must be the size of a feature map, 8, 16, or 0; received 4"),
+        (
+            {"attention_size": 4},
+            "--attention-size must be the size of a feature map of both networks, 8, or 0; received 4",
+        ),
+        ({"attention_size": 16}, "of both networks, 8, or 0; received 16"),
         ({"attention_size": -1}, "--attention-size must be at least 0"),
         ({"channels": 2}, "--channels must be 1 or 3"),
     ],

@@ -85,6 +85,10 @@ class ImageSet:
             self, images=ImageSubset(self.images, indices), labels=labels, names=names, skipped=()
         )
 
+    def sample(self, count):
+        """Returns the `ImageSet` of up to `count` random images, always the same ones in the same order."""
+        return self.select(np.random.default_rng(0).permutation(len(self.images))[:count])
+
     def with_classes(self, classes):
         """Returns the same images with labels that are indices in `classes`.
 

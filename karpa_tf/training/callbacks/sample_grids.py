@@ -56,10 +56,9 @@ def diversity(images, labels=None):
 
     Args:
         images: uint8 (n, height, width, channels).
-        labels: int (n or more,), to compare each image with those of the same label only, or None.
+        labels: int (n,), to compare each image with those of the same label only, or None.
     """
     if labels is not None:
-        labels = labels[: len(images)]
         groups = [images[labels == label] for label in np.unique(labels)]
         return float(np.mean([diversity(group) for group in groups if len(group) > 1] or [0.0]))
     return float(images.astype(np.float32).std(axis=0).mean())

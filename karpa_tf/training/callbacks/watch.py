@@ -37,7 +37,7 @@ class DiscriminatorWatch(keras.callbacks.Callback):
             self.warned = True
             warn(
                 f"The discriminator has won for {self.window} steps (D(x) {real:.3f}, D(G(z)) {fake:.3f}): "
-                "the generator gets almost no gradient. Try a lower --discriminator-learning-rate or more --dropout."
+                "the generator gets almost no gradient. Try a lower --discriminator-learning-rate."
             )
 
 

@@ -17,7 +17,8 @@ class AlternatingGAN(GAN):
     step reports its mean too, `penalty`, without its weight.
 
     The penalty is that of the discriminator in inference mode, without dropout and with moving batch statistics, so
-    that it is a function of each image alone, and is computed in float32 under mixed precision.
+    that it is a function of each image alone, and is computed in float32 under mixed precision. With an augmentation it
+    is taken at augmented images, and of the gradient with respect to these.
 
     Args:
         *args: as for `GAN`.

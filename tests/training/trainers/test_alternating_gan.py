@@ -107,13 +107,22 @@ def test_the_penalty_is_computed_in_float32_under_mixed_precision(name, images):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("name", ["wgan_gp", "sagan"])
+@pytest.mark.parametrize("name", ["wgan_gp", "sagan", "ada"])
 def test_variants_train_in_mixed_precision(name, precision, images):
     keras.config.set_dtype_policy(precision)
     trainer = make_trainer(name)
     history = tiny_variants.fit(trainer, name, images, epochs=1)
     assert all(np.isfinite(values).all() for values in history.values())
     assert {weight.dtype for weight in trainer.trainable_variables} == {"float32"}
+
+
+def test_augmentation_is_computed_in_float32_under_mixed_precision(images):
+    batch = next(iter(make_batches("diffaugment", images).make(seed=1)))
+    exact = make_trainer("diffaugment").augment(batch["images"], batch, 0)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    trainer = make_trainer("diffaugment")
+    np.testing.assert_array_equal(trainer.augment(batch["images"], batch, 0), exact)
+    assert np.isfinite(list(trainer.train_step(batch).values())).all()
 
 
 @pytest.mark.slow
