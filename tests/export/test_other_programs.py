@@ -157,8 +157,10 @@ def test_a_keras_layer_of_an_export_computes_the_outputs_of_the_model(cases):
     for case in cases:
         if case.signature == "serving_default":
             layer = keras.layers.TFSMLayer(case.folder, call_endpoint=case.signature)
-            (inputs,) = case.request.values()
-            outputs = {key: value.numpy() for key, value in layer(tf.constant(inputs)).items()}
+            inputs = {name: tf.constant(value) for name, value in case.request.items()}
+            first = next(iter(inputs))  # The layer has one input without a name.
+            outputs = layer(inputs.pop(first), **inputs)
+            outputs = {key: value.numpy() for key, value in outputs.items()}
             assert_close(case.expected, outputs, case.tolerance)
 
 
