@@ -85,6 +85,7 @@ def test_the_average_and_the_last_weights_are_different_models(gan):
     assert abs(images["ema"] - images["last"]).max() > 1
 
 
+@pytest.mark.slow
 def test_the_best_epoch_can_be_exported_and_old_versions_are_removed(classifier):
     for _ in range(2):
         folder = export.run(export.ExportConfig(run=str(classifier), best=True, name="best", keep_versions=1))

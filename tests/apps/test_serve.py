@@ -48,6 +48,7 @@ class Program:
         return until(found, seconds=120).groups()
 
 
+@pytest.mark.slow
 def test_sigterm_lets_the_running_request_finish_and_takes_no_more(tmp_path):
     publish(digits(1), tmp_path / "digits", 1)
     with Program("--model_base_path", str(tmp_path), "--port=0", "--rest_api_port=-1") as program:

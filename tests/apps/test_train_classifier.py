@@ -108,6 +108,7 @@ def test_the_written_config_repeats_the_run(smoke):
     assert again == dataclasses.replace(SMOKE, export_dir=yaml.safe_load(run.config_file.read_text())["export_dir"])
 
 
+@pytest.mark.slow
 def test_the_report_can_be_made_again_from_the_run_and_from_the_export(smoke, capsys):
     run, saved_model = smoke
     expected = json.loads((run.eval / "report.json").read_text())
@@ -300,12 +301,14 @@ def test_wrong_input_is_answered_in_one_sentence_and_writes_nothing(words, messa
     assert message in refusal(*words, capsys=capsys)
 
 
+@pytest.mark.slow
 def test_without_a_baseline_the_report_has_none(capsys):
     run = train("smoke", "--no-baseline")
     assert "baselines" not in json.loads((run.eval / "report.json").read_text())
     assert "most frequent class" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_too_few_images_to_hold_any_out_can_still_be_trained_on(capsys):
     make_folder(counts=(2, 2, 2))
     run = train("--data", "data", *SMALL[:-4], "--batch-size", "2", "--epochs", "1")

@@ -277,6 +277,7 @@ def test_wrong_input_is_answered_in_one_sentence_and_writes_nothing(words, messa
     assert message in refusal(capsys, lambda: train(*words))
 
 
+@pytest.mark.slow
 def test_fine_tuning_is_resumed_with_the_pretrained_run_and_the_data_elsewhere(pretrained, capsys):
     shutil.copytree(pretrained[0].path, "pretrained")
     write_sentences()

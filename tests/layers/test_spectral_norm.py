@@ -17,7 +17,9 @@ def make_layers():
     ]
     for layer, inputs in pairs:
         layer(inputs)
-        layer.kernel.assign(random.normal(size=layer.kernel.shape))
+        # The first singular value is well above the second, so that the power iteration is quick.
+        kernel = random.normal(size=layer.kernel.shape)
+        layer.kernel.assign(kernel + 3 * kernel[..., :1])
     return pairs
 
 
@@ -26,8 +28,9 @@ def to_matrix(layer):
     return kernel.reshape(-1, kernel.shape[-1])
 
 
-@pytest.mark.parametrize(("layer", "inputs"), make_layers(), ids=lambda value: type(value).__name__)
-def test_the_kernel_is_divided_by_its_largest_singular_value(layer, inputs):
+@pytest.mark.parametrize("index", range(3))
+def test_the_kernel_is_divided_by_its_largest_singular_value(index):
+    layer, inputs = make_layers()[index]
     for _ in range(100):
         layer(inputs, training=True)
     normalized = layer.normalize_kernel(training=False).numpy()

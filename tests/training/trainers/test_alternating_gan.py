@@ -25,7 +25,11 @@ def assert_moved_alike(ones, others, initial):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "sagan" else []) for name in VARIANTS]
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if VARIANTS[name].model.family == "residual_gan" else [])
+        for name in VARIANTS
+    ],
 )
 def test_two_replicas_train_every_variant_as_one_does(name, images, two_replicas):
     alone = make_trainer(name, SGD)

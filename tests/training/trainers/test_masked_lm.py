@@ -69,6 +69,7 @@ def test_two_replicas_take_the_same_steps_as_one(kind, make, two_replicas):
 
 
 @KINDS
+@pytest.mark.slow
 def test_gradient_accumulation_does_not_change_the_step_with_or_without_clipping(kind, make):
     for global_clipnorm in (None, 0.05):
         whole, parts = (
