@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from karpa_tf.export.compatibility import LABELS, format_lines
-from karpa_tf.export.generator import CHUNK_SIZE, SEEDS_CALL, make_generator_export
-from karpa_tf.export.versions import Call
+from karpa_tf.export.generator import CHUNK_SIZE, FILES_NOTE, SEEDS_CALL
+from karpa_tf.export.versions import Call, Export
 from karpa_tf.models.sampling import noise_from_seeds, to_pixels
 
 
@@ -36,11 +36,14 @@ def make_export(generator, classes, *, task):
         python="seed=tf.constant([0, 1, 2], tf.int64), labels=tf.constant([0, 0, 1], tf.int64)",
         rest_body='"instances": [{"seed": 0, "labels": 1}]',
     )
-    return dataclasses.replace(
-        make_generator_export(generator, task=task, functions=functions, latent_dim=latent_dim),
+    return Export(
+        task=task,
         form="labeled_seed",
+        functions=functions,
         examples={"serving_default": seed_requests, "noise": noise_requests, "image_bytes": seed_requests},
         edge_cases={"serving_default": edge_cases, "image_bytes": edge_cases},
+        tolerances={"noise": 1},
+        convertible=functions["noise"],
         convertible_examples=noise_requests,
         files={LABELS: format_lines(classes)},
         details={"latent_dim": latent_dim, "shape": list(shape), "classes": list(classes)},
@@ -58,9 +61,7 @@ def make_export(generator, classes, *, task):
                 "once, which is faster than with seeds; pixels may differ by one gray level between batch sizes.",
                 f"noise=tf.random.normal((3, {latent_dim})), labels=tf.constant([0, 0, 1], tf.int64)",
             ),
-            "image_bytes": dataclasses.replace(
-                call, note="The images of the seeds as PNG files, in base64 in responses of the REST API."
-            ),
+            "image_bytes": dataclasses.replace(call, note=FILES_NOTE),
         },
     )
 

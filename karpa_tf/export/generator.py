@@ -1,5 +1,7 @@
 """SavedModels of generators, with signatures for seeds and noise."""
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
@@ -9,15 +11,16 @@ from karpa_tf.models.sampling import noise_from_seeds, to_pixels
 CHUNK_SIZE = 8
 """Number of images that the signatures for seeds generate at a time."""
 
-
 SEEDS_CALL = Call(
     "The image of a seed is the same to the bit, whatever the batch.",
     "seed=tf.constant([0, 1, 2], tf.int64)",
     '"instances": [{"seed": 0}]',
 )
 
+FILES_NOTE = "The images of the seeds as PNG files, in base64 in responses of the REST API."
 
-def make_generator_export(generator, *, task, functions=None, latent_dim=None):
+
+def make_generator_export(generator, *, task):
     """Returns the `Export` of a generator.
 
     The signatures are, with `images` uint8 (batch, height, width, channels):
@@ -31,12 +34,9 @@ def make_generator_export(generator, *, task, functions=None, latent_dim=None):
     Args:
         generator: functional model that maps noise to images in [-1, 1].
         task: name of the task, for the model card.
-        functions: of the signatures, by name; None is `make_generator_functions(generator)`.
-        latent_dim: size of a noise vector; None is the size of the generator's only input.
     """
-    shape = generator.output_shape[1:]
-    latent_dim = latent_dim or generator.input_shape[-1]
-    functions = functions or make_generator_functions(generator)
+    latent_dim, shape = generator.input_shape[-1], generator.output_shape[1:]
+    functions = make_generator_functions(generator)
     noise = np.random.default_rng(0).normal(size=(4, latent_dim)).astype(np.float32)
     seed_requests = [{"seed": np.arange(count, dtype=np.int64)} for count in (8, 1)]
     edge_cases = [{"seed": np.array([-1, 2**40, *range(CHUNK_SIZE)], np.int64)}]
@@ -64,11 +64,7 @@ def make_generator_export(generator, *, task, functions=None, latent_dim=None):
                 "seeds; pixels may differ by one gray level between batch sizes.",
                 f"noise=tf.random.normal((3, {latent_dim}))",
             ),
-            "image_bytes": Call(
-                "The images of the seeds as PNG files, in base64 in responses of the REST API.",
-                "seed=tf.constant([0, 1, 2], tf.int64)",
-                '"instances": [{"seed": 0}]',
-            ),
+            "image_bytes": dataclasses.replace(SEEDS_CALL, note=FILES_NOTE),
         },
     )
 

@@ -16,6 +16,6 @@ def make_discriminator(config, num_classes=0):
     return FAMILIES[config.family].make_discriminator(config, num_classes)
 
 
-def select_inputs(model, first, labels=None):
+def join_inputs(model, first, labels=None):
     """Returns what to call a generator or discriminator with: `first`, or [`first`, `labels`] if it is conditional."""
     return [first, labels] if len(model.inputs) > 1 else first

@@ -7,7 +7,7 @@ from karpa_tf.configs import residual_gan as configs
 from karpa_tf.configs.gan import suggest_flags
 from karpa_tf.configs.gan_presets import PRESETS
 from karpa_tf.errors import UserError
-from karpa_tf.models.gans import make_discriminator, make_generator, select_inputs
+from karpa_tf.models.gans import join_inputs, make_discriminator, make_generator
 
 TINY = configs.TINY
 
@@ -26,9 +26,9 @@ def test_the_discriminator_takes_the_images_of_the_generator(kind, size, num_cla
     assert config.image_size == size
     labels = np.zeros(2, np.int32)
     generator, discriminator = make_generator(config, num_classes), make_discriminator(config, num_classes)
-    images = generator(select_inputs(generator, np.zeros((2, config.latent_dim), np.float32), labels)).numpy()
+    images = generator(join_inputs(generator, np.zeros((2, config.latent_dim), np.float32), labels)).numpy()
     assert images.shape == (2, size, size, 3)
-    assert discriminator(select_inputs(discriminator, images, labels)).shape == (2, 1)
+    assert discriminator(join_inputs(discriminator, images, labels)).shape == (2, 1)
 
 
 def test_the_networks_of_sngan_are_as_published():

@@ -7,7 +7,7 @@ from karpa_tf import losses
 from karpa_tf.distribution import reductions
 from karpa_tf.keras_compat import AlreadyBuilt
 from karpa_tf.layers.differentiable_augmentation import UNIFORMS
-from karpa_tf.models.gans import select_inputs
+from karpa_tf.models.gans import join_inputs
 from karpa_tf.training.trainers.updates import make_moving_average, scale_loss, update_moving_average
 
 FRACTION = 2 * UNIFORMS
@@ -92,15 +92,15 @@ class GAN(AlreadyBuilt, keras.Model):
 
     def generate(self, batch):
         """Returns images of the trained generator for a batch, in training mode."""
-        return self.generator(select_inputs(self.generator, batch["noise"], batch.get("labels")), training=True)
+        return self.generator(join_inputs(self.generator, batch["noise"], batch.get("labels")), training=True)
 
     def generate_exported(self, batch):
         """Returns images of the exported generator for a batch."""
-        return self.exported(select_inputs(self.exported, batch["noise"], batch.get("labels")), training=False)
+        return self.exported(join_inputs(self.exported, batch["noise"], batch.get("labels")), training=False)
 
     def discriminate(self, images, batch, training=True):
         """Returns the logits (batch, 1) of images that have the labels of a batch."""
-        inputs = select_inputs(self.discriminator, images, batch.get("labels"))
+        inputs = join_inputs(self.discriminator, images, batch.get("labels"))
         return self.discriminator(inputs, training=training)
 
     def augment(self, images, batch, index):
