@@ -40,12 +40,13 @@ class SharedWeights:
         self.arrays = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
     @torch.no_grad()
-    def assign(self, module, index):
+    def assign(self, module, index, kind=None):
         """Removes the weights of one layer from the arrays and assigns them to a module.
 
         Args:
             module: the layer.
             index: its index among the layers of its kind, from 0.
+            kind: name of Keras' layer if PyTorch's type does not tell.
         """
         kinds = {
             torch.nn.Conv2d: "Conv2D",
@@ -53,7 +54,7 @@ class SharedWeights:
             torch.nn.BatchNorm2d: "BatchNormalization",
             torch.nn.Linear: "Dense",
         }
-        kind = kinds[type(module)]
+        kind = kind or kinds[type(module)]
         names = {"weight": "kernel", "bias": "bias"}
         if kind == "BatchNormalization":
             names = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}

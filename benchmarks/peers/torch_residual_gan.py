@@ -167,12 +167,12 @@ class GeneratorBlock(nn.Module):
     def __init__(self, before, after):
         super().__init__()
         self.norms = nn.ModuleList(nn.BatchNorm2d(filters, EPSILON, MOMENTUM) for filters in (before, after))
-        self.first, self.second = _convolution(before, after, 3), _convolution(after, after, 3)
+        self.first = UpsampledConvolution(before, after, 3, padding=1)
+        self.second = _convolution(after, after, 3)
         self.shortcut = _convolution(before, after, 1)
 
     def forward(self, x):
-        y = functional.relu(self.norms[0](x), inplace=True)
-        y = self.first(functional.interpolate(y, scale_factor=2))
+        y = self.first(functional.relu(self.norms[0](x), inplace=True))
         y = self.second(functional.relu(self.norms[1](y), inplace=True))
         return functional.interpolate(self.shortcut(x), scale_factor=2) + y
 
@@ -183,15 +183,30 @@ class DiscriminatorBlock(nn.Module):
     def __init__(self, before, after, is_halved, is_first):
         super().__init__()
         self.is_halved, self.is_first = is_halved, is_first
-        self.first, self.second = _convolution(before, after, 3), _convolution(after, after, 3)
+        self.first = _convolution(before, after, 3)
+        self.second = (PooledConvolution if is_halved else nn.Conv2d)(after, after, 3, padding=1)
         self.shortcut = _convolution(before, after, 1) if is_halved or before != after else nn.Identity()
 
     def forward(self, x):
         y = self.first(x if self.is_first else functional.relu(x))
         y = self.second(functional.relu(y, inplace=True))
         if self.is_halved:
-            x, y = functional.avg_pool2d(x, 2), functional.avg_pool2d(y, 2)
+            x = functional.avg_pool2d(x, 2)
         return self.shortcut(x) + y
+
+
+class UpsampledConvolution(nn.Conv2d):
+    """A convolution of the feature map enlarged twice."""
+
+    def forward(self, x):
+        return super().forward(functional.interpolate(x, scale_factor=2))
+
+
+class PooledConvolution(nn.Conv2d):
+    """A convolution whose outputs are averaged over 2x2 positions."""
+
+    def forward(self, x):
+        return functional.avg_pool2d(super().forward(x), 2)
 
 
 class ImageAttention(nn.Module):
@@ -217,6 +232,16 @@ def _convolution(before, after, size, bias=True):
     return nn.Conv2d(before, after, size, padding=size // 2, bias=bias)
 
 
+KINDS = {
+    "Conv2D": nn.Conv2d,
+    "UpsampledConv2D": UpsampledConvolution,
+    "PooledConv2D": PooledConvolution,
+    "Dense": nn.Linear,
+    "BatchNormalization": nn.BatchNorm2d,
+}
+"""Types of layers by the name of Keras'."""
+
+
 @torch.no_grad()
 def _load_weights(network, weights):
     """Assigns all of a `SharedWeights` to the layers, in the order in which Keras' were created.
@@ -225,10 +250,10 @@ def _load_weights(network, weights):
     """
     attentions = [module for module in network.modules() if isinstance(module, ImageAttention)]
     inner = {layer for attention in attentions for layer in attention.children()}
-    for kind, type_ in (("Conv2D", nn.Conv2d), ("Dense", nn.Linear), ("BatchNormalization", nn.BatchNorm2d)):
+    for kind, type_ in KINDS.items():
         layers = [module for module in network.modules() if type(module) is type_]
         for index, layer in enumerate(sorted(layers, key=inner.__contains__)):
-            weights.assign(layer, index)
+            weights.assign(layer, index, kind)
             if f"{kind}/{index}/vector" in weights.arrays:
                 _normalize(layer, torch.from_numpy(weights.arrays.pop(f"{kind}/{index}/vector")))
     for index, attention in enumerate(attentions):

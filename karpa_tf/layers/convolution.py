@@ -22,17 +22,9 @@ class Conv2D(keras.layers.Conv2D):
     def convolution_op(self, inputs, kernel):
         if not _can_be_faster(self, inputs) or not _is_small(self.compute_output_shape(inputs.shape)):
             return super().convolution_op(inputs, kernel)
-        strides, padding = self.strides, self.padding.upper()
-
-        @tf.custom_gradient
-        def convolve(x, kernel):
-            def gradients(upstream):
-                x_gradient = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(x), strides, padding)
-                return x_gradient, _kernel_gradient(x, upstream, kernel, strides, padding)
-
-            return tf.nn.conv2d(x, kernel, strides, padding), gradients
-
-        return convolve(tf.cast(inputs, self.compute_dtype), tf.convert_to_tensor(kernel))
+        return _convolve(
+            tf.cast(inputs, self.compute_dtype), tf.convert_to_tensor(kernel), self.strides, self.padding.upper()
+        )
 
 
 @keras.saving.register_keras_serializable("karpa_tf")
@@ -43,21 +35,100 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         if not _can_be_faster(self, inputs) or not _is_small(inputs.shape) or self.output_padding is not None:
             return super().call(inputs)
         output_shape = self.compute_output_shape(inputs.shape)
-        strides, padding = self.strides, self.padding.upper()
-
-        @tf.custom_gradient
-        def convolve(x, kernel):
-            def gradients(upstream):
-                x_gradient = tf.nn.conv2d(upstream, kernel, strides, padding)
-                return x_gradient, _kernel_gradient(upstream, x, kernel, strides, padding)
-
-            shape = tf.concat([tf.shape(x)[:1], output_shape[1:]], axis=0)
-            return tf.nn.conv2d_transpose(x, kernel, shape, strides, padding), gradients
-
-        outputs = convolve(tf.cast(inputs, self.compute_dtype), tf.convert_to_tensor(self.kernel))
+        outputs = _convolve_transposed(
+            tf.cast(inputs, self.compute_dtype),
+            tf.convert_to_tensor(self.kernel),
+            output_shape[1:],
+            self.strides,
+            self.padding.upper(),
+        )
         if self.use_bias:
             outputs = ops.add(outputs, ops.reshape(self.bias, (1, 1, 1, -1)))
         return self.activation(outputs)
+
+
+@keras.saving.register_keras_serializable("karpa_tf")
+class UpsampledConv2D(Conv2D):
+    """A convolution of a feature map whose height and width are doubled first by repetition, at 4/9 of its cost.
+
+    Maps float (batch, height, width, channels) to (batch, 2 height, 2 width, filters). What `UpSampling2D` and a
+    `Conv2D` with a 3x3 kernel and padding "same" compute, up to rounding, is one transposed convolution with a 4x4
+    kernel, the sum of four shifted copies of the 3x3 one (Karras et al. 2018, "Progressive Growing of GANs", appendix).
+    """
+
+    def convolution_op(self, inputs, kernel):
+        inputs, kernel = tf.cast(inputs, self.compute_dtype), _widen(kernel)
+        # A transposed convolution flips its kernel.
+        kernel = tf.transpose(tf.reverse(kernel, (0, 1)), (0, 1, 3, 2))
+        shape = self.compute_output_shape(inputs.shape)[1:]
+        if _can_be_faster(self, inputs) and _is_small(inputs.shape):
+            return _convolve_transposed(inputs, kernel, shape, (2, 2), "SAME")
+        return _plain_transposed(inputs, kernel, shape, (2, 2), "SAME")
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        return batch, 2 * height, 2 * width, self.filters
+
+
+@keras.saving.register_keras_serializable("karpa_tf")
+class PooledConv2D(Conv2D):
+    """A convolution whose outputs are averaged over 2x2 positions, at 4/9 of its cost.
+
+    Maps float (batch, height, width, channels), of even height and width, to (batch, height / 2, width / 2, filters).
+    What a `Conv2D` with a 3x3 kernel and padding "same" and `AveragePooling2D` compute, up to rounding, is one
+    convolution of stride 2, see `UpsampledConv2D`.
+    """
+
+    def convolution_op(self, inputs, kernel):
+        inputs, kernel = tf.cast(inputs, self.compute_dtype), _widen(kernel) / 4
+        is_fast = _can_be_faster(self, inputs) and _is_small(self.compute_output_shape(inputs.shape))
+        return (_convolve if is_fast else tf.nn.conv2d)(inputs, kernel, (2, 2), "SAME")
+
+    def compute_output_shape(self, input_shape):
+        batch, height, width, _ = input_shape
+        return batch, height // 2, width // 2, self.filters
+
+
+def _widen(kernel):
+    """Returns the sum of a kernel's four shifted copies, (height + 1, width + 1, c, d)."""
+    kernel = tf.convert_to_tensor(kernel)
+    for axis in (0, 1):
+        before, after = ([shift if i == axis else (0, 0) for i in range(4)] for shift in ((1, 0), (0, 1)))
+        kernel = tf.pad(kernel, before) + tf.pad(kernel, after)
+    return kernel
+
+
+def _convolve(x, kernel, strides, padding):
+    """Returns `tf.nn.conv2d`, whose kernel gradient is one matrix product."""
+
+    @tf.custom_gradient
+    def convolve(x, kernel):
+        def gradients(upstream):
+            x_gradient = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(x), strides, padding)
+            return x_gradient, _kernel_gradient(x, upstream, kernel, strides, padding)
+
+        return tf.nn.conv2d(x, kernel, strides, padding), gradients
+
+    return convolve(x, kernel)
+
+
+def _convolve_transposed(x, kernel, shape, strides, padding):
+    """Returns `_plain_transposed`, whose kernel gradient is one matrix product."""
+
+    @tf.custom_gradient
+    def convolve(x, kernel):
+        def gradients(upstream):
+            x_gradient = tf.nn.conv2d(upstream, kernel, strides, padding)
+            return x_gradient, _kernel_gradient(upstream, x, kernel, strides, padding)
+
+        return _plain_transposed(x, kernel, shape, strides, padding), gradients
+
+    return convolve(x, kernel)
+
+
+def _plain_transposed(x, kernel, shape, strides, padding):
+    """Returns `tf.nn.conv2d_transpose` to (batch, *shape)."""
+    return tf.nn.conv2d_transpose(x, kernel, tf.concat([tf.shape(x)[:1], shape], axis=0), strides, padding)
 
 
 def _can_be_faster(layer, inputs):

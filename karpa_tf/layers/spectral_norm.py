@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from karpa_tf.layers.convolution import Conv2D
+from karpa_tf.layers.convolution import Conv2D, PooledConv2D, UpsampledConv2D
 
 EPSILON = 1e-12
 
@@ -59,6 +59,16 @@ class SpectralConv2D(_SpectralNorm, Conv2D):
     def call(self, inputs, training=False):
         outputs = self.convolution_op(inputs, self.normalize_kernel(training))
         return self.activation(outputs + tf.cast(self.bias, outputs.dtype) if self.use_bias else outputs)
+
+
+@keras.saving.register_keras_serializable("karpa_tf")
+class SpectralUpsampledConv2D(SpectralConv2D, UpsampledConv2D):
+    """`UpsampledConv2D` with spectral normalization of its 3x3 kernel."""
+
+
+@keras.saving.register_keras_serializable("karpa_tf")
+class SpectralPooledConv2D(SpectralConv2D, PooledConv2D):
+    """`PooledConv2D` with spectral normalization of its 3x3 kernel."""
 
 
 @keras.saving.register_keras_serializable("karpa_tf")

@@ -5,9 +5,17 @@ from keras import layers, ops
 
 from karpa_tf.layers.batch_norm import BatchNormalization
 from karpa_tf.layers.conditional_batch_norm import ConditionalBatchNormalization
-from karpa_tf.layers.convolution import Conv2D
+from karpa_tf.layers.convolution import Conv2D, PooledConv2D, UpsampledConv2D
 from karpa_tf.layers.image_attention import ImageAttention
-from karpa_tf.layers.spectral_norm import SpectralConv2D, SpectralDense, SpectralEmbedding
+from karpa_tf.layers.spectral_norm import (
+    SpectralConv2D,
+    SpectralDense,
+    SpectralEmbedding,
+    SpectralPooledConv2D,
+    SpectralUpsampledConv2D,
+)
+
+_SPECTRAL = {Conv2D: SpectralConv2D, PooledConv2D: SpectralPooledConv2D, UpsampledConv2D: SpectralUpsampledConv2D}
 
 
 def make_generator(config, num_classes=0):
@@ -72,7 +80,7 @@ def make_discriminator(config, num_classes=0):
 
 def _generator_block(x, labels, filters, num_classes, is_spectral):
     y = layers.ReLU()(_normalize(x, labels, num_classes))
-    y = _convolution(filters, 3, is_spectral)(layers.UpSampling2D()(y))
+    y = _convolution(filters, 3, is_spectral, UpsampledConv2D)(y)
     y = layers.ReLU()(_normalize(y, labels, num_classes))
     y = _convolution(filters, 3, is_spectral)(y)
     # The same as a 1x1 convolution of the larger map, at a quarter of the cost.
@@ -83,10 +91,8 @@ def _generator_block(x, labels, filters, num_classes, is_spectral):
 def _discriminator_block(x, filters, is_halved, is_spectral, is_first):
     y = x if is_first else layers.ReLU()(x)
     y = _convolution(filters, 3, is_spectral)(y)
-    y = _convolution(filters, 3, is_spectral)(layers.ReLU()(y))
-    shortcut = x
-    if is_halved:
-        y, shortcut = layers.AveragePooling2D(2)(y), layers.AveragePooling2D(2)(shortcut)
+    y = _convolution(filters, 3, is_spectral, PooledConv2D if is_halved else Conv2D)(layers.ReLU()(y))
+    shortcut = layers.AveragePooling2D(2)(x) if is_halved else x
     if is_halved or x.shape[-1] != filters:
         # After the pooling, with which a 1x1 convolution can be exchanged.
         shortcut = _convolution(filters, 1, is_spectral)(shortcut)
@@ -97,9 +103,9 @@ def _normalize(x, labels, num_classes):
     return ConditionalBatchNormalization(num_classes)(x, labels) if num_classes else BatchNormalization()(x)
 
 
-def _convolution(filters, kernel_size, is_spectral):
-    """Returns a convolution that keeps the size of the feature map; 3x3 kernels of residual branches by He et al."""
-    layer = SpectralConv2D if is_spectral else Conv2D
+def _convolution(filters, kernel_size, is_spectral, layer=Conv2D):
+    """Returns a convolution without strides; 3x3 kernels, those of residual branches, by He et al."""
+    layer = _SPECTRAL[layer] if is_spectral else layer
     scale = 2.0 if kernel_size == 3 else 1.0
     initializer = keras.initializers.VarianceScaling(scale, "fan_avg", "uniform")
     return layer(filters, kernel_size, padding="same", kernel_initializer=initializer)

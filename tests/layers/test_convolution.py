@@ -8,7 +8,7 @@ from layer_gradients import run_layer
 
 from karpa_tf.configs import dcgan, resnet
 from karpa_tf.layers import convolution
-from karpa_tf.layers.convolution import Conv2D, Conv2DTranspose
+from karpa_tf.layers.convolution import Conv2D, Conv2DTranspose, PooledConv2D, UpsampledConv2D
 from karpa_tf.models.classifiers import make_classifier
 from karpa_tf.models.dcgan import make_discriminator, make_generator
 
@@ -140,3 +140,40 @@ def test_second_derivatives_match_keras():
             total = tf.reduce_sum(gradient**2)
         results.append(outer.gradient(total, layer.kernel.value).numpy())
     np.testing.assert_allclose(*results, rtol=0.05, atol=0.02 * np.abs(results[1]).max())
+
+
+RESAMPLED = {
+    UpsampledConv2D: lambda convolve, x: convolve(keras.layers.UpSampling2D()(x)),
+    PooledConv2D: lambda convolve, x: keras.layers.AveragePooling2D(2)(convolve(x)),
+}
+"""What these layers compute, with the 3x3 convolution of Keras."""
+
+
+@pytest.mark.parametrize("layer_class", RESAMPLED)
+@pytest.mark.parametrize("shape", [(5, 4, 4, 3), (2, 6, 10, 3)])
+@pytest.mark.parametrize("is_fast", [False, True])
+def test_resampling_convolutions_match_two_layers(layer_class, shape, is_fast, monkeypatch):
+    monkeypatch.setattr(convolution, "_can_be_faster", lambda *_: is_fast)
+    layer = layer_class(4, 3, padding="same", bias_initializer="uniform")
+    reference = keras.layers.Conv2D(4, 3, padding="same")
+    for convolution_layer in (layer, reference):
+        convolution_layer.build(shape)
+    reference.set_weights(layer.get_weights())
+    x = tf.constant(np.random.default_rng(1).normal(size=shape), tf.float32)
+
+    def compute(function, kernel):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                outputs = function(x)
+                loss = tf.reduce_sum(outputs**3)
+            gradients = tape.gradient(loss, [x, kernel])
+            total = tf.reduce_sum(gradients[0] ** 2)
+        return [outputs, *gradients, outer.gradient(total, kernel)]
+
+    expected = compute(lambda x: RESAMPLED[layer_class](reference, x), reference.kernel.value)
+    results = compute(layer, layer.kernel.value)
+    assert layer.compute_output_shape(shape) == results[0].shape
+    for result, value in zip(results, expected, strict=True):
+        np.testing.assert_allclose(result, value, rtol=1e-4, atol=1e-5 * np.abs(value).max())
