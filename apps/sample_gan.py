@@ -53,7 +53,8 @@ def _sample(config):
         from karpa_tf.serving.client import connect
 
         draw = predictions.interpolate_images if config.interpolate else predictions.draw_images
-        return draw(connect(config), config.seed, config.n), None
+        label = None if config.label is None else int(config.label)
+        return draw(connect(config), config.seed, config.n, label), None
     from karpa_tf.tasks import gan
 
     return gan.sample(config)

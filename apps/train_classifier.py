@@ -45,7 +45,7 @@ def run(config):
     shape = trainer.network.input_shape[1:]
     print(f"{trainer.network.name} for {'x'.join(map(str, shape))}: {describe_weights(trainer)}")
     init = describe_init(config.transfer.init, config.transfer.init_weights)
-    run = job.open_run(trainer, steps_per_epoch, splits.metadata() | init)
+    run = job.open_run(trainer, steps_per_epoch, splits.metadata() | init, details={"shape": list(shape)})
     if run is None:
         return None
     save_images(run, (splits.test or splits.validation or splits.train).images)

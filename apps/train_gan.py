@@ -37,10 +37,11 @@ def run(config):
     with job.scope():
         classes, steps = image_set.classes, config.epochs * steps_per_epoch
         trainer = gan.make_trainer(config, len(classes), steps, job.jit_compile)
-    shape = "x".join(map(str, trainer.generator.output_shape[1:]))
+    details = {"latent_dim": config.model.latent_dim, "shape": list(trainer.generator.output_shape[1:])}
     generator, discriminator = (f"{net.count_params():,}" for net in (trainer.generator, trainer.discriminator))
+    shape = "x".join(map(str, details["shape"]))
     print(f"{shape}: generator with {generator} weights, discriminator with {discriminator}")
-    run = job.open_run(trainer, steps_per_epoch, gan.describe_data(image_set, measure))
+    run = job.open_run(trainer, steps_per_epoch, gan.describe_data(image_set, measure), details=details)
     if run is None:
         return None
 

@@ -28,7 +28,8 @@ class SamplingConfig(ModelSource):
     """Cut the normal distribution of the noise at this value: images are more alike, and better; 0 does not."""
 
     label: str | None = None
-    """Class to draw, of a conditional GAN; None draws a row of images, with the same noise, for every class."""
+    """Class to draw, of a conditional GAN; None draws a row of images, with the same noise, for every class. With
+    --server, the index of the class."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -39,5 +40,7 @@ class SamplingConfig(ModelSource):
         require_not_negative("truncation", self.truncation)
         if self.walk and (self.walk < 3 or self.interpolate):
             raise UserError(f"--walk needs 3 seeds or more, and no --interpolate; received {self.walk}.")
-        if self.server and (self.walk or self.truncation or self.label):
-            raise UserError("--walk, --truncation and --label need --run or --saved-model.")
+        if self.server and (self.walk or self.truncation):
+            raise UserError("--walk and --truncation need --run or --saved-model.")
+        if self.server and self.label is not None and not self.label.isdecimal():
+            raise UserError(f"--label must be the index of a class, from 0, with --server; received {self.label}.")

@@ -107,29 +107,46 @@ def format_filled(text, masks):
     return "\n".join(lines)
 
 
-def draw_images(client, seed, count):
+def draw_images(client, seed, count, label=None):
     """Returns generated images, uint8 (count, height, width, channels); image i is that of `seed` + i.
 
     Args:
         client: a `serving.client.Client`.
         seed: an integer.
         count: number of images.
+        label: index of the class to draw, if the model is conditional.
+
+    Raises:
+        UserError: the model is no generator, or it has classes and there is no label, or the other way round.
     """
-    predict = client.function(*SEEDS)
-    batches = _make_batches(range(seed, seed + count))
-    files = [file for batch in batches for file in predict(seed=list(batch))["image_bytes"]]
+    predict = _find_generator(client, SEEDS, label)
+    files = []
+    for batch in _make_batches(range(seed, seed + count)):
+        files.extend(predict(seed=list(batch), **_repeat(label, len(batch)))["image_bytes"])
     images = np.stack([np.asarray(Image.open(io.BytesIO(file))) for file in files])
     return images if images.ndim == 4 else images[..., None]
 
 
-def interpolate_images(client, seed, count):
+def interpolate_images(client, seed, count, label=None):
     """Returns images between those of `seed` and of `seed` + 1, as `draw_images` does; imports TensorFlow for noise."""
-    predict = client.function(*NOISE)
+    predict = _find_generator(client, NOISE, label)
     hide_tensorflow_messages()
     from karpa_tf.models.sampling import interpolate_seeds
 
     latent_dim = client.signatures[predict.args[0]].inputs["noise"][-1]
-    return predict(noise=interpolate_seeds(seed, latent_dim, count).numpy())["images"]
+    return predict(noise=interpolate_seeds(seed, latent_dim, count).numpy(), **_repeat(label, count))["images"]
+
+
+def _find_generator(client, kind, label):
+    name, inputs, outputs = kind
+    has_classes = any("labels" in signature.inputs for signature in client.signatures.values())
+    if has_classes and label is None:
+        raise UserError(f"{client.model} draws classes, whose names a server does not tell; give --label and an index.")
+    return client.function(name, inputs if label is None else [*inputs, "labels"], outputs)
+
+
+def _repeat(label, count):
+    return {} if label is None else {"labels": [label] * count}
 
 
 def _rank_classes(outputs, top):

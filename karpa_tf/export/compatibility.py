@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from karpa_tf.errors import UserError
+from karpa_tf.export import card
 from karpa_tf.export.card import FILE
 from karpa_tf.export.meta_graph import EXTRA, describe_signatures, list_versions, read_meta_graph
 
@@ -18,7 +19,7 @@ def format_lines(names):
     return "".join(f"{name}\n" for name in names)
 
 
-def require_compatible(base, files, signatures=None):
+def require_compatible(base, files, signatures=None, details=None):
     """Raises `UserError` if clients of the newest version of a model cannot use the new one.
 
     Args:
@@ -26,6 +27,7 @@ def require_compatible(base, files, signatures=None):
         files: dict from `LABELS` and `VOCABULARY` to the text of the new version, or None if it has no such file. Files
             that are left out are not compared.
         signatures: those of the new version as from `describe_signatures`, or None not to compare them.
+        details: what the card of the new version will have in `details`, as far as it is known; or None.
     """
     versions = list_versions(base)
     if not versions:
@@ -35,7 +37,11 @@ def require_compatible(base, files, signatures=None):
         old_signatures = describe_signatures(read_meta_graph(newest))
     except UserError:  # A damaged version has no clients.
         return
-    change = _find_changed_file(newest / EXTRA, files) or _find_changed_signature(old_signatures, signatures)
+    change = (
+        _find_changed_file(newest / EXTRA, files)
+        or _find_changed_detail(card.read(newest).get("details", {}), details or {})
+        or _find_changed_signature(old_signatures, signatures)
+    )
     if change:
         raise UserError(
             f"{newest} has {change}; a server would replace it by the new version. Choose another --name, or give "
@@ -52,6 +58,13 @@ def _find_changed_file(folder, files):
             return f"the {_CONTENTS[name]} in another order"
         if old != new:
             return f"other {_CONTENTS[name]} ({_list(old, new)}, now {_list(new, old)})"
+    return None
+
+
+def _find_changed_detail(old, new):
+    for name in old.keys() & new.keys():
+        if old[name] != new[name]:
+            return f"another {name.replace('_', ' ')} ({old[name]}, now {new[name]})"
     return None
 
 

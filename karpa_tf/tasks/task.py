@@ -88,17 +88,18 @@ class Task:
             warn(f"{run.path} keeps no examples of its data; the export is checked and warmed up with synthetic ones.")
         return versions.write(base, export, self.metadata(finished), **options), finished.weights
 
-    def require_compatible(self, base, classes=None, vocabulary=None):
+    def require_compatible(self, base, classes=None, vocabulary=None, details=None):
         """Raises `UserError` before training if a model could not replace the newest version in a folder of versions.
 
         Args:
             base: folder of the model's versions.
             classes: names of the classes in order, empty if the model has none; or None not to compare them.
             vocabulary: a `Vocabulary`, or None not to compare it.
+            details: as for `compatibility.require_compatible`.
         """
         files = {compatibility.LABELS: classes, compatibility.VOCABULARY: vocabulary and vocabulary.tokens}
         texts = {name: compatibility.format_lines(lines) or None for name, lines in files.items() if lines is not None}
-        compatibility.require_compatible(base, texts)
+        compatibility.require_compatible(base, texts, details=details)
 
     def find_export(self, run, base):
         """Returns the folder of the newest version in `base` if it is of this run and its present weights, or None.

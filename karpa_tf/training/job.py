@@ -64,7 +64,7 @@ class Job:
         """Returns the scope in which models, optimizers and trainer are made."""
         return self.strategy.scope()
 
-    def open_run(self, trainer, steps_per_epoch, data, vocabulary=None):
+    def open_run(self, trainer, steps_per_epoch, data, vocabulary=None, details=None):
         """Opens the run folder, restores the trainer from its newest checkpoint, and returns the `Run`.
 
         With --dry-run it prints what would be done and returns None.
@@ -74,13 +74,14 @@ class Job:
             steps_per_epoch: number of steps in one epoch.
             data: what `run.json` says about the data, a dict; its `classes` must be those of versions exported before.
             vocabulary: the `Vocabulary` of a language model, which must be that of versions exported before.
+            details: what the card of the export will have in `details`, as far as versions must agree in it, or None.
         """
         config, devices = self.config, describe_devices(self.strategy)
         print(f"{config.epochs} epochs of {steps_per_epoch} steps with batch size {config.batch_size} on {devices}")
         require_writable(config.export_dir, "--export-dir")
         folder = planned_folder(config, self.task.app)
         if not (config.allow_incompatible or Run(folder).config_file.exists()):
-            self.task.require_compatible(self._export_folder(), data.get("classes"), vocabulary)
+            self.task.require_compatible(self._export_folder(), data.get("classes"), vocabulary, details)
         if config.dry_run:
             print(f"Would write {folder} and {self._export_folder()}")
             return None

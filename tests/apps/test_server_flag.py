@@ -1,5 +1,6 @@
 """apps.classify, apps.fill_mask and apps.sample_gan answer the same from a server as from the export that it serves."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -8,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from exported_models import CLASSES
 from PIL import Image
 from programs import ROOT, refusal
 from served import ServerProcess, image_files, tiny_models
 
 from apps import classify, fill_mask, sample_gan
+from karpa_tf.errors import UserError
 
 TEXTS = ("a good 😀 list", "", "the cat\nof a list")
 
@@ -99,12 +102,35 @@ def test_a_server_interpolates(ask_both):
     assert np.abs(served.astype(int) - loaded.astype(int)).max() <= 1
 
 
+@pytest.mark.parametrize("flags", [{}, {"interpolate": True}])
+def test_a_server_draws_a_class_by_its_index(server, models, flags):
+    folder = models / "labeled_drawings"
+    served = sample_gan.run(sample_gan.Config(server=server, model="labeled_drawings", n=5, label="2", **flags))
+    loaded = sample_gan.run(sample_gan.Config(saved_model=str(folder), n=5, label=CLASSES[2], **flags))
+    assert np.abs(served.astype(int) - loaded.astype(int)).max() <= (1 if flags else 0)
+
+
+@pytest.mark.parametrize(
+    ("model", "label", "message"),
+    [
+        ("labeled_drawings", None, "labeled_drawings draws classes, whose names a server does not tell; give --label"),
+        ("labeled_drawings", "cat", "--label must be the index of a class, from 0, with --server; received cat"),
+        ("labeled_drawings", "99", "99"),
+        ("drawings", "0", "drawings on http"),
+    ],
+)
+def test_a_class_that_a_server_cannot_draw_is_an_error(server, model, label, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        sample_gan.run(sample_gan.Config(server=server, model=model, n=2, label=label))
+
+
 @pytest.mark.slow
 def test_tensorflow_is_not_imported_to_ask_a_server(server, tmp_path):
     (tmp_path / "a.png").write_bytes(image_files(1)[0])
     code = """
 import sys
 from apps import classify, fill_mask, sample_gan
+from karpa_tf.errors import UserError
 from karpa_tf import cli
 for app, words in ((classify, "images a.png"), (classify, "opinions --text a"), (fill_mask, "words [MASK]"), (sample_gan, "drawings")):
     app.run(cli.parse(app.Config(), "", args=["--server", sys.argv[1], "--model", *words.split()]))

@@ -61,6 +61,13 @@ def test_what_is_known_before_training_is_compared_alone(tmp_path):
         require_compatible(tmp_path, {VOCABULARY: "[PAD]\n"})
 
 
+def test_details_that_both_versions_have_are_compared(tmp_path):
+    write(tmp_path, dataclasses.replace(make_constant_export(1), details={"latent_dim": 64, "shape": (8, 8, 3)}))
+    require_compatible(tmp_path, {}, details={"latent_dim": 64, "shape": [8, 8, 3], "new": 1})
+    with pytest.raises(UserError, match=r"1 has another latent dim \(64, now 32\); a server would replace it"):
+        require_compatible(tmp_path, {}, details={"latent_dim": 32})
+
+
 def test_models_of_other_programs_and_damaged_ones_are_compared_by_what_they_have(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path / "foreign" / "1"))
     (tmp_path / "damaged" / "1").mkdir(parents=True)

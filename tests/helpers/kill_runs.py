@@ -1,7 +1,7 @@
 """Kills the training programs at random steps, resumes them, and compares them with uninterrupted runs.
 
     python tests/helpers/kill_runs.py                       # all programs, 10 kills each
-    python tests/helpers/kill_runs.py train_gan --kills 3   # one of them
+    python tests/helpers/kill_runs.py train_gan wgan_gp --kills 3   # some of them
 
 Every run is killed with SIGKILL before random steps (--seed) and resumed by the same command until it ends.
 It passes if every array of its last checkpoint (weights, optimizers, averages, random states) is bitwise equal to that
@@ -25,16 +25,23 @@ COMMON = ("--deterministic", "--save-steps", "3", "--log-every", "4")
 PROGRAMS = {
     # Augmentation, dropout, two moments, an average, validation.
     "train_classifier": (
-        *("smoke", "--epochs", "3", "--optimizer", "adam", "--ema", "0.9", "--dropout", "0.2"),
+        *("train_classifier", "smoke", "--epochs", "3", "--optimizer", "adam", "--ema", "0.9", "--dropout", "0.2"),
         *("--crop-padding", "0.1", "--mixup", "0.2", "--randaugment", "1"),
     ),
-    "train_gan": ("smoke", "--epochs", "2"),
+    "train_gan": ("train_gan", "smoke", "--epochs", "2"),
+    # Several updates of the discriminator, a penalty and its random numbers, a learning rate that falls.
+    "wgan_gp": (
+        *("train_gan", "wgan_gp", "--data", "digits", "--epochs", "4", "--channels", "1", "--base-size", "8"),
+        *("--filters", "8", "--discriminator-filters", "8", "8"),
+    ),
+    # Vectors of spectral normalization, attention, classes, and the probability of augmentation.
+    "sagan": ("train_gan", "smoke_projection", "--augment", "ada", "--epochs", "2"),
     "train_mlm": (
-        *("smoke", "--epochs", "2", "--dropout", "0.1", "--batch-size", "8"),
+        *("train_mlm", "smoke", "--epochs", "2", "--dropout", "0.1", "--batch-size", "8"),
         *("--data", str(ROOT / "docs"), "--vocabulary-size", "800", "--held-out-fraction", "0.2"),
     ),
 }
-"""Flags: a few dozen steps with everything that has a state."""
+"""Programs and their flags, by name: a few dozen steps with everything that has a state."""
 
 CHILD = """
 import os, runpy, signal, sys
@@ -53,9 +60,9 @@ runpy.run_module("apps." + sys.argv[0], run_name="__main__")
 """
 
 
-def start(app, folder, kill_before=-1):
-    """Runs a program in `folder`, kills it before step `kill_before`, and returns its exit code."""
-    words = [sys.executable, "-c", CHILD, str(kill_before), app, *PROGRAMS[app], *COMMON]
+def start(name, folder, kill_before=-1):
+    """Runs one of `PROGRAMS` in `folder`, kills it before step `kill_before`, and returns its exit code."""
+    words = [sys.executable, "-c", CHILD, str(kill_before), *PROGRAMS[name], *COMMON]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [*words, "--run", str(folder / "run"), "--export-dir", str(folder / "models")],
@@ -64,7 +71,7 @@ def start(app, folder, kill_before=-1):
         text=True,
     )
     if done.returncode not in (0, -9):
-        raise RuntimeError(f"{app} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        raise RuntimeError(f"{name} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.returncode
 
 
@@ -94,32 +101,32 @@ def metrics_of(folder):
     return [[value for index, value in enumerate(row) if index != speed] for row in [header, *rows]]
 
 
-def compare(app, kills, seed):
+def compare(name, kills, seed):
     """Trains one uninterrupted and one killed run; returns a message, or raises `AssertionError`."""
     with tempfile.TemporaryDirectory() as folder:
         complete, killed = Path(folder, "complete"), Path(folder, "killed")
-        assert start(app, complete) == 0
+        assert start(name, complete) == 0
         steps = int(last_checkpoint(complete).name.split("-")[1])
-        kill_steps = sorted(random.Random(f"{app} {seed}").choices(range(steps), k=kills))
+        kill_steps = sorted(random.Random(f"{name} {seed}").choices(range(steps), k=kills))
         for step in kill_steps:
-            assert start(app, killed, step) == -9, f"{app} was not killed before step {step}"
-        assert start(app, killed) == 0
+            assert start(name, killed, step) == -9, f"{name} was not killed before step {step}"
+        assert start(name, killed) == 0
         one, other = arrays_of(complete), arrays_of(killed)
         assert one.keys() == other.keys() and one
-        different = [name for name in one if one[name].tobytes() != other[name].tobytes()]
-        assert not different, f"{app}: {len(different)} of {len(one)} arrays differ, {different[0]} among them"
-        assert metrics_of(complete) == metrics_of(killed), f"{app}: metrics.csv differs"
-        return f"{app}: killed before steps {kill_steps} of {steps}; all {len(one)} arrays of the checkpoint are equal"
+        different = [key for key in one if one[key].tobytes() != other[key].tobytes()]
+        assert not different, f"{name}: {len(different)} of {len(one)} arrays differ, {different[0]} among them"
+        assert metrics_of(complete) == metrics_of(killed), f"{name}: metrics.csv differs"
+        return f"{name}: killed before steps {kill_steps} of {steps}; all {len(one)} arrays of the checkpoint are equal"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("apps", nargs="*", metavar="app", help=", ".join(PROGRAMS))
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(PROGRAMS))
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    for app in arguments.apps or PROGRAMS:
-        print(compare(app, arguments.kills, arguments.seed), flush=True)
+    for name in arguments.names or PROGRAMS:
+        print(compare(name, arguments.kills, arguments.seed), flush=True)
 
 
 if __name__ == "__main__":
