@@ -2,6 +2,7 @@
 
 $ python -m apps.finetune_text --init runs/train_mlm/... --data reviews.csv
 $ python -m apps.finetune_text --init RUN --data FOLDER             train.tsv, dev.tsv, test.tsv, or a folder per class
+$ python -m apps.finetune_text --init DIR --data reviews.csv        DIR: a published BERT of Hugging Face or KerasHub
 $ python -m apps.finetune_text --init RUN --data FOLDER --scratch   the same architecture without pretrained weights
 """
 
@@ -28,14 +29,13 @@ def run(config):
     from karpa_tf.tasks import masked_lm, text_classifier
     from karpa_tf.training.callbacks.unfreeze import Unfreeze
     from karpa_tf.training.job import Job
-    from karpa_tf.training.run import Run
     from karpa_tf.training.trainers.classifier import describe_weights
 
     job = Job(text_classifier.TASK, text_classifier.resolve_init(config))
     config = job.config
     columns = Columns(config.text_field, config.label_field, config.encoding)
     splits = load_text_splits(config.data, columns, config.held_out_for_validation, config.test_fraction)
-    train, vocabulary = splits["train"], masked_lm.load_vocabulary(Run(config.init))
+    train, vocabulary = splits["train"], masked_lm.open_init(config.init).vocabulary
     rows = text_classifier.tokenize(splits, vocabulary, config.row_length)
     steps_per_epoch = job.count_steps(len(train), "texts")
     validate_on = config.select_validation(splits)

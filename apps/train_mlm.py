@@ -29,10 +29,9 @@ def run(config):
     from karpa_tf.tasks import masked_lm
     from karpa_tf.training.callbacks.perplexity import Perplexity
     from karpa_tf.training.job import Job
-    from karpa_tf.training.run import describe_init
 
-    job = Job(masked_lm.TASK, config)
-    config, length = job.config, config.row_length
+    job = Job(masked_lm.TASK, masked_lm.resolve_init(config))
+    config, length = job.config, job.config.row_length
     text = load_pretraining_text(config, masked_lm.find_vocabulary(config))
     print(text.summary())
     masking = make_masking(text.vocabulary, length, config.mask_rate, config.mask_units)
@@ -50,7 +49,8 @@ def run(config):
         trainer = masked_lm.make_trainer(config, text.vocabulary, steps_per_epoch, job.jit_compile)
     weights = f"{trainer.network.count_params():,} weights"
     print(f"{trainer.network.name}: {weights}; {masking.num_predictions} predictions per sequence of {length} tokens")
-    run = job.open_run(trainer, steps_per_epoch, text.metadata() | describe_init(config.init), text.vocabulary)
+    init = masked_lm.open_init(config.init).metadata() if config.init else {}
+    run = job.open_run(trainer, steps_per_epoch, text.metadata() | init, text.vocabulary)
     if run is None:
         return None
     masked_lm.save_vocabulary(run, text.vocabulary)

@@ -41,6 +41,9 @@ class BERTConfig:
     num_segments: int = 0
     """Number of segment types with an embedding each; BERT has 2, for pairs of sentences; 0 has no such embedding."""
 
+    layer_norm_epsilon: float = 1e-12
+    """What layer normalization adds to the variance; 1e-12 as in the published model."""
+
     def __post_init__(self):
         for field in ("max_sequence_length", "hidden_dim", "num_layers", "num_heads", "intermediate_dim"):
             require_positive(field, getattr(self, field))
@@ -56,6 +59,7 @@ class BERTConfig:
             )
         require_fraction("dropout", self.dropout)
         require_not_negative("num_segments", self.num_segments)
+        require_positive("layer_norm_epsilon", self.layer_norm_epsilon)
 
     def require_length(self, length):
         """Raises `UserError` if sequences of `length` tokens are longer than the learned position embeddings allow."""

@@ -41,7 +41,8 @@ class MaskedLMConfig(RunConfig):
     """Encoding of the files."""
 
     init: str | None = None
-    """A run folder of this program: continue pretraining from its weights and vocabulary, on other text."""
+    """A run folder of this program, a folder with a BERT of Hugging Face or KerasHub, or a preset of KerasHub: continue
+    pretraining from its sizes, weights and vocabulary, on other text."""
 
     vocabulary: str | None = None
     """vocabulary.txt of an earlier run; None trains a vocabulary on the text."""

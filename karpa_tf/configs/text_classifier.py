@@ -24,7 +24,8 @@ class TextClassifierConfig(LabeledConfig):
     validation.tsv (valid, val, dev) and test.tsv; or a folder with a folder of text files per class."""
 
     init: str | None = None
-    """Run folder of the pretrained masked language model, whose encoder and vocabulary are used."""
+    """Run folder of a pretrained masked language model, folder with a BERT of Hugging Face or KerasHub, or preset of
+    KerasHub, whose encoder and vocabulary are used."""
 
     scratch: bool = False
     """Use the architecture and vocabulary of --init with new weights, to measure what pretraining gains."""

@@ -11,8 +11,8 @@ from karpa_tf.layers.gelu import gelu
 from karpa_tf.layers.initializers import compute_initial_stddev, make_initializer
 from karpa_tf.layers.layer_norm import LayerNormalization
 
-LAYER_NORM_EPSILON = 1e-12
-"""As in the published model."""
+HEAD = ("mlm_head_dense", "mlm_head_layer_norm", "logits")
+"""Layers of `make_masked_lm` after the encoder."""
 
 
 def make_encoder(config, vocabulary_size):
@@ -50,12 +50,12 @@ def make_encoder(config, vocabulary_size):
         )
         x = layers.Add()([x, segment_embedding(inputs["segment_ids"])])
     if not config.normalize_first:
-        x = _layer_norm("embeddings_layer_norm")(x)
+        x = _layer_norm(config, "embeddings_layer_norm")(x)
     x = Dropout(config.dropout)(x)
     for index in range(config.num_layers):
         x = _transformer_layer(x, padding_mask, config, f"transformer_layer_{index}")
     if config.normalize_first:
-        x = _layer_norm("final_layer_norm")(x)
+        x = _layer_norm(config, "final_layer_norm")(x)
     return keras.Model(inputs, layers.Identity(name="features")(x), name="encoder")
 
 
@@ -75,7 +75,7 @@ def make_masked_lm(config, encoder):
     x = layers.Dense(
         config.hidden_dim, gelu, kernel_initializer=make_initializer(config.hidden_dim), name="mlm_head_dense"
     )(x)
-    x = _layer_norm("mlm_head_layer_norm")(x)
+    x = _layer_norm(config, "mlm_head_layer_norm")(x)
     x = encoder.get_layer("token_embedding")(x, reverse=True)
     return keras.Model(inputs, Bias(dtype="float32", name="logits")(x), name="bert_masked_lm")
 
@@ -151,9 +151,9 @@ def _residual(x, block, config, name):
     """Returns `x + block(x)`, with layer normalization before the block or after the sum."""
     dropout = Dropout(config.dropout)
     if not config.normalize_first:
-        return _layer_norm(f"{name}_layer_norm")(layers.Add()([x, dropout(block(x))]))
-    return layers.Add()([x, dropout(block(_layer_norm(f"{name}_layer_norm")(x)))])
+        return _layer_norm(config, f"{name}_layer_norm")(layers.Add()([x, dropout(block(x))]))
+    return layers.Add()([x, dropout(block(_layer_norm(config, f"{name}_layer_norm")(x)))])
 
 
-def _layer_norm(name):
-    return LayerNormalization(epsilon=LAYER_NORM_EPSILON, name=name)
+def _layer_norm(config, name):
+    return LayerNormalization(epsilon=config.layer_norm_epsilon, name=name)

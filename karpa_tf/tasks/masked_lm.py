@@ -13,9 +13,11 @@ from karpa_tf.export import examples
 from karpa_tf.export.masked_lm import make_masked_lm_export, make_masked_lm_functions
 from karpa_tf.export.versions import load_version
 from karpa_tf.models import bert
+from karpa_tf.system.console import warn
 from karpa_tf.tasks.task import FinishedRun, Task, read_config
 from karpa_tf.training.optimizers import ParameterGroup
 from karpa_tf.training.precision import policy_scope
+from karpa_tf.training.pretrained_text import PretrainedText, copy_weights, open_published
 from karpa_tf.training.run import Run
 from karpa_tf.training.trainers.masked_lm import MaskedLM, Pretraining
 from karpa_tf.training.trainers.updates import compile_trainer
@@ -38,7 +40,7 @@ def make_trainer(config, vocabulary, steps_per_epoch, jit_compile=False):
     """
     model = make_network(config, len(vocabulary))
     if config.init:
-        load_init_weights(model, vocabulary, config)
+        _assign_init_weights(model, vocabulary, config)
     trainer = (Pretraining if config.nsp else MaskedLM)(model, config.optimization.ema)
     groups = [ParameterGroup(model.trainable_variables)]
     compile_trainer(trainer, config, groups, steps_per_epoch, jit_compile)
@@ -60,10 +62,36 @@ def find_vocabulary(config):
         return own
     if config.vocabulary:
         return vocabularies.load(config.vocabulary)
-    if config.init:
-        read_masked_lm_config(Run(config.init), "--init")
-        return load_vocabulary(Run(config.init))
-    return None
+    return open_init(config.init).vocabulary if config.init else None
+
+
+def open_init(init):
+    """Returns the `PretrainedText` of a run of this task, or of what `open_published` takes.
+
+    Raises:
+        UserError: there is no such model, or it is of another kind.
+    """
+    run = Run(init)
+    if not run.config_file.exists():
+        return open_published(init)
+    network, vocabulary = read_masked_lm_config(run, "--init").network, load_vocabulary(run)
+    return PretrainedText(init, network, vocabulary, lambda: (load(run, flag="--init").model, True))
+
+
+def resolve_init(config):
+    """Returns a config with the architecture of the model that `--init` names, if it names one; dropout stays its own.
+
+    Args:
+        config: a `MaskedLMConfig` or a `TextClassifierConfig`.
+
+    Raises:
+        UserError: there is no such model, or --sequence-length is more than it takes.
+    """
+    if not config.init:
+        return config
+    network = dataclasses.replace(open_init(config.init).network, dropout=config.model.dropout)
+    network.require_length(config.sequence_length or 0)
+    return dataclasses.replace(config, model=network)
 
 
 def load_vocabulary(run):
@@ -107,26 +135,14 @@ def make_export(finished):
     return make_masked_lm_export(finished.model, finished.vocabulary, finished.config.row_length, texts, task=TITLE)
 
 
-def load_init_weights(model, vocabulary, config):
-    """Copies the weights of the run that `--init` names into a new model of the same architecture.
-
-    Raises:
-        UserError: there is no such run, or its architecture differs.
-    """
-    init = load(Run(config.init), flag="--init")
+def _assign_init_weights(model, vocabulary, config):
+    init = open_init(config.init)
     if init.vocabulary != vocabulary:
         raise UserError(f"--init {config.init} has a vocabulary of its own; leave out --vocabulary.")
-    free = {"dropout"} if config.model.position_embedding == "learned" else {"dropout", "max_sequence_length"}
-    differences = [
-        f"{field.name} {getattr(init.config.model, field.name)}, not {getattr(config.model, field.name)}"
-        for field in dataclasses.fields(config.model)
-        if field.name not in free and getattr(init.config.model, field.name) != getattr(config.model, field.name)
-    ]
-    if init.config.nsp != config.nsp:
-        differences.append("another --nsp")
-    if differences:
-        raise UserError(f"--init {config.init} has another architecture: {'; '.join(differences)}.")
-    model.set_weights(init.model.get_weights())
+    pretrained, has_head = init.load()
+    kept = copy_weights(model, pretrained)
+    if kept or not has_head:
+        warn(f"--init {config.init} has no weights for {', '.join(kept or bert.HEAD)}: these are new.")
 
 
 def load_function(run, saved_model):

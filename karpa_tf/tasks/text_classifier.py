@@ -1,7 +1,5 @@
 """Text classifiers: making the trainer, and loading, describing and exporting a finished run."""
 
-import dataclasses
-
 import numpy as np
 
 from karpa_tf.configs.text_classifier import TextClassifierConfig
@@ -16,7 +14,8 @@ from karpa_tf.tasks import masked_lm
 from karpa_tf.tasks.task import FinishedRun, Task, read_config
 from karpa_tf.training.optimizers import make_parameter_groups
 from karpa_tf.training.precision import policy_scope
-from karpa_tf.training.run import Run, describe_init
+from karpa_tf.training.pretrained_text import copy_weights
+from karpa_tf.training.run import Run
 from karpa_tf.training.trainers.classifier import Classifier
 from karpa_tf.training.trainers.updates import compile_trainer
 from karpa_tf.training.weights import require_weights
@@ -36,7 +35,7 @@ def make_trainer(config, train, vocabulary, steps_per_epoch, jit_compile=False):
     """
     model = make_network(config, len(vocabulary), len(train.classes))
     if not config.scratch:
-        copy_encoder(model, masked_lm.load(Run(config.init), flag="--init").model)
+        copy_weights(model, masked_lm.open_init(config.init).load()[0], excluded=("logits",))
     counts = np.bincount(train.labels, minlength=len(train.classes))
     class_weights = len(train) / (len(train.classes) * counts) if config.class_weights == "balanced" else None
     trainer = Classifier(model, config.label_smoothing, class_weights, config.optimization.ema)
@@ -69,7 +68,7 @@ def describe_data(config, splits):
         name: {"count": len(split), "fingerprint": split.fingerprint, "skipped": list(split.skipped)}
         for name, split in splits.items()
     }
-    return {"classes": list(splits["train"].classes), "splits": values} | describe_init(config.init)
+    return {"classes": list(splits["train"].classes), "splits": values} | masked_lm.open_init(config.init).metadata()
 
 
 def make_network(config, vocabulary_size, classes):
@@ -78,25 +77,12 @@ def make_network(config, vocabulary_size, classes):
 
 
 def resolve_init(config):
-    """Returns a `TextClassifierConfig` with the architecture of the run that `--init` names; dropout stays its own.
-
-    Raises:
-        UserError: no run is named, or --sequence-length is more than its model takes.
-    """
+    """Returns a `TextClassifierConfig` as `masked_lm.resolve_init` does; raises `UserError` without --init."""
     if not config.init:
-        raise UserError("Name the run of a pretrained masked language model to start from: --init RUN.")
-    pretrained = masked_lm.read_masked_lm_config(Run(config.init), "--init")
-    model = dataclasses.replace(pretrained.network, dropout=config.model.dropout)
-    model.require_length(config.sequence_length or 0)
-    return dataclasses.replace(config, model=model)
-
-
-def copy_encoder(model, pretrained):
-    """Copies the weights of all layers of the same name, except for `logits`, from `pretrained` into `model`."""
-    layers = {layer.name: layer for layer in pretrained.layers}
-    for layer in model.layers:
-        if layer.weights and layer.name in layers and layer.name != "logits":
-            layer.set_weights(layers[layer.name].get_weights())
+        raise UserError(
+            "Name a pretrained masked language model to start from: --init RUN, or a folder of a published BERT."
+        )
+    return masked_lm.resolve_init(config)
 
 
 def load(run, kind=None):

@@ -131,16 +131,16 @@ def describe_init(init, weights_file=None):
     """Returns what `run.json` says about pretrained weights: {}, or `init` with a fingerprint, as for data.
 
     Args:
-        init: a run folder, whose fingerprint is its id, so that it may be moved; a name; or None.
+        init: a run folder, whose fingerprint is its id, so that it may be moved; another folder; a name; or None.
         weights_file: a file of weights, or None.
     """
     if init is None:
         return {}
-    fingerprint = Run(init).metadata().get("id", init)
+    fingerprint = Run(init).metadata().get("id") or ("" if Path(init).is_dir() else init)
     if weights_file:
         with open(weights_file, "rb") as file:
             fingerprint += f" {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
-    return {"init": {"fingerprint": fingerprint}}
+    return {"init": {"fingerprint": fingerprint.strip()}}
 
 
 def print_resume_command(run, app, step, steps_per_epoch):

@@ -259,7 +259,7 @@ def test_a_dry_run_writes_nothing(capsys):
             "--sequence-length must be at most --max-sequence-length, 16, which learned position embeddings have",
         ),
         (["--batch-size", "4096"], "sequences of 16 tokens, fewer than --batch-size 4096"),
-        (["--init", "missing"], "--init missing holds no run of train_mlm"),
+        (["--init", "missing"], "--init missing holds no run, and is no preset of KerasHub."),
         (["--vocabulary", "missing.txt"], "The vocabulary missing.txt cannot be read"),
         (["--encoding", "utf-9"], "--encoding utf-9 is unknown"),
         (["--mask-rate", "1"], "--mask-rate must be above 0 and below 1"),
@@ -303,10 +303,13 @@ def test_a_run_is_not_resumed_with_another_vocabulary(pretrained, capsys):
     )
 
 
-def test_an_init_of_another_architecture_is_refused_with_the_differences(pretrained, capsys):
+def test_the_architecture_is_that_of_the_model_to_start_from(pretrained, capsys):
     write_text()
-    error = refusal(capsys, lambda: train("--init", str(pretrained[0].path), "--hidden-dim", "24"))
-    assert "has another architecture: hidden_dim 16, not 24." in error
+    words = ("--num-layers", "3", "--init", str(pretrained[0].path), "--dropout", "0.3")
+    assert train(*words, "--dry-run") is None
+    model = train(*words, "--nsp", "--epochs", "1", "--run", "run").read_config()["model"]
+    assert (model["num_layers"], model["dropout"]) == (1, 0.3)
+    assert "has no weights for segment_embedding, first_token_dense, next_sentence_dense: these are new" in capsys.readouterr().err
 
 
 SENTENCES = [f"the {thing} is {color} {end}" for thing, color in COLORS.items() for end in "abcdefghij"]
@@ -370,8 +373,8 @@ def test_without_learned_positions_longer_sequences_than_in_pretraining_are_trai
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--data", "texts.tsv"], "Name the run of a pretrained masked language model to start from: --init RUN"),
-        (["--data", "texts.tsv", "--init", "missing"], "--init missing holds no run of train_mlm"),
+        (["--data", "texts.tsv"], "Name a pretrained masked language model to start from: --init RUN"),
+        (["--data", "texts.tsv", "--init", "missing"], "--init missing holds no run, and is no preset of KerasHub."),
         (["--data", "missing", "--init", "RUN"], "--data missing: there is no such file or folder"),
         (
             ["--data", "texts.tsv", "--init", "RUN", "--batch-size", "999"],

@@ -134,13 +134,22 @@ def load(path):
         settings = json.loads(settings_file.read_text()) if settings_file.exists() else None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"The vocabulary {path} cannot be read: {error}.") from error
-    missing = [token for token in SPECIAL if token not in tokens]
-    if missing:
-        raise UserError(
-            f"The vocabulary {path} has no {missing[0]}; expected one token per line, {' '.join(SPECIAL)} among them."
-        )
-    tokens = (*SPECIAL, *(token for token in tokens if token not in SPECIAL))
+    tokens = order_tokens(tokens, path)
     if settings is None:
         is_lower = not any(token != token.lower() for token in tokens if not token.startswith("["))
         settings = {"lowercase": is_lower, "strip_accents": is_lower}
     return Vocabulary(tokens, **settings)
+
+
+def order_tokens(tokens, source):
+    """Returns tokens, a tuple, with the special ones first, as `Vocabulary` has them.
+
+    Raises:
+        UserError: a special token is missing; the message names the `source`.
+    """
+    missing = [token for token in SPECIAL if token not in tokens]
+    if missing:
+        raise UserError(
+            f"The vocabulary {source} has no {missing[0]}; expected one token per line, {' '.join(SPECIAL)} among them."
+        )
+    return (*SPECIAL, *(token for token in tokens if token not in SPECIAL))

@@ -1,0 +1,72 @@
+"""Pretrained language models to start from, of a run or published ones."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+
+from karpa_tf.configs.bert import BERTConfig
+from karpa_tf.data.text.vocabulary import Vocabulary, order_tokens
+from karpa_tf.models import bert, hugging_face, keras_hub_presets
+from karpa_tf.training.precision import policy_scope
+from karpa_tf.training.run import describe_init
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainedText:
+    """The model that `--init` names, which is loaded when it is needed."""
+
+    init: str
+    """What `--init` says."""
+
+    network: BERTConfig
+    """Its sizes."""
+
+    vocabulary: Vocabulary
+    """Its vocabulary."""
+
+    load: Callable[[], tuple[keras.Model, bool]]
+    """Returns the model, in float32, of `bert.make_masked_lm` or `bert.make_pretraining`, and whether the layers of
+    `bert.HEAD` are pretrained too."""
+
+    weights_file: Path | None = None
+    """The file of its weights if it is no run."""
+
+    def metadata(self):
+        """Returns what `run.json` says about it, a dict, as `describe_init` does."""
+        return describe_init(self.init, self.weights_file)
+
+
+def open_published(init):
+    """Returns the `PretrainedText` of a folder of Hugging Face or KerasHub, or of the name of a KerasHub preset.
+
+    Raises:
+        UserError: there is no such model, or it is of another kind.
+    """
+    is_hugging_face = Path(init).is_dir() and not keras_hub_presets.is_preset(init)
+    published = (hugging_face.open_folder if is_hugging_face else keras_hub_presets.open_preset)(init)
+    tokens = order_tokens(published.tokens, init)
+
+    def load():
+        with policy_scope("float32"):
+            model = bert.make_masked_lm(published.config, bert.make_encoder(published.config, len(tokens)))
+        return model, published.assign(model, tokens)
+
+    vocabulary = Vocabulary(tokens, published.lowercase, published.strip_accents)
+    return PretrainedText(init, published.config, vocabulary, load, published.weights_file)
+
+
+def copy_weights(model, pretrained, excluded=()):
+    """Copies the weights of all layers of the same name, except for those `excluded`, from `pretrained` to `model`.
+
+    Returns:
+        Names of the layers of `model` that keep their own weights.
+    """
+    layers, kept = {layer.name: layer for layer in pretrained.layers}, []
+    for layer in model.layers:
+        if layer.weights and layer.name in layers and layer.name not in excluded:
+            layer.set_weights(layers[layer.name].get_weights())
+        elif layer.weights:
+            kept.append(layer.name)
+    return kept
