@@ -36,7 +36,7 @@ def run(config):
     columns = Columns(config.text_field, config.label_field, config.encoding)
     splits = load_text_splits(config.data, columns, config.held_out_for_validation, config.test_fraction)
     train, vocabulary = splits["train"], masked_lm.open_init(config.init).vocabulary
-    rows = text_classifier.tokenize(splits, vocabulary, config.row_length)
+    rows = text_classifier.tokenize(splits, vocabulary, config.max_tokens)
     steps_per_epoch = job.count_steps(len(train), "texts")
     validate_on = config.select_validation(splits)
 

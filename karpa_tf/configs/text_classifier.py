@@ -1,10 +1,12 @@
 """Flags of fine-tuning a pretrained encoder for text classification."""
 
 import dataclasses
+from typing import Literal
 
 from karpa_tf.configs.bert import BERTConfig
 from karpa_tf.configs.labeled import LabeledConfig
 from karpa_tf.configs.optimizer import OptimizerConfig
+from karpa_tf.configs.run import require_positive
 from karpa_tf.configs.transfer import FreezeConfig
 from karpa_tf.errors import UserError
 
@@ -40,7 +42,14 @@ class TextClassifierConfig(LabeledConfig):
     """Encoding of the files."""
 
     sequence_length: int | None = None
-    """Maximum tokens per text, including [CLS] and [SEP]; longer texts are truncated. None is the model's maximum."""
+    """Tokens that the model sees at once, including [CLS] and [SEP]; None is the model's maximum."""
+
+    long_texts: Literal["windows", "cut"] = "windows"
+    """What to do with longer texts: read them in windows of --sequence-length, which overlap by a quarter, and average
+    over all of them; or truncate them."""
+
+    max_windows: int = 64
+    """Number of windows from which on a text is truncated all the same, so that no text needs any amount of memory."""
 
     optimization: OptimizerConfig = OptimizerConfig(
         optimizer="adamw", weight_decay=0.01, schedule="one_cycle", warmup_fraction=0.1, global_clipnorm=1.0
@@ -60,10 +69,18 @@ class TextClassifierConfig(LabeledConfig):
         if self.sequence_length is not None and self.sequence_length < 3:
             raise UserError(f"--sequence-length must be at least 3; received {self.sequence_length}.")
 
+        require_positive("max_windows", self.max_windows)
+
     @property
     def row_length(self):
-        """Maximum tokens per text."""
+        """Tokens that the model sees at once."""
         return self.sequence_length or self.model.max_sequence_length
+
+    @property
+    def max_tokens(self):
+        """Tokens that are read of a text."""
+        windows = self.max_windows if self.long_texts == "windows" else 1
+        return self.row_length + (windows - 1) * (self.row_length - self.row_length // 4)
 
 
 PRESETS = {

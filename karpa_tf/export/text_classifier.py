@@ -17,25 +17,25 @@ MAX_CHARACTERS = 100
 """Maximum length of the example in the model card."""
 
 
-def make_text_classifier_export(model, vocabulary, sequence_length, classes, texts=None, *, task):
+def make_text_classifier_export(model, vocabulary, max_tokens, classes, texts=None, *, task):
     """Returns the `Export` of a text classifier.
 
-    Its only signature, serving_default, takes `text`, string (batch,), truncated to `sequence_length` - 2 tokens, and
+    Its only signature, serving_default, takes `text`, string (batch,), truncated to `max_tokens` - 2 tokens, and
     returns `classes`, string (batch, classes), the same in every row, and `scores`, float32 (batch, classes),
     probabilities in this order.
 
     Args:
         model: model from `make_text_classifier`.
         vocabulary: its `Vocabulary`.
-        sequence_length: maximum number of tokens, including [CLS] and [SEP].
+        max_tokens: maximum number of tokens of a text, including [CLS] and [SEP].
         classes: class names in the order of the logits.
         texts: examples of real data, or None.
         task: name of the task, for the model card.
     """
-    functions, from_ids, tokenizer = make_text_classifier_functions(model, vocabulary, sequence_length, classes)
+    functions, from_ids, tokenizer = make_text_classifier_functions(model, vocabulary, max_tokens, classes)
     has_examples = bool(texts)
     texts = np.array(list(texts or SYNTHETIC_TEXTS[:1]), object)
-    token_ids, _ = tokenizer.pack(tf.constant(texts), sequence_length)
+    token_ids, _ = tokenizer.pack(tf.constant(texts), max_tokens)
     example = str(texts[0])[:MAX_CHARACTERS]
     text = json.dumps(example, ensure_ascii=False)
     text_in_shell = text.replace("'", "\\u0027")
@@ -55,7 +55,7 @@ def make_text_classifier_export(model, vocabulary, sequence_length, classes, tex
         },
         details={
             "classes": list(classes),
-            "length": sequence_length,
+            "length": max_tokens,
             "vocabulary_size": len(vocabulary),
             "lowercase": vocabulary.lowercase,
             "strip_accents": vocabulary.strip_accents,
@@ -64,7 +64,7 @@ def make_text_classifier_export(model, vocabulary, sequence_length, classes, tex
         about=f"This model classifies texts into {len(classes)} classes and returns a probability for each.",
         limits=(
             f"It knows its {len(classes)} classes only; a text of any other kind is assigned to one of them too.",
-            f"Texts are truncated to {sequence_length - 2} tokens.",
+            f"Texts are truncated to {max_tokens - 2:,} tokens.",
             "The accuracy on texts unlike those of its data set was not measured.",
         ),
         calls={
@@ -77,7 +77,7 @@ def make_text_classifier_export(model, vocabulary, sequence_length, classes, tex
     )
 
 
-def make_text_classifier_functions(model, vocabulary, sequence_length, classes):
+def make_text_classifier_functions(model, vocabulary, max_tokens, classes):
     """Returns the functions of the signatures by name, a function of token ids, and the tokenizer.
 
     For the signatures see `make_text_classifier_export`. The function of token ids is for formats without strings: it
@@ -94,7 +94,7 @@ def make_text_classifier_functions(model, vocabulary, sequence_length, classes):
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
     def from_text(text):
-        scores = compute_scores(*tokenizer.pack(text, sequence_length))
+        scores = compute_scores(*tokenizer.pack(text, max_tokens))
         return {"classes": tf.tile(names[None], [tf.shape(scores)[0], 1]), "scores": scores}
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, None), tf.int32, name="token_ids")])

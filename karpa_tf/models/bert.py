@@ -10,6 +10,7 @@ from karpa_tf.layers.embeddings import Bias, SinePositionEncoding
 from karpa_tf.layers.gelu import gelu
 from karpa_tf.layers.initializers import compute_initial_stddev, make_initializer
 from karpa_tf.layers.layer_norm import LayerNormalization
+from karpa_tf.layers.windows import PoolWindows, SplitWindows
 
 HEAD = ("mlm_head_dense", "mlm_head_layer_norm", "logits")
 """Layers of `make_masked_lm` after the encoder."""
@@ -29,6 +30,13 @@ def make_encoder(config, vocabulary_size):
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     padding_mask = keras.Input((None,), dtype="bool", name="padding_mask")
     inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
+    if config.num_segments:
+        inputs["segment_ids"] = keras.Input((None,), dtype="int32", name="segment_ids")
+    return keras.Model(inputs, _encode(config, vocabulary_size, **inputs), name="encoder")
+
+
+def _encode(config, vocabulary_size, token_ids, padding_mask, segment_ids=None):
+    """Returns `features` of tokens in a functional graph, as `make_encoder` describes."""
     initializer = make_initializer(config.hidden_dim)
     token_embedding = keras_hub.layers.ReversibleEmbedding(
         vocabulary_size, config.hidden_dim, embeddings_initializer=initializer, name="token_embedding"
@@ -44,11 +52,10 @@ def make_encoder(config, vocabulary_size):
         position_encoding = SinePositionEncoding(name="position_encoding")(x)
         x = layers.Add()([x, compute_initial_stddev(config.hidden_dim) * position_encoding])
     if config.num_segments:
-        inputs["segment_ids"] = keras.Input((None,), dtype="int32", name="segment_ids")
         segment_embedding = layers.Embedding(
             config.num_segments, config.hidden_dim, initializer, name="segment_embedding"
         )
-        x = layers.Add()([x, segment_embedding(inputs["segment_ids"])])
+        x = layers.Add()([x, segment_embedding(segment_ids)])
     if not config.normalize_first:
         x = _layer_norm(config, "embeddings_layer_norm")(x)
     x = Dropout(config.dropout)(x)
@@ -56,7 +63,7 @@ def make_encoder(config, vocabulary_size):
         x = _transformer_layer(x, padding_mask, config, f"transformer_layer_{index}")
     if config.normalize_first:
         x = _layer_norm(config, "final_layer_norm")(x)
-    return keras.Model(inputs, layers.Identity(name="features")(x), name="encoder")
+    return layers.Identity(name="features")(x)
 
 
 def make_masked_lm(config, encoder):
@@ -96,19 +103,36 @@ def make_pretraining(config, encoder):
     return keras.Model({tensor.name: tensor for tensor in masked_lm.inputs}, outputs, name="pretraining")
 
 
-def make_text_classifier(config, encoder, classes):
+def make_text_classifier(config, vocabulary_size, classes, window_length=None):
     """Returns a model of tokens to `logits`, float32 (batch, classes).
+
+    Inputs: `token_ids`, int32 (batch, length), and `padding_mask`, bool (batch, length), False for padding. The segment
+    of all tokens is 0.
 
     The features are averaged over all tokens but padding (Reimers and Gurevych 2019). BERT uses those of the first
     token, but they represent the text only after pretraining with next-sentence prediction.
 
     Args:
-        config: the `BERTConfig` of the encoder.
-        encoder: the model from `make_encoder`; its inputs and weights are shared.
+        config: a `BERTConfig`.
+        vocabulary_size: number of tokens in the vocabulary.
         classes: number of classes.
+        window_length: if given, texts may be of any length: the encoder sees windows of so many tokens, which overlap
+            by a quarter, and the features are averaged over all of them, each token once. Otherwise texts may have as
+            many tokens as an encoder takes.
     """
-    inputs = {tensor.name: tensor for tensor in encoder.inputs}
-    x = layers.GlobalAveragePooling1D(dtype="float32", name="mean_pooling")(encoder.output, mask=inputs["padding_mask"])
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    padding_mask = keras.Input((None,), dtype="bool", name="padding_mask")
+    tokens = {"token_ids": token_ids, "padding_mask": padding_mask}
+    if window_length:
+        split = SplitWindows(window_length, window_length // 4, name="windows")
+        tokens["token_ids"], tokens["padding_mask"], is_new, text_index = split(token_ids, padding_mask)
+    if config.num_segments:
+        tokens["segment_ids"] = ops.zeros_like(tokens["token_ids"])
+    x = _encode(config, vocabulary_size, **tokens)
+    if window_length:
+        x = PoolWindows(name="mean_pooling")(x, is_new, text_index, token_ids)
+    else:
+        x = layers.GlobalAveragePooling1D(dtype="float32", name="mean_pooling")(x, mask=padding_mask)
     x = layers.Dense(
         config.hidden_dim, "tanh", kernel_initializer=make_initializer(config.hidden_dim), name="pooled_dense"
     )(x)
@@ -116,7 +140,7 @@ def make_text_classifier(config, encoder, classes):
     logits = layers.Dense(
         classes, kernel_initializer=make_initializer(config.hidden_dim), dtype="float32", name="logits"
     )(x)
-    return keras.Model(inputs, logits, name="bert_text_classifier")
+    return keras.Model({"token_ids": token_ids, "padding_mask": padding_mask}, logits, name="bert_text_classifier")
 
 
 def extract_encoder(model):

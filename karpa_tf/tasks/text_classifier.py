@@ -40,7 +40,8 @@ def make_trainer(config, train, vocabulary, steps_per_epoch, jit_compile=False):
     class_weights = len(train) / (len(train.classes) * counts) if config.class_weights == "balanced" else None
     trainer = Classifier(model, config.label_smoothing, class_weights, config.optimization.ema)
     groups = make_parameter_groups(split_by_depth(model), config.freezing, steps_per_epoch)
-    compile_trainer(trainer, config, groups, steps_per_epoch, jit_compile)
+    # XLA needs to know the number of windows.
+    compile_trainer(trainer, config, groups, steps_per_epoch, jit_compile and config.long_texts == "cut")
     return trainer
 
 
@@ -73,7 +74,8 @@ def describe_data(config, splits):
 
 def make_network(config, vocabulary_size, classes):
     """Returns the model of a `TextClassifierConfig`, from tokens to logits."""
-    return bert.make_text_classifier(config.model, bert.make_encoder(config.model, vocabulary_size), classes)
+    window_length = config.row_length if config.long_texts == "windows" else None
+    return bert.make_text_classifier(config.model, vocabulary_size, classes, window_length)
 
 
 def resolve_init(config):
@@ -107,7 +109,7 @@ def make_export(finished):
     return make_text_classifier_export(
         finished.model,
         finished.vocabulary,
-        finished.config.row_length,
+        finished.config.max_tokens,
         finished.classes,
         texts,
         task=TITLE,
@@ -126,7 +128,7 @@ def load_function(run, saved_model):
     """
     if run:
         finished = load(Run(run))
-        model, length = finished.model, finished.config.row_length
+        model, length = finished.model, finished.config.max_tokens
         functions, *_ = make_text_classifier_functions(model, finished.vocabulary, length, finished.classes)
         return masked_lm.as_text_function(functions["serving_default"])
     return masked_lm.load_text_function(saved_model, *TEXTS)

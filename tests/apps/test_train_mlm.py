@@ -309,7 +309,10 @@ def test_the_architecture_is_that_of_the_model_to_start_from(pretrained, capsys)
     assert train(*words, "--dry-run") is None
     model = train(*words, "--nsp", "--epochs", "1", "--run", "run").read_config()["model"]
     assert (model["num_layers"], model["dropout"]) == (1, 0.3)
-    assert "has no weights for segment_embedding, first_token_dense, next_sentence_dense: these are new" in capsys.readouterr().err
+    assert (
+        "has no weights for segment_embedding, first_token_dense, next_sentence_dense: these are new"
+        in capsys.readouterr().err
+    )
 
 
 SENTENCES = [f"the {thing} is {color} {end}" for thing, color in COLORS.items() for end in "abcdefghij"]

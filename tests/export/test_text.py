@@ -120,7 +120,7 @@ def test_an_embedding_is_the_mean_over_the_tokens_for_any_batch(exported):
 
 
 def test_a_text_classifier_returns_the_probabilities_of_the_python_pipeline(tmp_path):
-    model = randomize(make_text_classifier(CONFIG, make_encoder(CONFIG, len(VOCABULARY)), len(CLASSES)))
+    model = randomize(make_text_classifier(CONFIG, len(VOCABULARY), len(CLASSES)))
     export = make_text_classifier_export(model, VOCABULARY, LENGTH, CLASSES, task="text classification")
     classify = load_version(write(tmp_path / "texts", export))["serving_default"]
     texts = [text for text in TEXTS if "[MASK]" not in text] + ["the mask [MASK]"]

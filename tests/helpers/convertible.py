@@ -59,7 +59,7 @@ def make_network(name, **config):
 
         functions, _ = make_masked_lm_functions(model, VOCABULARY, config.max_sequence_length)
         return functions["token_ids"], model, make_masked_inputs
-    model = randomize(make_text_classifier(config, encoder, 2), 0.3)
+    model = randomize(make_text_classifier(config, len(VOCABULARY), 2, window_length=8), 0.3)
 
     @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32, name="token_ids")])
     def compute_scores(token_ids):

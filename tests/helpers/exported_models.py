@@ -74,7 +74,7 @@ def make_tiny_masked_lm(seed=0, texts=TEXTS):
 def make_tiny_text_classifier(seed=0):
     """Returns the `Export` of a text classifier."""
     keras.utils.set_random_seed(seed)
-    model = randomize(make_text_classifier(BERT, make_encoder(BERT, len(VOCABULARY)), len(TEXT_CLASSES)))
+    model = randomize(make_text_classifier(BERT, len(VOCABULARY), len(TEXT_CLASSES), window_length=8))
     return make_text_classifier_export(
         model, VOCABULARY, BERT.max_sequence_length, TEXT_CLASSES, TEXTS, task="text_classification"
     )

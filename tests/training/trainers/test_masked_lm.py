@@ -15,8 +15,8 @@ from karpa_tf.models.bert import (
     make_pretraining,
     make_text_classifier,
 )
-from karpa_tf.tasks.text_classifier import copy_encoder
 from karpa_tf.training.optimizers import ParameterGroup, make_optimizer_groups
+from karpa_tf.training.pretrained_text import copy_weights
 from karpa_tf.training.trainers.masked_lm import MaskedLM, Pretraining
 from karpa_tf.training.trainers.updates import select_inputs
 
@@ -166,8 +166,8 @@ def test_entries_that_a_model_does_not_take_are_ignored():
 @pytest.mark.parametrize("make", [make_masked_lm, make_pretraining])
 def test_fine_tuning_starts_from_all_weights_of_the_pretrained_encoder(make):
     pretrained = make(CONFIG, make_encoder(CONFIG, VOCABULARY_SIZE))
-    model = make_text_classifier(CONFIG, make_encoder(CONFIG, VOCABULARY_SIZE), 3)
-    copy_encoder(model, pretrained)
+    model = make_text_classifier(CONFIG, VOCABULARY_SIZE, 3)
+    copy_weights(model, pretrained, excluded=("logits",))
     known = {weight.path: weight.numpy() for weight in extract_encoder(pretrained).weights}
     taken = {weight.path: weight.numpy() for weight in extract_encoder(model).weights}
     assert known.keys() == taken.keys() and len(known) > 10
