@@ -355,6 +355,32 @@ def test_fine_tuning_writes_a_report_and_exports_a_classifier(pretrained):
     assert again.read_metrics() == before
 
 
+def write_documents(path, count=240, words=600):
+    """Documents of random words; the class is which of two words is frequent in their last third."""
+    rng, vocabulary = np.random.default_rng(0), list(COLORS) + ["the", "is", "and"]
+    rows = []
+    for index in range(count):
+        drawn = rng.choice(vocabulary, words)
+        drawn[words * 2 // 3 :: 5] = ("white", "yellow")[index % 2]
+        rows.append(f"{' '.join(drawn)}\t{('white', 'yellow')[index % 2]}\n")
+    Path(path).write_text("".join(rows))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("long_texts", "lowest", "highest"), [("windows", 0.95, 1.0), ("cut", 0.3, 0.7)])
+def test_a_class_that_shows_late_in_a_text_is_found_in_windows_only(pretrained, long_texts, lowest, highest):
+    write_documents("texts.tsv")
+    words = ("--init", str(pretrained[0].path), "--data", "texts.tsv", "--long-texts", long_texts, "--dropout", "0")
+    run = finetune(*words, "--epochs", "10", "--batch-size", "8", "--learning-rate", "0.01", "--run", "run")
+    report = json.loads((run.eval / "report.json").read_text())
+    assert lowest <= report["accuracy"] <= highest
+    # The export reads as much of a text as the network.
+    texts = [line.split("\t")[0] for line in Path("texts.tsv").read_text().splitlines()[:6]]
+    serve = tf.saved_model.load(run.metadata()["saved_model"]).signatures["serving_default"]
+    scores = serve(text=tf.constant(texts))["scores"].numpy()
+    assert (np.ptp(scores[:, 0]) > 0.5) == (long_texts == "windows")
+
+
 def test_frozen_features_and_new_weights(pretrained, capsys):
     run, _ = pretrained
     write_sentences()
