@@ -31,6 +31,7 @@ def run(config):
     config = job.config
     image_set = gan.load_data(config)
     print(image_set.summary())
+    config = job.config = gan.resolve_augmentation(config, len(image_set.images))
     measure = gan.make_measure(config, image_set)
     steps_per_epoch = job.count_steps(len(image_set.images), "images", config.images_per_step)
 

@@ -58,8 +58,9 @@ class GANConfig(RunConfig):
     penalty_every: int = 1
     """Updates of the discriminator from one r1 penalty to the next, whose weight is as many times larger."""
 
-    augment: Literal["none", "diffaugment", "ada"] = "none"
-    """Augmentation of all images that the discriminator sees, for small data sets; ada adapts its probability."""
+    augment: Literal["auto", "none", "diffaugment", "ada"] = "none"
+    """Augmentation of all images that the discriminator sees, for small data sets; ada adapts its probability. auto is
+    diffaugment for fewer than 20,000 images, otherwise none."""
 
     ema: float = 0.999
     """Decay of the moving average of the generator's weights, which is sampled and exported; 0 for none."""

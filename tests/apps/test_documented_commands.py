@@ -31,6 +31,7 @@ NOT_RUN = {
     "kubectl": "needs Kubernetes",
     "sbatch": "needs Slurm; tests/deploy runs the script with a fake srun",
     "python -m karpa_tf.distribution.launch": "starts several processes; tests/apps/test_workers.py runs it",
+    "python -m apps.sweep": "trains several times; tests/apps/test_sweep.py runs it",
     "python -m benchmarks": "takes minutes to hours; tests/benchmarks tests their parts",
     "python tests/helpers/kill_": "takes minutes; tests/apps/test_kill.py runs what it has",
     "python -m apps.train_classifier transfer": "downloads weights trained on ImageNet",

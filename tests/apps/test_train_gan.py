@@ -16,7 +16,7 @@ from PIL import Image
 from apps import sample_gan, train_gan
 from karpa_tf import cli, losses
 from karpa_tf.errors import UserError
-from karpa_tf.tasks.gan import load_data, make_trainer
+from karpa_tf.tasks.gan import load_data, make_trainer, resolve_augmentation
 from karpa_tf.training.callbacks.gan import make_gan_callbacks
 from karpa_tf.training.identity import find_changed_data, find_differences
 from karpa_tf.training.run import Run
@@ -155,11 +155,23 @@ def test_a_batch_that_the_replicas_do_not_divide_is_refused(capsys):
 def test_a_folder_of_images_needs_one_flag():
     images_of(size=70, count=6)
     Path("images/broken.jpg").write_text("no image")
-    words = ["--data", "images", "--epochs", "1", "--batch-size", "3", "--filters", "4", "4", "4", "--run", "run"]
+    words = ["--data", "images", "--epochs", "1", "--batch-size", "3", "--run", "run"]
+    words += ["--filters", "4", "4", "4", "4", "--discriminator-filters", "4", "4"]
     run = train_gan.run(config_of(*words))
     assert np.asarray(Image.open(run.samples / "epoch-00001.png")).shape == (512, 512, 3)
     assert "broken.jpg" in run.metadata()["data"]["skipped"][0]
-    assert run.metadata()["saved_model"] == "saved_models/dcgan_images/1"
+    assert run.metadata()["saved_model"] == "saved_models/residual_gan_images/1"
+    assert run.read_config()["augment"] == "diffaugment"  # a small set
+    again = train_gan.run(config_of(*words))  # the same command finds that it has ended
+    assert again.read_metrics() == run.read_metrics()
+
+
+def test_large_sets_are_not_augmented_unless_asked_for(capsys):
+    config = config_of("images")
+    assert resolve_augmentation(config, 20_000).augment == "none"
+    assert resolve_augmentation(config, 19_999).augment == "diffaugment"
+    assert "diffaugment, by the number of images" in capsys.readouterr().out
+    assert resolve_augmentation(config_of("images", "--augment", "ada"), 100).augment == "ada"
 
 
 @pytest.mark.parametrize(
@@ -179,7 +191,7 @@ def test_wrong_input_is_answered_in_one_sentence_and_writes_nothing(words, messa
 
 def test_images_too_small_for_the_model_are_refused_with_flags_that_fit(capsys):
     images_of(size=20)
-    assert "smaller than the model's 64x64; what fits: --base-size 5 --filters 128 64" in refusal(
+    assert "smaller than the model's 64x64; what fits: --base-size 5 --filters 32 16" in refusal(
         "--data", "images", capsys=capsys
     )
 
