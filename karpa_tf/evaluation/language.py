@@ -18,7 +18,8 @@ MAX_EXAMPLES = 20
 def save_report(folder, trainer, batches, counts, vocabulary):
     """Writes `report.json` and `examples.txt`, and returns the content of the first.
 
-    `loss` (nats), `accuracy` and `perplexity` are over the masked tokens; `unigram_perplexity` and `unigram_accuracy`
+    `loss` (nats), `accuracy` and `perplexity` are over the masked tokens, and `bits_per_byte` over the text that they
+    stand for, so that it can be compared between vocabularies; `unigram_perplexity` and `unigram_accuracy`
     are those of predicting the same tokens by their frequency in the training text; `unigram_accuracy_gain_low` and
     `unigram_accuracy_gain_high` are the interval of `metrics.intervals.difference`, as if tokens were independent. In
     the examples a correct prediction is written as [word], a wrong one as [prediction, not word].
@@ -33,6 +34,7 @@ def save_report(folder, trainer, batches, counts, vocabulary):
     report = {name: float(value) for name, value in trainer.evaluate(batches, verbose=0, return_dict=True).items()}
     masked = np.concatenate([batch["mask_ids"][batch["mask_weights"] > 0] for batch in batches.as_numpy_iterator()])
     report |= {"perplexity": language.perplexity(report["loss"]), "count": len(masked)}
+    report["bits_per_byte"] = language.bits_per_byte(report["loss"], masked, vocabulary.tokens)
     report["unigram_perplexity"], report["unigram_accuracy"] = language.unigram_baseline(masked, counts)
     correct, unigram_correct = (round(report[name] * len(masked)) for name in ("accuracy", "unigram_accuracy"))
     report["unigram_accuracy_gain_low"], report["unigram_accuracy_gain_high"] = difference(
@@ -49,7 +51,8 @@ def summarize(report):
     unigram = read_baselines(report)[0]
     return (
         f"Held out    {report['count']:,} masked tokens\n"
-        f"            perplexity {report['perplexity']:.2f}, accuracy {report['accuracy']:.2%}\n"
+        f"            perplexity {report['perplexity']:.2f}, accuracy {report['accuracy']:.2%}, "
+        f"{report['bits_per_byte']:.3f} bits per byte\n"
         f"            {unigram['perplexity']:.2f} and {unigram['accuracy']:.2%} by token frequency alone\n"
         f"{describe_gain(unigram, report['count'])}"
     )

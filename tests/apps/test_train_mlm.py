@@ -77,6 +77,7 @@ def test_the_report_beats_the_unigram_baseline_and_agrees_with_the_last_epoch(pr
     assert report["accuracy"] == pytest.approx(last["val_accuracy"], abs=1e-3)
     assert report["perplexity"] == pytest.approx(math.exp(report["loss"]))
     assert report["perplexity"] < report["unigram_perplexity"] / 2
+    assert 0 < report["bits_per_byte"] < report["loss"] / math.log(2)
     assert report["accuracy"] > 2 * report["unigram_accuracy"]
     low, high = (report[f"unigram_accuracy_gain_{end}"] for end in ("low", "high"))
     assert 0 < low < report["accuracy"] - report["unigram_accuracy"] < high

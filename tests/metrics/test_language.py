@@ -26,3 +26,11 @@ def test_the_unigram_perplexity_of_text_like_the_training_text_is_that_of_its_en
     ids = np.repeat(np.arange(3), (fractions * 1000).astype(int))
     expected = np.exp(-(fractions * np.log(fractions)).sum())
     assert language.unigram_baseline(ids, counts)[0] == pytest.approx(expected, rel=0.01)
+
+
+def test_bits_per_byte_do_not_depend_on_how_text_is_split():
+    # " good" is 5 bytes, " go" and "od" 3 and 2: a text of probability 2 ** -10, in one token or in two.
+    whole = language.bits_per_byte(10 * math.log(2), [0], ["good"])
+    parts = language.bits_per_byte(5 * math.log(2), [0, 1], ["go", "##od"])
+    assert whole == pytest.approx(2) and parts == pytest.approx(2)
+    assert language.bits_per_byte(math.log(2), [0], ["é"]) == pytest.approx(1 / 3)
