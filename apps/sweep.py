@@ -40,15 +40,21 @@ def run(config):
     trials, folder = sweep.make_trials(config.over, config.out), Path(config.out)
     folder.mkdir(parents=True, exist_ok=True)
     sweep.require_same_sweep(folder, [*config.over, "--", *config.command])
+    done = []
     for index, trial in enumerate(trials):
         started = time.monotonic()
-        if not trial.is_over():
-            print(f"{index + 1} of {len(trials)}: {trial}", flush=True)
-            trial.train(config.command, folder / "saved_models")
+        print(f"{index + 1} of {len(trials)}: {trial}", flush=True)
+        error = None if trial.is_over() else trial.train(config.command)
+        if error:
+            print(f"  {error}", flush=True)
+            continue
         value, epoch, monitor = trial.find_best(config.by)
         print(f"  {monitor} {value:.4g} in epoch {epoch}, {time.monotonic() - started:.0f} s", flush=True)
-    ranked = sweep.rank(trials, config.by)
-    sweep.save_trials(folder / "sweep.csv", trials, config.by)
+        done.append(trial)
+    if not done:
+        raise UserError(f"All {len(trials)} trials failed; the last one {error}")
+    ranked = sweep.rank(done, config.by)
+    sweep.save_trials(folder / "sweep.csv", done, config.by)
     print(f"{sweep.format_ranking(ranked)}\nTrials      {folder / 'sweep.csv'}")
     print("Best        " + " ".join(str(trial.run.path) for trial in ranked[0].trials))
     return ranked

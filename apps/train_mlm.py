@@ -30,8 +30,9 @@ def run(config):
     from karpa_tf.training.callbacks.perplexity import Perplexity
     from karpa_tf.training.job import Job
 
-    job = Job(masked_lm.TASK, masked_lm.resolve_init(config))
-    config, length = job.config, job.config.row_length
+    job = Job(masked_lm.TASK, config)
+    config = job.config = masked_lm.resolve_init(job.config)
+    length = config.row_length
     text = load_pretraining_text(config, masked_lm.find_vocabulary(config))
     print(text.summary())
     masking = make_masking(text.vocabulary, length, config.mask_rate, config.mask_units)

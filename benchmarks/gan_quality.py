@@ -15,8 +15,10 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+from karpa_tf.errors import STOPPED
 from karpa_tf.training.run import Run
 
 ROOT = Path(__file__).parents[1]
@@ -75,17 +77,14 @@ def find_epochs(folder, flags, minutes):
         run = folder.with_name(folder.name + "-speed")
         words = [*flags, "--epochs", "100000", "--resume", "never", "--log-every", "5", "--save-minutes", "0"]
         command = [sys.executable, "-m", "apps.train_gan", *words, "--run", str(run)]
-        # The first rows come with the compilation, which takes no part of a long training.
-        process = subprocess.Popen(command, env=_environment(), stdout=subprocess.PIPE, text=True)
-        for line in process.stdout:
-            if line.startswith("To resume"):
-                break
+        process = subprocess.Popen(command, env=_environment(), stdout=subprocess.DEVNULL)
         try:
-            process.wait(MEASURED_SECONDS)
-        except subprocess.TimeoutExpired:
+            wait_for_rows(Run(run).metrics_file, process)
+            time.sleep(MEASURED_SECONDS)
+        finally:
             process.terminate()
-        process.stdout.read()
-        if process.wait() != 75:
+            code = process.wait()
+        if code != STOPPED:
             raise SystemExit(f"train_gan {' '.join(flags)} failed.")
         rows, config = Run(run).read_metrics(), Run(run).read_config()
         images_per_step = config["batch_size"] * max(config["critic_steps"], 1)
@@ -94,6 +93,12 @@ def find_epochs(folder, flags, minutes):
     if noted["minutes"] != minutes:
         raise SystemExit(f"{file} was measured for {noted['minutes']} minutes; choose another --out.")
     return noted["epochs"]
+
+
+def wait_for_rows(file, process):
+    """Waits until the first steps of a training, which take the time of compilation, are in its `metrics.csv`."""
+    while process.poll() is None and not (file.exists() and len(file.read_text().splitlines()) > 2):
+        time.sleep(0.2)
 
 
 def count_epochs(rows, images_per_step, minutes):

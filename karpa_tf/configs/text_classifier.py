@@ -46,10 +46,11 @@ class TextClassifierConfig(LabeledConfig):
 
     long_texts: Literal["windows", "cut"] = "windows"
     """What to do with longer texts: read them in windows of --sequence-length, which overlap by a quarter, and average
-    over all of them; or truncate them."""
+    over all of them; or truncate them. Windows are not compiled by --jit auto."""
 
-    max_windows: int = 64
-    """Number of windows from which on a text is truncated all the same, so that no text needs any amount of memory."""
+    max_windows: int = 32
+    """Number of windows from which on a text is truncated all the same; the memory of a step grows with the number of
+    windows in its batch."""
 
     optimization: OptimizerConfig = OptimizerConfig(
         optimizer="adamw", weight_decay=0.01, schedule="one_cycle", warmup_fraction=0.1, global_clipnorm=1.0
@@ -70,6 +71,8 @@ class TextClassifierConfig(LabeledConfig):
             raise UserError(f"--sequence-length must be at least 3; received {self.sequence_length}.")
 
         require_positive("max_windows", self.max_windows)
+        if self.jit == "on" and self.long_texts == "windows":
+            raise UserError("--jit on needs --long-texts cut: XLA must know the number of windows.")
 
     @property
     def row_length(self):

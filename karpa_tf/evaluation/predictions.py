@@ -142,6 +142,8 @@ def _find_generator(client, kind, label):
     has_classes = any("labels" in signature.inputs for signature in client.signatures.values())
     if has_classes and label is None:
         raise UserError(f"{client.model} draws classes, whose names a server does not tell; give --label and an index.")
+    if label is not None and not has_classes and client.signatures:
+        raise UserError(f"--label needs a conditional GAN; {client.model} was trained without classes.")
     return client.function(name, inputs if label is None else [*inputs, "labels"], outputs)
 
 

@@ -85,11 +85,9 @@ def make_text_classifier_functions(model, vocabulary, max_tokens, classes):
     """
     tokenizer = WordPiece(vocabulary)
     names = tf.constant(list(classes))
-    input_names = [tensor.name for tensor in model.inputs]
 
     def compute_scores(token_ids, padding_mask):
-        inputs = {"token_ids": token_ids, "padding_mask": padding_mask, "segment_ids": tf.zeros_like(token_ids)}
-        logits = model({name: inputs[name] for name in input_names}, training=False)
+        logits = model({"token_ids": token_ids, "padding_mask": padding_mask}, training=False)
         return tf.nn.softmax(tf.cast(logits, tf.float32))
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="text")])

@@ -56,6 +56,10 @@ class UpsampledConv2D(Conv2D):
     kernel, the sum of four shifted copies of the 3x3 one (Karras et al. 2018, "Progressive Growing of GANs", appendix).
     """
 
+    def build(self, input_shape):
+        _require_plain(self)
+        super().build(input_shape)
+
     def convolution_op(self, inputs, kernel):
         inputs, kernel = tf.cast(inputs, self.compute_dtype), _widen(kernel)
         # A transposed convolution flips its kernel.
@@ -79,6 +83,12 @@ class PooledConv2D(Conv2D):
     convolution of stride 2, see `UpsampledConv2D`.
     """
 
+    def build(self, input_shape):
+        _require_plain(self)
+        if any(size and size % 2 for size in input_shape[1:3]):
+            raise ValueError(f"The feature map must have an even height and width. Received: {input_shape}.")
+        super().build(input_shape)
+
     def convolution_op(self, inputs, kernel):
         inputs, kernel = tf.cast(inputs, self.compute_dtype), _widen(kernel) / 4
         is_fast = _can_be_faster(self, inputs) and _is_small(self.compute_output_shape(inputs.shape))
@@ -87,6 +97,16 @@ class PooledConv2D(Conv2D):
     def compute_output_shape(self, input_shape):
         batch, height, width, _ = input_shape
         return batch, height // 2, width // 2, self.filters
+
+
+def _require_plain(layer):
+    """Raises `ValueError` unless a layer is one of a 3x3 kernel whose outputs would be of the size of its inputs."""
+    values = layer.kernel_size, layer.strides, layer.dilation_rate, layer.groups, layer.padding, layer.data_format
+    if values != ((3, 3), (1, 1), (1, 1), 1, "same", "channels_last"):
+        raise ValueError(
+            f"{type(layer).__name__} has a 3x3 kernel, padding 'same', and no strides, dilation or groups. "
+            f"Received: {values}."
+        )
 
 
 def _widen(kernel):

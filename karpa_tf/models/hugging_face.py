@@ -1,4 +1,4 @@
-"""BERT and DistilBERT in a folder of Hugging Face: config.json, model.safetensors, tokenizer.json or vocab.txt."""
+"""BERT and DistilBERT in a folder of Hugging Face, with config.json and model.safetensors."""
 
 import json
 from pathlib import Path
@@ -8,16 +8,6 @@ import numpy as np
 from karpa_tf.configs.bert import BERTConfig
 from karpa_tf.errors import UserError
 from karpa_tf.models.published_bert import PublishedBERT, fuse_projections, translate
-
-
-def _read_json(folder, name):
-    """Returns the content of a JSON file, or {} if there is none."""
-    file = Path(folder, name)
-    try:
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"--init {folder}: {name} cannot be read: {error}.") from error
-
 
 _SIZES = {
     "bert": {
@@ -48,13 +38,9 @@ _EXPECTED = {
 
 def open_folder(folder):
     """Returns the `PublishedBERT` of a folder; raises `UserError` if it holds another kind of model."""
-    folder, config = Path(folder), _read_json(folder, "config.json")
-    kind = config.get("model_type")
-    if not kind:
-        raise UserError(
-            f"--init {folder} holds no run, with config.yaml, and no model of Hugging Face or KerasHub, with "
-            "config.json."
-        )
+    folder = Path(folder)
+    config = _read_config(folder)
+    kind = config["model_type"]
     if kind not in _SIZES:
         raise UserError(f"--init {folder} is of the kind {kind}; expected {' or '.join(_SIZES)}.")
     for name, expected in _EXPECTED.items():
@@ -66,38 +52,29 @@ def open_folder(folder):
             f"--init {folder} has no model.safetensors; of a model in another format, save it anew with transformers: "
             "save_pretrained(DIR)."
         )
-    sizes = BERTConfig(
-        **{name: config[theirs] for name, theirs in _SIZES[kind].items()},
-        max_sequence_length=config["max_position_embeddings"],
-        layer_norm_epsilon=config.get("layer_norm_eps", 1e-12),
-    )
-    return PublishedBERT(
-        sizes,
-        *_read_tokenizer(folder),
-        weights_file,
-        lambda: _read_arrays(weights_file, sizes.num_layers),
-    )
+    try:
+        sizes = BERTConfig(
+            **{name: int(config[theirs]) for name, theirs in _SIZES[kind].items()},
+            max_sequence_length=int(config["max_position_embeddings"]),
+            layer_norm_epsilon=float(config.get("layer_norm_eps", 1e-12)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"--init {folder}: config.json lacks sizes, or has wrong ones: {error!r}.") from error
+    return PublishedBERT(sizes, (weights_file,), lambda: _read_arrays(weights_file, sizes.num_layers))
 
 
-def _read_tokenizer(folder):
-    """Returns the tokens in the order of their ids, and whether text is converted to lowercase and loses accents."""
-    tokenizer, settings = _read_json(folder, "tokenizer.json"), _read_json(folder, "tokenizer_config.json")
-    if tokenizer:
-        model, normalizer = tokenizer["model"], tokenizer.get("normalizer") or {}
-        splitter = (tokenizer.get("pre_tokenizer") or {}).get("type")
-        if (model.get("type"), normalizer.get("type"), splitter) != ("WordPiece", "BertNormalizer", "BertPreTokenizer"):
-            raise UserError(f"--init {folder}: its tokenizer.json is not BERT's WordPiece; no other is supported.")
-        lowercase, strip_accents = normalizer["lowercase"], normalizer.get("strip_accents")
-        tokens = sorted(model["vocab"], key=model["vocab"].get)
-    elif (folder / "vocab.txt").exists():
-        lines = (folder / "vocab.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        tokens = [line.removesuffix("\r") for line in lines]
-        # Without settings: a vocabulary with capital letters is that of a cased model.
-        is_lower = not any(token != token.lower() for token in tokens if not token.startswith("["))
-        lowercase, strip_accents = settings.get("do_lower_case", is_lower), settings.get("strip_accents")
-    else:
-        raise UserError(f"--init {folder} has neither tokenizer.json nor vocab.txt.")
-    return tuple(tokens), lowercase, lowercase if strip_accents is None else strip_accents
+def _read_config(folder):
+    file = folder / "config.json"
+    try:
+        config = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"--init {folder}: config.json cannot be read: {error}.") from error
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise UserError(
+            f"--init {folder} holds no run, with config.yaml, and no model of Hugging Face or KerasHub, with "
+            "config.json."
+        )
+    return config
 
 
 _LAYER = r"(?:encoder\.layer|transformer\.layer)\.(\d+)\."

@@ -26,7 +26,7 @@ def is_preset(folder):
 
 
 def open_preset(preset):
-    """Returns the `PublishedBERT` of a folder that `save_to_preset` wrote, or of a name.
+    """Returns the `PublishedBERT` of a folder that `save_to_preset` wrote, or of a name, and KerasHub's tokenizer.
 
     Raises:
         UserError: there is none, it cannot be downloaded, or it is of another kind.
@@ -37,25 +37,26 @@ def open_preset(preset):
             f"--init {preset} holds no run, and is no preset of KerasHub{nearest(preset, names)} A model of Hugging "
             f"Face must be in a folder: where there is a network, hf download {preset} --local-dir DIR."
         )
-    try:
-        encoder = keras_hub.models.Backbone.from_preset(preset, load_weights=False)
-        tokenizer = keras_hub.models.Tokenizer.from_preset(preset)
-    except Exception as error:  # of many classes: of the network, of files and of KerasHub
-        reason = " ".join(str(error).split())[:150]
-        save = f"keras_hub.models.BertMaskedLM.from_preset('{preset}').save_to_preset('DIR')"
-        hint = "" if is_folder else f" Where there is a network, run {save}, and give --init DIR here."
-        raise UserError(f"--init {preset} cannot be loaded: {reason}.{hint}") from error
+    encoder = _load(keras_hub.models.Backbone, preset, load_weights=False)
+    tokenizer = _load(keras_hub.models.Tokenizer, preset)
     if type(encoder) not in _KINDS or not isinstance(tokenizer, keras_hub.tokenizers.WordPieceTokenizer):
         raise UserError(f"--init {preset} is a {type(encoder).__name__}; expected BERT or DistilBERT with WordPiece.")
     config = encoder.get_config()
-    return PublishedBERT(
-        BERTConfig(**{name: config[name] for name in _SIZES}, num_segments=config.get("num_segments", 0)),
-        tuple(tokenizer.get_vocabulary()),
-        tokenizer.lowercase,
-        tokenizer.strip_accents,
-        Path(preset, "model.weights.h5") if is_folder else None,
-        lambda: _read_arrays(_KINDS[type(encoder)], preset, config["num_layers"]),
-    )
+    sizes = BERTConfig(**{name: config[name] for name in _SIZES}, num_segments=config.get("num_segments", 0))
+    files = sorted(Path(preset).glob("*.weights.h5")) if is_folder else ()
+    masked_lm = _KINDS[type(encoder)]
+    return PublishedBERT(sizes, tuple(files), lambda: _read_arrays(masked_lm, preset, sizes.num_layers)), tokenizer
+
+
+def _load(kind, preset, **options):
+    """Returns what `from_preset` of a class of KerasHub does; its errors are `UserError`s."""
+    try:
+        return kind.from_preset(preset, **options)
+    except Exception as error:  # of many classes: of the network, of files and of KerasHub
+        reason = " ".join(str(error).split())[:150]
+        save = f"keras_hub.models.BertMaskedLM.from_preset('{preset}').save_to_preset('DIR')"
+        hint = "" if Path(preset).is_dir() else f" Where there is a network, run {save}, and give --init DIR here."
+        raise UserError(f"--init {preset} cannot be loaded: {reason}.{hint}") from error
 
 
 _LAYER = r"transformer_layer_(\d+)/"
@@ -74,7 +75,7 @@ _NAMES = (
 
 
 def _read_arrays(masked_lm, preset, num_layers):
-    arrays, again = (_translate(masked_lm.from_preset(preset).weights) for _ in range(2))
+    arrays, again = (_translate(_load(masked_lm, preset).weights) for _ in range(2))
     # A preset without a head gets a new one, with other random numbers each time.
     if not np.array_equal(arrays["mlm_head_dense/kernel"], again["mlm_head_dense/kernel"]):
         arrays = {path: array for path, array in arrays.items() if path.split("/")[0] not in HEAD}

@@ -19,45 +19,40 @@ class PublishedBERT:
     config: BERTConfig
     """Its sizes."""
 
-    tokens: tuple[str, ...]
-    """Its vocabulary, in the order of the ids."""
-
-    lowercase: bool
-    """Whether its text is converted to lowercase."""
-
-    strip_accents: bool
-    """Whether combining marks are removed from its letters."""
-
-    weights_file: Path | None
-    """The file of its weights; None if it was downloaded."""
+    weights_files: tuple[Path, ...]
+    """The files of its weights; empty if they were downloaded."""
 
     read_arrays: Callable[[], dict[str, np.ndarray]]
-    """Returns float32 arrays by the paths of the weights in `make_masked_lm`'s model, in the order of `tokens`; without
-    those of `HEAD` if the model was published without them."""
+    """Returns float32 arrays by the paths of the weights in `make_masked_lm`'s model, with a row for each token of its
+    own vocabulary; without those of `HEAD` if the model was published without them."""
 
-    def assign(self, model, tokens):
+    def assign(self, model, rows):
         """Assigns the weights to a model.
 
         Args:
-            model: from `make_masked_lm`, with the sizes of `config` and the vocabulary `tokens`.
-            tokens: the same tokens as those of this model, in another order; or fewer.
+            model: from `make_masked_lm`, with the sizes of `config`.
+            rows: int (vocabulary_size,), the row in this model's embeddings of each token of that one.
 
         Returns:
             Whether there were weights for the layers of `HEAD`; if not, these keep theirs.
 
         Raises:
-            UserError: the file cannot be read, or lacks other weights.
+            UserError: the files cannot be read, or the weights are not those of `config`.
         """
-        arrays, index = self.read_arrays(), {token: row for row, token in enumerate(self.tokens)}
-        rows = [index[token] for token in tokens]
-        for name in ("token_embedding/embeddings", "logits/bias"):
-            if name in arrays:
-                arrays[name] = arrays[name][rows]
+        source, arrays = self.weights_files[0] if self.weights_files else "the preset", self.read_arrays()
+        for name in {"token_embedding/embeddings", "logits/bias"} & arrays.keys():
+            if max(rows) >= len(arrays[name]):
+                raise UserError(f"--init: {source} has {len(arrays[name])} tokens, and the vocabulary {max(rows) + 1}.")
+            arrays[name] = arrays[name][rows]
         has_head = "logits/bias" in arrays
-        weights = [weight for weight in model.weights if has_head or weight.path.split("/")[0] not in HEAD]
-        for weight in weights:
+        for weight in model.weights:
+            if weight.path.split("/")[0] in HEAD and not has_head:
+                continue
             if weight.path not in arrays:
-                raise UserError(f"--init: {self.weights_file or 'the preset'} has no weights for {weight.path}.")
+                raise UserError(f"--init: {source} has no weights for {weight.path}.")
+            if arrays[weight.path].shape != weight.shape:
+                found = arrays[weight.path].shape
+                raise UserError(f"--init: {source} has {found} weights for {weight.path}; expected {weight.shape}.")
             weight.assign(arrays[weight.path])
         return has_head
 

@@ -82,7 +82,7 @@ def load_network(run, kind=None, flag="--run"):
     weights = require_weights(run, kind, flag)
     with policy_scope("float32"):
         model = classifiers.make_classifier(config.model, _input_shape(config), len(classes))
-    model.load_weights(weights.file)
+    weights.load(model)
     return FinishedRun(run, config, model, weights, tuple(classes))
 
 

@@ -36,7 +36,7 @@ from karpa_tf.training.weights import find_weights, require_weights
 NAME, APP, TITLE = "gan", "train_gan", "image generation"
 
 SMALL_SET = 20_000
-"""Number of images from which on `--augment auto` does not augment; it was measured with 1,906 and 60,000 only."""
+"""Number of images from which on `--augment auto` does not augment; only sets of 1,906 images were measured."""
 
 
 def load_data(config):
@@ -141,7 +141,7 @@ def load(run, kind=None):
     weights = require_weights(run, kind)
     with policy_scope("float32"):
         generator = gans.make_generator(config.model, len(classes))
-    generator.load_weights(weights.file)
+    weights.load(generator)
     return FinishedRun(run, config, generator, weights, classes)
 
 

@@ -91,6 +91,8 @@ def resolve_init(config):
         return config
     network = dataclasses.replace(open_init(config.init).network, dropout=config.model.dropout)
     network.require_length(config.sequence_length or 0)
+    sizes = f"{network.num_layers} layers of {network.hidden_dim}, {network.position_embedding} positions"
+    print(f"Sizes of --init {config.init}: {sizes}, up to {network.max_sequence_length} tokens")
     return dataclasses.replace(config, model=network)
 
 
@@ -116,7 +118,7 @@ def load(run, kind=None, flag="--run"):
     weights = require_weights(run, kind, flag)
     with policy_scope("float32"):
         model = make_network(config, len(vocabulary))
-    model.load_weights(weights.file)
+    weights.load(model)
     return FinishedRun(run, config, model, weights, vocabulary=vocabulary)
 
 
@@ -141,8 +143,9 @@ def _assign_init_weights(model, vocabulary, config):
         raise UserError(f"--init {config.init} has a vocabulary of its own; leave out --vocabulary.")
     pretrained, has_head = init.load()
     kept = copy_weights(model, pretrained)
-    if kept or not has_head:
-        warn(f"--init {config.init} has no weights for {', '.join(kept or bert.HEAD)}: these are new.")
+    kept += [] if has_head else bert.HEAD
+    if kept:
+        warn(f"--init {config.init} has no weights for {', '.join(kept)}: these are new.")
 
 
 def load_function(run, saved_model):

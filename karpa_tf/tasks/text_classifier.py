@@ -94,7 +94,7 @@ def load(run, kind=None):
     weights = require_weights(run, kind)
     with policy_scope("float32"):
         model = make_network(config, len(vocabulary), len(classes))
-    model.load_weights(weights.file)
+    weights.load(model)
     return FinishedRun(run, config, model, weights, tuple(classes), vocabulary)
 
 

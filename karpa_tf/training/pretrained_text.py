@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from karpa_tf.configs.bert import BERTConfig
+from karpa_tf.data.text.published_vocabulary import read_tokens
 from karpa_tf.data.text.vocabulary import Vocabulary, order_tokens
 from karpa_tf.models import bert, hugging_face, keras_hub_presets
 from karpa_tf.training.precision import policy_scope
@@ -30,12 +31,12 @@ class PretrainedText:
     """Returns the model, in float32, of `bert.make_masked_lm` or `bert.make_pretraining`, and whether the layers of
     `bert.HEAD` are pretrained too."""
 
-    weights_file: Path | None = None
-    """The file of its weights if it is no run."""
+    weights_files: tuple[Path, ...] = ()
+    """The files of its weights if it is no run."""
 
     def metadata(self):
         """Returns what `run.json` says about it, a dict, as `describe_init` does."""
-        return describe_init(self.init, self.weights_file)
+        return describe_init(self.init, *self.weights_files)
 
 
 def open_published(init):
@@ -44,17 +45,22 @@ def open_published(init):
     Raises:
         UserError: there is no such model, or it is of another kind.
     """
-    is_hugging_face = Path(init).is_dir() and not keras_hub_presets.is_preset(init)
-    published = (hugging_face.open_folder if is_hugging_face else keras_hub_presets.open_preset)(init)
-    tokens = order_tokens(published.tokens, init)
+    if Path(init).is_dir() and not keras_hub_presets.is_preset(init):
+        published = hugging_face.open_folder(init)
+        own_tokens, lowercase, strip_accents = read_tokens(init)
+    else:
+        published, tokenizer = keras_hub_presets.open_preset(init)
+        own_tokens = tokenizer.get_vocabulary()
+        lowercase, strip_accents = tokenizer.lowercase, tokenizer.strip_accents
+    vocabulary = Vocabulary(order_tokens(own_tokens, init), lowercase, strip_accents)
+    rows = {token: row for row, token in enumerate(own_tokens)}
 
     def load():
         with policy_scope("float32"):
-            model = bert.make_masked_lm(published.config, bert.make_encoder(published.config, len(tokens)))
-        return model, published.assign(model, tokens)
+            model = bert.make_masked_lm(published.config, bert.make_encoder(published.config, len(vocabulary)))
+        return model, published.assign(model, [rows[token] for token in vocabulary.tokens])
 
-    vocabulary = Vocabulary(tokens, published.lowercase, published.strip_accents)
-    return PretrainedText(init, published.config, vocabulary, load, published.weights_file)
+    return PretrainedText(init, published.config, vocabulary, load, published.weights_files)
 
 
 def copy_weights(model, pretrained, excluded=()):

@@ -127,17 +127,17 @@ def open_run(config, app, task=None, data=None):
     return run
 
 
-def describe_init(init, weights_file=None):
+def describe_init(init, *weights_files):
     """Returns what `run.json` says about pretrained weights: {}, or `init` with a fingerprint, as for data.
 
     Args:
         init: a run folder, whose fingerprint is its id, so that it may be moved; another folder; a name; or None.
-        weights_file: a file of weights, or None.
+        *weights_files: files of weights; None is left out.
     """
     if init is None:
         return {}
     fingerprint = Run(init).metadata().get("id") or ("" if Path(init).is_dir() else init)
-    if weights_file:
+    for weights_file in filter(None, weights_files):
         with open(weights_file, "rb") as file:
             fingerprint += f" {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
     return {"init": {"fingerprint": fingerprint.strip()}}

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import itertools
 import re
 import statistics
@@ -36,25 +37,27 @@ class Trial:
     def __str__(self):
         return ", ".join(f"{name} {value}" for name, value in self.values.items())
 
+    @property
+    def log(self):
+        """The file of what its program printed."""
+        return self.run.path.with_name(f"{self.run.path.name}.log")
+
     def is_over(self):
         """Returns whether its program has come to its end."""
         return "saved_model" in self.run.metadata()
 
-    def train(self, command, export_dir):
-        """Runs a training program to its end, with what it prints in a file beside the run folder.
+    def train(self, command):
+        """Runs a training program, which exports to a folder in its run folder; returns its error, or None.
 
         Args:
             command: name of the program and its flags.
-            export_dir: folder for its SavedModel.
 
         Raises:
-            UserError: the program failed.
             Stopped: the program was stopped, and has saved.
         """
         words = [sys.executable, "-m", f"apps.{command[0]}", *command[1:], *self.flags]
-        words += ["--run", str(self.run.path), "--export-dir", str(export_dir)]
-        log = self.run.path.with_suffix(".log")
-        with open(log, "w") as output, StopSignals() as stop:
+        words += ["--run", str(self.run.path), "--export-dir", str(self.run.path / "models")]
+        with open(self.log, "w") as output, StopSignals() as stop:
             process = subprocess.Popen(words, stdout=output, stderr=output)
             try:
                 while (code := _wait(process, 0.2)) is None:
@@ -63,10 +66,11 @@ class Trial:
             finally:
                 process.kill()
         if stop.received or code == STOPPED:
-            raise Stopped(f"The run was stopped; see {log}. The same command goes on.")
-        if code:
-            errors = [line for line in log.read_text().splitlines() if re.search("error: |Unrecognized|Error", line)]
-            raise UserError(f"{command[0]} failed with {self}; see {log}. {' '.join(errors[-1:]).strip('│ ')}")
+            raise Stopped(f"The run was stopped; see {self.log}. The same command goes on.")
+        if code == 0:
+            return None
+        errors = [line for line in self.log.read_text().splitlines() if re.search("error: |Unrecognized|Error", line)]
+        return f"failed; see {self.log}. {' '.join(errors[-1:]).strip('│ ')}"
 
     def find_best(self, monitor=None):
         """Returns the best value of a column of `metrics.csv` over the epochs, the epoch, and the column.
@@ -75,8 +79,10 @@ class Trial:
             monitor: the column; None is the first of `MONITORS` that there is.
 
         Raises:
-            UserError: there is no such column.
+            UserError: there is no such column, or no such file.
         """
+        if not self.run.metrics_file.exists():
+            raise UserError(f"{self.run.path} has no metrics.csv; a sweep needs complete runs, without --dry-run.")
         rows = self.run.read_metrics()
         names = {name for row in rows for name in row}
         monitor = monitor or next(filter(names.__contains__, MONITORS), None)
@@ -99,8 +105,8 @@ def _wait(process, seconds):
 
 
 def is_higher_better(monitor):
-    """Returns whether a higher value of a column is better: of accuracies."""
-    return "accuracy" in monitor
+    """Returns whether a higher value of a column is better: of accuracies and speeds."""
+    return "accuracy" in monitor or monitor.endswith("_per_second")
 
 
 def make_trials(axes, folder):
@@ -122,12 +128,15 @@ def make_trials(axes, folder):
             raise UserError(f"--over needs flag=value,value, each flag once; received {axis}.")
         names.append(name)
         choices.append(values)
-    trials = []
-    for values in itertools.product(*choices):
-        combination = dict(zip(names, values, strict=True))
-        name = "_".join(f"{name}-{value.replace(' ', '-').replace('/', '-')}" for name, value in combination.items())
-        trials.append(Trial(combination, Run(Path(folder, name))))
-    return trials
+    combinations = [dict(zip(names, values, strict=True)) for values in itertools.product(*choices)]
+    return [Trial(values, Run(Path(folder, _name_folder(values)))) for values in combinations]
+
+
+def _name_folder(values):
+    """Returns a name that tells the values, and is another one for other values."""
+    name = "_".join(f"{name}-{value}" for name, value in values.items())
+    safe = re.sub(r"[^\w.+=-]", "-", name)[:100]
+    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def require_same_sweep(folder, command):

@@ -30,6 +30,15 @@ class Weights:
     epoch: int | None = None
     """Epochs after which they were saved, or None within an epoch."""
 
+    def load(self, model):
+        """Gives a model these weights; raises `UserError` if they are those of other networks."""
+        try:
+            model.load_weights(self.file)
+        except ValueError as error:
+            raise UserError(
+                f"{self.file} does not have the weights of {model.name}; was it written by another version of karpa_tf?"
+            ) from error
+
     def metadata(self):
         """Returns what a model card says about them, a dict."""
         values = {"kind": self.kind, "step": self.step, "epoch": self.epoch, "moving_average": self.averaged}

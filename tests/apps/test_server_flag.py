@@ -115,8 +115,8 @@ def test_a_server_draws_a_class_by_its_index(server, models, flags):
     [
         ("labeled_drawings", None, "labeled_drawings draws classes, whose names a server does not tell; give --label"),
         ("labeled_drawings", "cat", "--label must be the index of a class, from 0, with --server; received cat"),
-        ("labeled_drawings", "99", "99"),
-        ("drawings", "0", "drawings on http"),
+        ("labeled_drawings", "99", "refuses the request to labeled_drawings: indices[0] = 99 is not in [0, 3)"),
+        ("drawings", "0", "--label needs a conditional GAN; drawings was trained without classes."),
     ],
 )
 def test_a_class_that_a_server_cannot_draw_is_an_error(server, model, label, message):
@@ -130,7 +130,6 @@ def test_tensorflow_is_not_imported_to_ask_a_server(server, tmp_path):
     code = """
 import sys
 from apps import classify, fill_mask, sample_gan
-from karpa_tf.errors import UserError
 from karpa_tf import cli
 for app, words in ((classify, "images a.png"), (classify, "opinions --text a"), (fill_mask, "words [MASK]"), (sample_gan, "drawings")):
     app.run(cli.parse(app.Config(), "", args=["--server", sys.argv[1], "--model", *words.split()]))

@@ -35,8 +35,17 @@ def test_all_combinations_are_tried_in_runs_of_their_own():
         for epochs in ("1", "2")
         for filters in (["8", "4"], ["16"])
     ]
-    assert trials[0].run.path == Path("out/epochs-1_filters-8-4_name-a-b")
     assert len({trial.run.path for trial in trials}) == 4
+    assert str(trials[0].run.path).startswith("out/epochs-1_filters-8-4_name-a-b-")
+
+
+def test_folders_and_logs_differ_where_values_do():
+    axes = ["rate=0.1,0.3,0.1 0.3", "data=a/b,a-b", f"name={'x' * 300},{'x' * 299}"]
+    trials = sweep.make_trials(axes, "out")
+    assert len({trial.run.path for trial in trials}) == len({trial.log for trial in trials}) == 12
+    assert max(len(trial.log.name) for trial in trials) < 255
+    (trial, *_) = sweep.make_trials(["rate=0.1", "seed=0"], "out")
+    assert (str(trial.run.path), str(trial.log)) == ("out/rate-0.1_seed-0", "out/rate-0.1_seed-0.log")
 
 
 @pytest.mark.parametrize("axes", [["epochs"], ["epochs="], ["=1"], ["epochs=1,,2"], ["epochs=1", "epochs=2"]])
@@ -55,6 +64,7 @@ def test_settings_are_ranked_by_the_mean_of_their_best_epochs_over_seeds():
         ({"rate": "1"}, 2.0, [2, 3]),
     ]
     assert [setting.values["rate"] for setting in sweep.rank(trials, "val_accuracy")] == ["1", "2"]
+    assert sweep.is_higher_better("images_per_second") and not sweep.is_higher_better("frechet_distance")
     table = sweep.format_ranking(ranked).splitlines()
     assert "1.25 ± 0.3536" in table[1] and table[1].startswith("rate 2 ")  # |1.5 - 1| / sqrt(2)
     with pytest.raises(UserError, match=r"has no accuracy in metrics.csv, .* there is epoch, step, val_acc"):
@@ -97,11 +107,29 @@ def test_a_stopped_sweep_goes_on_and_names_the_best_run():
 
 
 @pytest.mark.slow
-def test_a_program_that_fails_ends_the_sweep_with_its_error():
-    process = start("--over", "learning=1,2", "--out", "out", "--", "train_classifier", "smoke")
+def test_trials_that_fail_are_named_and_left_out():
+    words = ("--out", "out", "--", "train_classifier", "smoke", "--no-baseline")
+    out, _ = start("--over", "batch-size=128,9999", *words).communicate(timeout=300)
+    assert "  failed; see out/batch-size-9999.log. error: --batch-size 9999 is larger than the training split" in out
+    assert out.splitlines()[-1] == "Best        out/batch-size-128"
+    process = start("--over", "learning=1,2", "--out", "other", *words[2:])
     _, error = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert "train_classifier failed with learning 1; see out/learning-1.log. Unrecognized options: --learning" in error
+    assert "All 2 trials failed; the last one failed; see other/learning-2.log. Unrecognized options: --lear" in error
+
+
+@pytest.mark.slow
+def test_trials_whose_models_cannot_replace_each_other_are_all_exported():
+    out, _ = start(
+        "--over", "latent-dim=4,6", "--by", "g_loss", "--out", "out", "--", "train_gan", "smoke"
+    ).communicate()
+    assert "failed" not in out and len(list(Path("out").glob("*/models/*/1/saved_model.pb"))) == 2
+
+
+def test_a_dry_run_is_no_trial():
+    (trial,) = sweep.make_trials(["seed=0"], ".")
+    with pytest.raises(UserError, match="has no metrics.csv; a sweep needs complete runs"):
+        trial.find_best()
 
 
 def test_a_sweep_needs_flags_and_a_program():

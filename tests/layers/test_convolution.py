@@ -177,3 +177,15 @@ def test_resampling_convolutions_match_two_layers(layer_class, shape, is_fast, m
     assert layer.compute_output_shape(shape) == results[0].shape
     for result, value in zip(results, expected, strict=True):
         np.testing.assert_allclose(result, value, rtol=1e-4, atol=1e-5 * np.abs(value).max())
+
+
+@pytest.mark.parametrize("layer_class", RESAMPLED)
+@pytest.mark.parametrize("arguments", [{}, {"padding": "same", "strides": 2}, {"padding": "same", "kernel_size": 5}])
+def test_resampling_convolutions_refuse_arguments_that_they_do_not_have(layer_class, arguments):
+    with pytest.raises(ValueError, match="has a 3x3 kernel, padding 'same', and no strides"):
+        layer_class(**{"filters": 4, "kernel_size": 3, **arguments}).build((None, 4, 4, 3))
+
+
+def test_a_map_of_odd_size_is_not_averaged():
+    with pytest.raises(ValueError, match="even height and width"):
+        PooledConv2D(4, 3, padding="same").build((None, 4, 5, 3))

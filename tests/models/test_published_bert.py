@@ -1,9 +1,12 @@
 """Published BERT and DistilBERT against transformers, on small random models that it saves."""
 
+import re
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from published_texts import TEXTS, TOKENS
+from safetensors.numpy import load_file, save_file
 
 from karpa_tf.export.masked_lm import make_masked_lm_functions
 from karpa_tf.models.bert import extract_encoder
@@ -12,7 +15,7 @@ from karpa_tf.training.pretrained_text import open_published
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-KINDS = ("bert", "distilbert", "cased bert", "bert without a head", "bert with vocab.txt")
+KINDS = ("bert", "distilbert", "cased bert", "bert without a head", "bert with vocab.txt", "bert with old names")
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -42,6 +45,13 @@ def published(request, tmp_path_factory):
     )
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
+    if "old names" in kind:
+        arrays = load_file(folder / "model.safetensors")
+        renamed = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+        for name in [name for name in arrays if "LayerNorm" in name]:
+            old = re.sub("|".join(renamed), lambda match: renamed[match[0]], name)
+            arrays[old] = arrays.pop(name)
+        save_file(arrays, folder / "model.safetensors")
     if "vocab.txt" in kind:
         (folder / "tokenizer.json").unlink()
         (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in TOKENS))
@@ -60,7 +70,7 @@ def test_logits_are_those_of_transformers(published):
     theirs, tokenizer, folder = published
     pretrained = open_published(folder)
     ours, has_head = pretrained.load()
-    assert has_head == (type(theirs) is not transformers.BertModel) and ours.count_params() > 0
+    assert has_head == (type(theirs) is not transformers.BertModel)
     encoded = tokenizer(TEXTS, padding=True, return_tensors="pt")
     known = {token: index for index, token in enumerate(pretrained.vocabulary.tokens)}
     ids = np.array([[known[token] for token in tokenizer.convert_ids_to_tokens(row)] for row in encoded["input_ids"]])

@@ -70,6 +70,7 @@ def test_logits_and_tokens_are_those_of_keras_hub(kind, has_head, tmp_path):
     np.testing.assert_allclose(np.array(result)[mask], expected[mask], atol=3e-3)
 
 
+@pytest.mark.slow
 def test_a_preset_is_pretrained_further_fine_tuned_and_exported(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     save_preset("bert", "preset", has_head=False)
@@ -81,7 +82,9 @@ def test_a_preset_is_pretrained_further_fine_tuned_and_exported(tmp_path, monkey
         return app.run(cli.parse(app.PRESETS, "", args=[*flags, "--export-dir", "models"]))
 
     start(train_mlm, "preset", "text.txt", "adapted")
-    assert "no weights for mlm_head_dense, mlm_head_layer_norm, logits: these are new." in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "no weights for mlm_head_dense, mlm_head_layer_norm, logits: these are new." in said.err
+    assert "Sizes of --init preset: 2 layers of 8, learned positions, up to 16 tokens" in said.out
     for init in ("preset", "adapted"):
         run = start(finetune_text, init, "texts.tsv", f"tuned_{init}")
         serve = tf.saved_model.load(run.metadata()["saved_model"]).signatures["serving_default"]
@@ -104,31 +107,87 @@ CONFIG = {
 }
 
 
+WORD_PIECE = {
+    "model": {"type": "WordPiece", "vocab": {token: index for index, token in enumerate(TOKENS)}},
+    "normalizer": {"type": "BertNormalizer", "lowercase": True, "strip_accents": None},
+    "pre_tokenizer": {"type": "BertPreTokenizer"},
+    "added_tokens": [{"content": "[MASK]"}],
+}
+
+
+def tokenizer(part=None, **changes):
+    """Returns the text of a tokenizer.json in which a part, or the whole, has other entries."""
+    return json.dumps(WORD_PIECE | ({part: WORD_PIECE[part] | changes} if part else changes))
+
+
 @pytest.mark.parametrize(
     ("config", "files", "message"),
     [
         (None, {}, "holds no run, with config.yaml, and no model of Hugging Face or KerasHub, with config.json."),
+        ([], {}, "and no model of Hugging Face or KerasHub, with config.json."),
         ({"model_type": "roberta"}, {}, "is of the kind roberta; expected bert or distilbert."),
+        (
+            {"model_type": "bert"},
+            {"model.safetensors": ""},
+            "config.json lacks sizes, or has wrong ones: KeyError('hid",
+        ),
         (CONFIG | {"hidden_act": "relu"}, {}, "hidden_act is relu in config.json; expected gelu."),
         (
             CONFIG,
             {"pytorch_model.bin": ""},
             "has no model.safetensors; of a model in another format, save it anew with",
         ),
-        (CONFIG, {"model.safetensors": ""}, "has neither tokenizer.json nor vocab.txt."),
-        (CONFIG, {"model.safetensors": "", "tokenizer.json": "{"}, "tokenizer.json cannot be read: "),
-        (CONFIG, {"model.safetensors": "", "tokenizer.json": '{"model": {"type": "BPE"}}'}, "is not BERT's WordPiece"),
-        (CONFIG, {"model.safetensors": "", "vocab.txt": "[PAD]\na\n"}, "has no [UNK]"),
+        (CONFIG, {}, "there is neither tokenizer.json nor vocab.txt."),
+        (CONFIG, {"tokenizer.json": "{"}, "its tokenizer cannot be read: "),
+        (CONFIG, {"tokenizer.json": "[]"}, "its tokenizer cannot be read: "),
+        (
+            CONFIG,
+            {"tokenizer.json": '{"model": {"type": "BPE"}}'},
+            "model.type is BPE in tokenizer.json; expected WordPiece",
+        ),
+        (
+            CONFIG,
+            {"tokenizer.json": tokenizer("model", vocab={"[PAD]": 0, "a": 2})},
+            "the ids in tokenizer.json have gaps.",
+        ),
+        (
+            CONFIG,
+            {"tokenizer.json": tokenizer("normalizer", handle_chinese_chars=False)},
+            "handle_chinese_chars is False in",
+        ),
+        (
+            CONFIG,
+            {"tokenizer.json": tokenizer("model", unk_token="<unk>")},
+            "model.unk_token is <unk> in tokenizer.json",
+        ),
+        (
+            CONFIG,
+            {"tokenizer.json": tokenizer(added_tokens=[{"content": "covid"}])},
+            "tokens that were added to the vocabulary, covid",
+        ),
+        (CONFIG, {"tokenizer.json": tokenizer(pre_tokenizer=None)}, "pre_tokenizer.type is None in tokenizer.json"),
+        (CONFIG, {"vocab.txt": "[PAD]\na\n"}, "has no [UNK]"),
+        (CONFIG, {"vocab.txt": "a", "tokenizer_config.json": '{"tokenize_chinese_chars": false}'}, "is not supported."),
     ],
 )
 def test_a_folder_that_is_no_bert_is_refused_with_the_reason(config, files, message, tmp_path):
-    if config:
+    if config is not None:
         files = files | {"config.json": json.dumps(config)}
+    if config == CONFIG and "pytorch_model.bin" not in files:
+        files = files | {"model.safetensors": ""}
     for name, content in files.items():
         (tmp_path / name).write_text(content)
     with pytest.raises(UserError) as error:
         open_published(tmp_path)
     assert message in str(error.value) and str(tmp_path) in str(error.value)
+
+
+def test_a_vocabulary_that_is_not_utf8_is_named(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    (tmp_path / "model.safetensors").touch()
+    (tmp_path / "vocab.txt").write_bytes(b"[PAD]\n\xe9\n")
+    with pytest.raises(UserError, match="its tokenizer cannot be read: UnicodeDecodeError"):
+        open_published(tmp_path)
 
 
 def test_weights_that_are_missing_or_damaged_are_named(tmp_path):
@@ -143,6 +202,27 @@ def test_weights_that_are_missing_or_damaged_are_named(tmp_path):
     )
     with pytest.raises(UserError, match=r"model.safetensors has no weights for position_embedding/embeddings"):
         open_published(tmp_path).load()
+    embeddings = {"bert.embeddings.word_embeddings.weight": np.zeros((9, 8), np.float32)}
+    save_file(embeddings, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=rf"model.safetensors has 9 tokens, and the vocabulary {len(TOKENS)}"):
+        open_published(tmp_path).load()
+    wide = {"bert.embeddings.word_embeddings.weight": np.zeros((len(TOKENS), 9), np.float32)}
+    save_file(wide, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=r"has \(\d+, 9\) weights for token_embedding/embeddings; expected \(\d+, 8\)"):
+        open_published(tmp_path).load()
+
+
+def test_a_damaged_preset_is_an_error_and_its_head_is_part_of_what_identifies_it(tmp_path):
+    save_preset("bert", tmp_path / "preset")
+    folder = str(tmp_path / "preset")
+    metadata = open_published(folder).metadata()
+    head = tmp_path / "preset" / "task.weights.h5"
+    head.write_bytes(head.read_bytes() + b"0")
+    assert open_published(folder).metadata() != metadata
+    weights = tmp_path / "preset" / "model.weights.h5"
+    weights.write_bytes(weights.read_bytes()[:500])
+    with pytest.raises(UserError, match="preset cannot be loaded: "):
+        open_published(folder).load()
 
 
 def test_a_name_without_a_network_says_what_to_download(monkeypatch):

@@ -102,6 +102,15 @@ def test_the_best_epoch_is_used_on_request_or_with_early_stopping():
     assert find_weights(run, "last").file.name == "network.weights.h5"
 
 
+def test_weights_of_other_networks_are_an_error():
+    trainer = make_dcgan_trainer()
+    weights = find_weights(saved(trainer))
+    other = tiny_classifier.make_trainer(OptimizerConfig()).network
+    with pytest.raises(UserError, match=r"does not have the weights of \w+; was it written by another version"):
+        weights.load(other)
+    weights.load(trainer.generator)
+
+
 def test_a_run_without_averages_or_checkpoints_says_so():
     run = run_of(ema=0)
     with pytest.raises(UserError, match="--ema: run keeps no moving average"):

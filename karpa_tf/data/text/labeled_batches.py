@@ -37,9 +37,8 @@ def make_labeled_text_batches(rows, labels, classes, batch_size, seed, first_ste
         meter: `InputMeter` that measures the time spent waiting for batches, or None.
 
     Returns:
-        A `tf.data.Dataset` of pairs: a dict of `token_ids`, int32 (batch_size, longest), `padding_mask`, bool
-        (batch_size, longest), and `segment_ids`, int32 (batch_size, longest), all 0; and one-hot targets, float32
-        (batch_size, classes).
+        A `tf.data.Dataset` of pairs: a dict of `token_ids`, int32 (batch_size, longest), and `padding_mask`,
+        bool (batch_size, longest); and one-hot targets, float32 (batch_size, classes).
     """
 
     def make_batch(step):
@@ -77,4 +76,4 @@ def _make_inputs(rows, indices, batch_size):
         return token_ids
 
     ids = tf.ensure_shape(tf.numpy_function(read, [indices], np.int32, stateful=False), (batch_size, None))
-    return {"token_ids": ids, "padding_mask": ids != 0, "segment_ids": tf.zeros_like(ids)}
+    return {"token_ids": ids, "padding_mask": ids != 0}

@@ -130,13 +130,13 @@ def load(path):
     path = Path(path)
     settings_file = path.with_suffix(".json")
     try:
-        tokens = [line.removesuffix("\r") for line in path.read_text("utf-8").removesuffix("\n").split("\n")]
+        tokens = split_tokens(path.read_text("utf-8"))
         settings = json.loads(settings_file.read_text()) if settings_file.exists() else None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"The vocabulary {path} cannot be read: {error}.") from error
     tokens = order_tokens(tokens, path)
     if settings is None:
-        is_lower = not any(token != token.lower() for token in tokens if not token.startswith("["))
+        is_lower = is_lowercase(tokens)
         settings = {"lowercase": is_lower, "strip_accents": is_lower}
     return Vocabulary(tokens, **settings)
 
@@ -153,3 +153,13 @@ def order_tokens(tokens, source):
             f"The vocabulary {source} has no {missing[0]}; expected one token per line, {' '.join(SPECIAL)} among them."
         )
     return (*SPECIAL, *(token for token in tokens if token not in SPECIAL))
+
+
+def split_tokens(text):
+    """Returns the lines of a vocabulary file; a token may be any character but a line feed."""
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+
+def is_lowercase(tokens):
+    """Returns whether no token but special ones has a capital letter."""
+    return not any(token != token.lower() for token in tokens if not token.startswith("["))
