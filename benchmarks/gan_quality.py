@@ -32,7 +32,7 @@ STUDIES = {
         "SNGAN": f"sngan --data mnist {_RESIDUAL_28}",
         "SAGAN": f"sagan --data mnist {_RESIDUAL_28} --attention-size 14",
     },
-    "conditional": {"projection": "digits_projection --data mnist --base-size 7 --latent-dim 128"},
+    "conditional": {"projection": "mnist_projection"},
     "images": {"preset images": "images", "preset images_dcgan": "images_dcgan"},
     "augmentation": {name: f"mnist --augment {name}" for name in ("none", "diffaugment", "ada")},
     "cifar10": {"preset images": "images --data cifar10 --base-size 4 --filters 128 64 32"},

@@ -77,6 +77,7 @@ PRESETS = {
         name="projection_smoke", data="digits", epochs=1, model=residual_gan.TINY, conditional=True, **_SAGAN
     ),
     "digits_projection": _residual("projection", "digits", 60, residual_gan.SMALL_16, conditional=True, **_SMALL),
+    "mnist_projection": _residual("projection", "mnist", 18, residual_gan.SMALL_28, conditional=True, **_SMALL),
     "wgan_gp": _residual("wgan_gp", "cifar10", 640, residual_gan.WGAN_GP_32, **_WGAN_GP),
     "wgan_gp_64": _residual("wgan_gp", "images", 50, residual_gan.WGAN_GP_64, **_WGAN_GP),
     "sngan": _residual("sngan", "cifar10", 640, residual_gan.SNGAN_32, **_SNGAN),
