@@ -48,7 +48,7 @@ class TextClassifierConfig(LabeledConfig):
     """What to do with longer texts: read them in windows of --sequence-length, which overlap by a quarter, and average
     over all of them; or truncate them. Windows are not compiled by --jit auto."""
 
-    max_windows: int = 32
+    max_windows: int = 64
     """Number of windows from which on a text is truncated all the same; the memory of a step grows with the number of
     windows in its batch."""
 

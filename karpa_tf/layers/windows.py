@@ -70,10 +70,11 @@ class PoolWindows(layers.Layer):
     def call(self, features, is_new, text_index, token_ids):
         weights = tf.cast(is_new, tf.float32)
         batch = tf.shape(token_ids)[0]
-        sums = tf.reduce_sum(features * weights[..., None], axis=1)
+        # Not by indexing with None, which LiteRT cannot convert for unknown shapes.
+        sums = tf.reduce_sum(features * tf.expand_dims(weights, -1), axis=1)
         sums = tf.math.unsorted_segment_sum(sums, text_index, batch)
         counts = tf.math.unsorted_segment_sum(tf.reduce_sum(weights, axis=1), text_index, batch)
-        return sums / tf.maximum(counts, 1.0)[:, None]
+        return sums / tf.expand_dims(tf.maximum(counts, 1.0), -1)
 
     def compute_output_spec(self, features, is_new, text_index, token_ids):
         return keras.KerasTensor((token_ids.shape[0], features.shape[-1]), "float32")

@@ -31,6 +31,7 @@ NOT_RUN = {
     "kubectl": "needs Kubernetes",
     "sbatch": "needs Slurm; tests/deploy runs the script with a fake srun",
     "python -m karpa_tf.distribution.launch": "starts several processes; tests/apps/test_workers.py runs it",
+    "python -m apps.compare sweep": "compares what a sweep has trained",
     "python -m apps.sweep": "trains several times; tests/apps/test_sweep.py runs it",
     "python -m benchmarks": "takes minutes to hours; tests/benchmarks tests their parts",
     "python tests/helpers/kill_": "takes minutes; tests/apps/test_kill.py runs what it has",
@@ -42,6 +43,7 @@ TINY_BERT = "--hidden-dim 8 --num-layers 1 --num-heads 2 --intermediate-dim 8 --
 TINY = {
     "train_classifier": "--epochs 1 --batch-size 16",
     "train_classifier --data ~/images": "--image-size 32 --blocks 1 1 1 1",
+    "train_classifier --data DIR --init": "--allow-incompatible",
     "train_gan": "--epochs 1 --batch-size 16 --filters 8 4 --discriminator-filters 4 8",
     "train_gan projection_64": "--critic-steps 1",
     "evaluate_gan": "-n 40",
