@@ -110,7 +110,7 @@ def is_higher_better(monitor):
 
 
 def make_trials(axes, folder):
-    """Returns the `Trial`s of all combinations of values, a list.
+    """Returns a `Trial` for each combination of values, a list.
 
     Args:
         axes: list of "flag=value,value"; a value with spaces is several words.
@@ -172,7 +172,12 @@ class Setting:
 
 
 def rank(trials, monitor=None):
-    """Returns the `Setting`s of trials that are over, the best mean first; for `monitor` see `Trial.find_best`."""
+    """Returns a `Setting` for all trials that differ in their seed only, the one with the best mean first.
+
+    Args:
+        trials: a list of `Trial`, all over.
+        monitor: as for `Trial.find_best`.
+    """
     groups = {}
     for trial in trials:
         key = tuple((name, value) for name, value in trial.values.items() if name != "seed")
