@@ -92,7 +92,8 @@ class Server:
         app = web.Application(client_max_size=self._config.max_body_mb * 10**6, middlewares=guards)
         app.add_routes([web.route("*", "/v1/{rest:.*}", self._rest.respond), *page.routes(self.manager)])
         options = {"access_log": None, "logger": SILENT, "keepalive_timeout": 75, "shutdown_timeout": 1}
-        self._runner = web.AppRunner(app, **options)
+        # The page takes no bodies, and the REST interface decompresses its own.
+        self._runner = web.AppRunner(app, auto_decompress=False, **options)
         await self._runner.setup()
         await web.SockSite(self._runner, listener).start()
 
