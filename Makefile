@@ -22,7 +22,7 @@ test-slow: .venv/installed-test
 
 test-reference: .venv/installed-reference
 	$(BIN)/python -m pytest -m '' tests/models/test_bert_reference.py tests/models/test_published_bert.py \
-		tests/metrics/test_gan_reference.py \
+		tests/metrics/test_gan_reference.py tests/metrics/test_spans_reference.py \
 		tests/data/text/test_tokenizer.py tests/benchmarks/test_peers.py
 
 # A site in build/docs: the pages of docs/ and an API reference. Links and docstrings with mistakes are errors.

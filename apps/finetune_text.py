@@ -32,7 +32,7 @@ def run(config):
     from karpa_tf.training.trainers.classifier import describe_weights
 
     job = Job(text_classifier.TASK, config)
-    config = job.config = text_classifier.resolve_init(job.config)
+    config = job.config = masked_lm.require_init(job.config)
     columns = Columns(config.text_field, config.label_field, config.encoding)
     splits = load_text_splits(config.data, columns, config.held_out_for_validation, config.test_fraction)
     train, vocabulary = splits["train"], masked_lm.open_init(config.init).vocabulary

@@ -79,11 +79,11 @@ def smooth_labels(label_smoothing):
 
 
 def cross_entropy(targets, logits, label_smoothing=0.0):
-    """Returns the cross-entropy in nats, float32 (batch,), of softmax(logits) against targets.
+    """Returns the cross-entropy in nats, float32 (...), of softmax(logits) against targets.
 
     Args:
-        targets: float32 (batch, classes), probabilities.
-        logits: float (batch, classes).
+        targets: float32 (..., classes), probabilities.
+        logits: float (..., classes).
         label_smoothing: fraction of each target that is distributed over all classes (Szegedy et al. 2015, section 7).
     """
     classes = tf.cast(tf.shape(targets)[-1], tf.float32)

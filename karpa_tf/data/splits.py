@@ -19,7 +19,7 @@ def hold_out(examples, fraction, salt):
     Which examples are held out depends only on their names (on their indices, for examples without names) and `salt`.
 
     Args:
-        examples: labeled `ImageSet` or `TextSet`.
+        examples: labeled `ImageSet` or `TextSet`, or `TaggedSet`.
         fraction: fraction of each class to hold out, in (0, 1), rounded to whole examples. At least one example of
             each class remains.
         salt: string that is hashed with the names; a different salt selects different examples.
@@ -27,7 +27,7 @@ def hold_out(examples, fraction, salt):
     names = examples.names or [str(index) for index in range(len(examples.labels))]
     hashes = [hashlib.sha256(f"{salt} {name}".encode(errors="surrogateescape")).digest() for name in names]
     is_held_out = np.zeros(len(names), bool)
-    for label in range(len(examples.classes)):
+    for label in np.unique(examples.labels):
         members = sorted(np.flatnonzero(examples.labels == label), key=hashes.__getitem__)
         is_held_out[members[: min(round(fraction * len(members)), max(len(members) - 1, 0))]] = True
     remaining = dataclasses.replace(examples.select(np.flatnonzero(~is_held_out)), skipped=examples.skipped)

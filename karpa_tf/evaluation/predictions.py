@@ -18,6 +18,7 @@ BATCH_SIZE = 64
 IMAGES = ("image classifier", ["image_bytes"], ["classes", "scores"])
 TEXTS = ("text classifier", ["text"], ["classes", "scores"])
 MASKED_TEXTS = ("masked language model", ["text"], ["tokens", "scores", "positions"])
+SPANS = ("tagger", ["text"], ["starts", "ends", "types", "scores"])
 SEEDS = ("generator of images", ["seed"], ["image_bytes"])
 NOISE = ("generator of images", ["noise"], ["images"])
 """Kinds of models, with the inputs and outputs of their signatures: arguments of `serving.client.Client.function`."""
@@ -59,6 +60,20 @@ def classify_texts(predict, texts, top):
     """
     for batch in _make_batches(_check_texts(texts)):
         yield from zip(batch, _rank_classes(predict(text=batch), top), strict=True)
+
+
+def tag_texts(predict, texts):
+    """Yields every text and its spans, a list of (start, end, type, score) in order; ends count characters.
+
+    Args:
+        predict: function of `text` to the outputs of `make_tagger_export`.
+        texts: list of strings.
+    """
+    for batch in _make_batches(_check_texts(texts)):
+        outputs = predict(text=batch)
+        for text, *row in zip(batch, *(outputs[name] for name in SPANS[2]), strict=True):
+            spans = zip(*row, strict=True)
+            yield text, [(int(s), int(e), name.decode(), float(score)) for s, e, name, score in spans if s >= 0]
 
 
 def fill_masks(predict, texts, top):

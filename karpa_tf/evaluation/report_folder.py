@@ -8,7 +8,7 @@ models are shown in a form of their own.
 import csv
 import re
 
-from karpa_tf.evaluation import markup
+from karpa_tf.evaluation import marked_spans, markup
 from karpa_tf.evaluation.markup import Html, element, text
 from karpa_tf.evaluation.results import is_number, read_json
 
@@ -39,6 +39,9 @@ def show_folder(folder):
         parts.append(markup.markdown((folder / "summary.md").read_text(encoding="utf-8")))
     if (folder / "examples.txt").exists():
         parts.append(_show_filled_masks((folder / "examples.txt").read_text(encoding="utf-8")))
+    if (folder / marked_spans.SPANS_FILE).exists():
+        content = (folder / marked_spans.SPANS_FILE).read_text(encoding="utf-8")
+        parts.append(marked_spans.show_spans_file(content, MAX_SHOWN))
     shown, files = set(), sorted(folder.iterdir()) if folder.is_dir() else []
     for file in (file for file in files if file.suffix == ".csv"):
         content = _show_csv(file)

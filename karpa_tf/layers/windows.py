@@ -78,3 +78,39 @@ class PoolWindows(layers.Layer):
 
     def compute_output_spec(self, features, is_new, text_index, token_ids):
         return keras.KerasTensor((token_ids.shape[0], features.shape[-1]), "float32")
+
+
+@keras.saving.register_keras_serializable("karpa_tf")
+class MergeWindows(layers.Layer):
+    """Returns the features of every token of texts that `SplitWindows` has split.
+
+    Maps `features`, float (windows, window_length, hidden_dim), the windows' `padding_mask` and `text_index` of
+    `SplitWindows`, and its input `padding_mask`, (batch, length), to float (batch, length, hidden_dim), 0 for padding.
+
+    Of tokens in two windows, those in the first half of the overlap are taken from the first window, and the others
+    from the second one, so that every token has been seen with tokens on both sides.
+
+    Args:
+        overlap: that of `SplitWindows`.
+    """
+
+    def __init__(self, overlap, **kwargs):
+        super().__init__(**kwargs)
+        self.overlap = overlap
+
+    def call(self, features, window_mask, text_index, padding_mask):
+        column = tf.range(tf.shape(window_mask)[1])
+        is_same_text = tf.equal(text_index[1:], text_index[:-1])
+        follows, precedes = tf.pad(is_same_text, [[1, 0]]), tf.pad(is_same_text, [[0, 1]])
+        first = tf.where(follows, self.overlap // 2, 0)
+        end = tf.where(precedes, tf.size(column) - self.overlap + self.overlap // 2, tf.size(column))
+        is_used = window_mask & (column >= tf.expand_dims(first, 1)) & (column < tf.expand_dims(end, 1))
+        indices, shape = tf.where(padding_mask), tf.shape(padding_mask, out_type=tf.int64)
+        shape = tf.concat([shape, [features.shape[-1]]], axis=0)
+        return tf.scatter_nd(indices, tf.boolean_mask(features, is_used), shape)
+
+    def compute_output_spec(self, features, window_mask, text_index, padding_mask):
+        return keras.KerasTensor((*padding_mask.shape, features.shape[-1]), features.dtype)
+
+    def get_config(self):
+        return super().get_config() | {"overlap": self.overlap}

@@ -1,4 +1,4 @@
-"""95 % confidence intervals of the difference between two accuracies: how far it may be the choice of test examples."""
+"""95 % confidence intervals of the difference between two models: how far it may be the choice of test examples."""
 
 import math
 
@@ -24,6 +24,26 @@ def paired_difference(is_correct, is_other_correct):
     difference = (wins - losses) / count
     margin = Z * math.sqrt(((wins + losses) / count - difference**2) / count)
     return float(max(difference - margin, -1)), float(min(difference + margin, 1))
+
+
+def bootstrap_difference(metric, counts, other_counts, resamples=1000):
+    """Returns the interval of a metric of one model minus that of another on the same examples, (low, high).
+
+    It is the percentile interval of the paired bootstrap (Efron and Tibshirani 1993, chapter 13), with a fixed seed.
+
+    Args:
+        metric: function of the sum of counts over examples, (k,), to a number.
+        counts: int (n, k), counts of each example for the first model.
+        other_counts: the same of the other model.
+        resamples: number of samples of n examples.
+    """
+    generator, examples = np.random.default_rng(0), len(counts)
+    both, differences = np.hstack([counts, other_counts]), []
+    for _ in range(resamples):
+        repeats = np.bincount(generator.integers(examples, size=examples), minlength=examples)
+        own, other = np.split(repeats @ both, 2)
+        differences.append(metric(own) - metric(other))
+    return tuple(float(value) for value in np.quantile(differences, [0.025, 0.975]))
 
 
 def difference(correct, count, other_correct, other_count):

@@ -1,4 +1,4 @@
-"""BERT (Devlin et al. 2018): the encoder, and the heads for masked tokens, sentence pairs and text classification."""
+"""BERT (Devlin et al. 2018): the encoder, and the heads for masked tokens, sentence pairs, and classes and tags."""
 
 import keras
 import keras_hub
@@ -10,7 +10,7 @@ from karpa_tf.layers.embeddings import Bias, SinePositionEncoding
 from karpa_tf.layers.gelu import gelu
 from karpa_tf.layers.initializers import compute_initial_stddev, make_initializer
 from karpa_tf.layers.layer_norm import LayerNormalization
-from karpa_tf.layers.windows import PoolWindows, SplitWindows
+from karpa_tf.layers.windows import MergeWindows, PoolWindows, SplitWindows
 
 HEAD = ("mlm_head_dense", "mlm_head_layer_norm", "logits")
 """Layers of `make_masked_lm` after the encoder."""
@@ -141,6 +141,39 @@ def make_text_classifier(config, vocabulary_size, classes, window_length=None):
         classes, kernel_initializer=make_initializer(config.hidden_dim), dtype="float32", name="logits"
     )(x)
     return keras.Model({"token_ids": token_ids, "padding_mask": padding_mask}, logits, name="bert_text_classifier")
+
+
+def make_tagger(config, vocabulary_size, tags, window_length=None):
+    """Returns a model of tokens and words to `logits`, float32 (batch, words, tags).
+
+    Inputs: `token_ids`, int32 (batch, length); `padding_mask`, bool (batch, length), False for padding; and
+    `word_positions`, int32 (batch, words), the index of the first token of every word, which stands for the word
+    (Devlin et al. 2018, section 5.3).
+
+    Args:
+        config: a `BERTConfig`.
+        vocabulary_size: number of tokens in the vocabulary.
+        tags: number of tags.
+        window_length: as for `make_text_classifier`; the features are those of `MergeWindows`.
+    """
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    padding_mask = keras.Input((None,), dtype="bool", name="padding_mask")
+    word_positions = keras.Input((None,), dtype="int32", name="word_positions")
+    tokens = {"token_ids": token_ids, "padding_mask": padding_mask}
+    if window_length:
+        split = SplitWindows(window_length, window_length // 4, name="windows")
+        tokens["token_ids"], tokens["padding_mask"], _, text_index = split(token_ids, padding_mask)
+    if config.num_segments:
+        tokens["segment_ids"] = ops.zeros_like(tokens["token_ids"])
+    x = _encode(config, vocabulary_size, **tokens)
+    if window_length:
+        x = MergeWindows(window_length // 4, name="merged")(x, tokens["padding_mask"], text_index, padding_mask)
+    x = ops.take_along_axis(x, ops.expand_dims(word_positions, -1), axis=1)
+    x = Dropout(config.dropout)(x)
+    initializer = make_initializer(config.hidden_dim)
+    logits = layers.Dense(tags, kernel_initializer=initializer, dtype="float32", name="logits")(x)
+    inputs = {"token_ids": token_ids, "padding_mask": padding_mask, "word_positions": word_positions}
+    return keras.Model(inputs, logits, name="bert_tagger")
 
 
 def extract_encoder(model):

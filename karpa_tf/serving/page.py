@@ -30,6 +30,7 @@ FORMS = {
     "labeled_seed": ({"seed": "int64", "labels": "int64"}, {"image_bytes"}),
     "masked_text": ({"text": "string"}, {"tokens", "scores"}),
     "text": ({"text": "string"}, {"classes", "scores"}),
+    "spans": ({"text": "string"}, {"starts", "ends", "types", "scores"}),
 }
 """Forms of the page: the dtypes of the inputs, of shape (batch,), of a signature that the form can call, and its
 outputs."""

@@ -11,6 +11,7 @@ TASKS = {
     "classifier": "karpa_tf.tasks.classifier",
     "gan": "karpa_tf.tasks.gan",
     "masked_lm": "karpa_tf.tasks.masked_lm",
+    "tagger": "karpa_tf.tasks.tagger",
     "text_classifier": "karpa_tf.tasks.text_classifier",
 }
 """Modules by the name of their task; each holds a `Task` named `TASK`. Imported when they are needed."""

@@ -82,7 +82,7 @@ def resolve_init(config):
     """Returns a config with the architecture of the model that `--init` names, if it names one; dropout stays its own.
 
     Args:
-        config: a `MaskedLMConfig` or a `TextClassifierConfig`.
+        config: a `MaskedLMConfig` or a `FinetuningConfig`.
 
     Raises:
         UserError: there is no such model, or --sequence-length is more than it takes.
@@ -94,6 +94,15 @@ def resolve_init(config):
     sizes = f"{network.num_layers} layers of {network.hidden_dim}, {network.position_embedding} positions"
     print(f"Sizes of --init {config.init}: {sizes}, up to {network.max_sequence_length} tokens")
     return dataclasses.replace(config, model=network)
+
+
+def require_init(config):
+    """Returns a `FinetuningConfig` as `resolve_init` does; raises `UserError` without --init."""
+    if not config.init:
+        raise UserError(
+            "Name a pretrained masked language model to start from: --init RUN, or a folder of a published BERT."
+        )
+    return resolve_init(config)
 
 
 def load_vocabulary(run):

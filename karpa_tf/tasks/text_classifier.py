@@ -4,7 +4,6 @@ import numpy as np
 
 from karpa_tf.configs.text_classifier import TextClassifierConfig
 from karpa_tf.data.text.labeled_batches import make_token_rows
-from karpa_tf.errors import UserError
 from karpa_tf.evaluation.predictions import TEXTS
 from karpa_tf.export import examples
 from karpa_tf.export.text_classifier import make_text_classifier_export, make_text_classifier_functions
@@ -76,15 +75,6 @@ def make_network(config, vocabulary_size, classes):
     """Returns the model of a `TextClassifierConfig`, from tokens to logits."""
     window_length = config.row_length if config.long_texts == "windows" else None
     return bert.make_text_classifier(config.model, vocabulary_size, classes, window_length)
-
-
-def resolve_init(config):
-    """Returns a `TextClassifierConfig` as `masked_lm.resolve_init` does; raises `UserError` without --init."""
-    if not config.init:
-        raise UserError(
-            "Name a pretrained masked language model to start from: --init RUN, or a folder of a published BERT."
-        )
-    return masked_lm.resolve_init(config)
 
 
 def load(run, kind=None):

@@ -1,4 +1,4 @@
-"""apps.classify, apps.fill_mask and apps.sample_gan answer the same from a server as from the export that it serves."""
+"""The programs that use a model answer the same from a server as from the export that it serves."""
 
 import re
 import socket
@@ -14,7 +14,7 @@ from PIL import Image
 from programs import ROOT, refusal
 from served import ServerProcess, image_files, tiny_models
 
-from apps import classify, fill_mask, sample_gan
+from apps import classify, fill_mask, sample_gan, tag_text
 from karpa_tf.errors import UserError
 
 TEXTS = ("a good 😀 list", "", "the cat\nof a list")
@@ -81,6 +81,16 @@ def test_a_server_classifies_texts(ask_both, capsys):
     assert [name for name, _ in served] == [*TEXTS, "a list", "the list!"]
     assert_same_classes(served, loaded)
     assert Path("out.csv").read_text().startswith("text,rank,class,probability\na good 😀 list,1,")
+
+
+def test_a_server_marks_spans_of_texts_with_different_numbers_of_them(ask_both):
+    texts = (*TEXTS, "日本 中 list! 😀 a")
+    served, loaded = ask_both(tag_text, "names", texts=texts, out="out.csv", page="page.html")
+    assert [text for text, _ in served] == list(texts) and len({len(spans) for _, spans in served}) > 1
+    for (_, one), (_, other) in zip(served, loaded, strict=True):
+        assert [span[:3] for span in one] == [span[:3] for span in other]
+        np.testing.assert_allclose([span[3] for span in one], [span[3] for span in other], atol=1e-5)
+    assert Path("out.csv").read_text().startswith("text,start,end,span,type,score\n")
 
 
 def test_a_server_fills_masks_of_texts_with_different_numbers_of_them(ask_both, capsys):

@@ -19,6 +19,10 @@ WORDS = {
     "train_classifier": ("smoke", "--epochs", "2", "--optimizer", "sgd", "--mixup", "0.2", "--ema", "0.9"),
     "train_mlm": ("smoke", "--epochs", "2", "--optimizer", "sgd", "--batch-size", "8", *TEXT),
     "train_gan": ("smoke", "--epochs", "2", "--sync-batch-norm", "--dropout", "0"),
+    "finetune_tagger": (
+        *("smoke", "--epochs", "2", "--optimizer", "sgd", "--dropout", "0", "--weight-decay", "0"),
+        *("--init", "pretrained", "--data", "tagged.conll"),
+    ),
 }
 
 LOSES_WORKER_1 = """
@@ -53,6 +57,7 @@ def rows_of(folder):
 
 @pytest.mark.parametrize("app", WORDS)
 def test_two_workers_train_as_one_process_does(app):
+    kill_runs.prepare(app, Path())
     command = ("-m", f"apps.{app}", *WORDS[app], "--export-dir", "models", "--run")
     done = launched("--", sys.executable, *command, "two/run")
     assert done.returncode == 0, done.stdout + done.stderr

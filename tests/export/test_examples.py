@@ -50,7 +50,7 @@ def test_examples_are_real_and_edge_cases_are_synthetic(export):
         assert export.examples["embed"][0]["text"].tolist() == list(exported_models.TEXTS)
         masked = export.examples["serving_default"][0]["text"]
         assert [text.count("[MASK]") for text in masked] == [1] * len(exported_models.TEXTS)
-    if export.task == "text_classification":
+    if export.task in ("text_classification", "token_classification"):
         assert export.examples["serving_default"][0]["text"].tolist() == list(exported_models.TEXTS)
     if "text" in export.examples["serving_default"][0]:
         assert "" in export.edge_cases["serving_default"][0]["text"].tolist()
@@ -78,6 +78,8 @@ def test_class_names_and_vocabulary_are_saved_as_text_files(export):
         expected["labels.txt"] = exported_models.CLASSES
     if export.task == "text_classification":
         expected["labels.txt"] = exported_models.TEXT_CLASSES
-    if export.task in ("masked_lm", "text_classification"):
+    if export.task == "token_classification":
+        expected["labels.txt"] = exported_models.TYPES
+    if export.task in ("masked_lm", "text_classification", "token_classification"):
         expected["vocabulary.txt"] = exported_models.VOCABULARY.tokens
     assert {name: tuple(text[:-1]) for name, text in lines.items()} == expected

@@ -14,11 +14,12 @@ from karpa_tf.export import onnx, tflite
 from karpa_tf.export.classifier import make_classifier_functions
 from karpa_tf.export.generator import make_generator_functions
 from karpa_tf.export.masked_lm import make_masked_lm_functions
-from karpa_tf.models.bert import make_encoder, make_masked_lm, make_text_classifier
+from karpa_tf.export.tagger import make_tagger_functions
+from karpa_tf.models.bert import make_encoder, make_masked_lm, make_tagger, make_text_classifier
 from karpa_tf.models.classifiers import make_classifier
 from karpa_tf.models.dcgan import make_generator
 
-NETWORKS = ("classifier", "generator", "masked_lm", "text_classifier")
+NETWORKS = ("classifier", "generator", "masked_lm", "text_classifier", "tagger")
 RESNET = resnet.ResNetConfig(filters=(4, 8), blocks=(1, 1))
 
 
@@ -59,6 +60,14 @@ def make_network(name, **config):
 
         functions, _ = make_masked_lm_functions(model, VOCABULARY, config.max_sequence_length)
         return functions["token_ids"], model, make_masked_inputs
+    if name == "tagger":
+        model = randomize(make_tagger(config, len(VOCABULARY), 5, window_length=8), 0.3)
+
+        def make_words(count, length):
+            positions = {"word_positions": np.sort(random.integers(0, length, (count, length // 2), np.int32))}
+            return make_token_ids(count, length) | positions
+
+        return make_tagger_functions(model, VOCABULARY, 40, ("LOC", "PER"))[1], model, make_words
     model = randomize(make_text_classifier(config, len(VOCABULARY), 2, window_length=8), 0.3)
 
     @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32, name="token_ids")])

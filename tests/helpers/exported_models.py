@@ -12,10 +12,11 @@ from karpa_tf.export import conditional_generator
 from karpa_tf.export.classifier import make_classifier_export
 from karpa_tf.export.generator import make_generator_export
 from karpa_tf.export.masked_lm import make_masked_lm_export
+from karpa_tf.export.tagger import make_tagger_export
 from karpa_tf.export.text_classifier import make_text_classifier_export
 from karpa_tf.export.versions import write
 from karpa_tf.models import residual_gan as residual_networks
-from karpa_tf.models.bert import make_encoder, make_masked_lm, make_text_classifier
+from karpa_tf.models.bert import make_encoder, make_masked_lm, make_tagger, make_text_classifier
 from karpa_tf.models.classifiers import make_classifier
 from karpa_tf.models.dcgan import make_generator
 
@@ -24,6 +25,7 @@ IMAGE_SIZE = 12
 """Of the image classifier; the images have three channels."""
 
 TEXT_CLASSES = ("bad", "good")
+TYPES = ("LOC", "日本")
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = Vocabulary((*SPECIAL, "the", "list", *LETTERS, *(f"##{x}" for x in LETTERS), ".", "!", "[", "]", "中"))
 BERT = BERTConfig(max_sequence_length=16, hidden_dim=8, num_layers=1, num_heads=2, intermediate_dim=16, num_segments=0)
@@ -80,12 +82,20 @@ def make_tiny_text_classifier(seed=0):
     )
 
 
+def make_tiny_tagger(seed=0):
+    """Returns the `Export` of a tagger of two types of spans."""
+    keras.utils.set_random_seed(seed)
+    model = randomize(make_tagger(BERT, len(VOCABULARY), 1 + 2 * len(TYPES), window_length=8))
+    return make_tagger_export(model, VOCABULARY, 40, TYPES, TEXTS, task="token_classification")
+
+
 EXPORTS = {
     "image_classification": make_tiny_classifier,
     "image_generation": make_tiny_generator,
     "conditional_image_generation": make_tiny_conditional_generator,
     "masked_lm": make_tiny_masked_lm,
     "text_classification": make_tiny_text_classifier,
+    "token_classification": make_tiny_tagger,
 }
 """Functions that return an `Export`, by its task."""
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import tiny_texts
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,6 +41,10 @@ PROGRAMS = {
         *("train_mlm", "smoke", "--epochs", "2", "--dropout", "0.1", "--batch-size", "8"),
         *("--data", str(ROOT / "docs"), "--vocabulary-size", "800", "--held-out-fraction", "0.2"),
     ),
+    "finetune_tagger": (
+        *("finetune_tagger", "smoke", "--epochs", "3", "--dropout", "0.1", "--ema", "0.9"),
+        *("--init", "pretrained", "--data", "tagged.conll", "--freeze", "features", "--unfreeze-every", "1"),
+    ),
 }
 """Programs and their flags, by name: a few dozen steps with everything that has a state."""
 
@@ -60,13 +65,23 @@ runpy.run_module("apps." + sys.argv[0], run_name="__main__")
 """
 
 
+def prepare(name, folder):
+    """Makes what a program starts from in the folder in which it runs."""
+    if name.startswith("finetune_"):
+        code = "import sys, tiny_texts; tiny_texts.pretrain(sys.argv[1])"
+        environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"}
+        subprocess.run([sys.executable, "-c", code, str(folder)], env=environment, capture_output=True, check=True)
+        tiny_texts.write_tagged(folder / "tagged.conll")
+
+
 def start(name, folder, kill_before=-1):
-    """Runs one of `PROGRAMS` in `folder`, kills it before step `kill_before`, and returns its exit code."""
+    """Runs one of `PROGRAMS` for the run in `folder`, kills it before step `kill_before`; returns its exit code."""
     words = [sys.executable, "-c", CHILD, str(kill_before), *PROGRAMS[name], *COMMON]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [*words, "--run", str(folder / "run"), "--export-dir", str(folder / "models")],
         env=environment,
+        cwd=folder.parent,
         capture_output=True,
         text=True,
     )
@@ -105,6 +120,7 @@ def compare(name, kills, seed):
     """Trains one uninterrupted and one killed run; returns a message, or raises `AssertionError`."""
     with tempfile.TemporaryDirectory() as folder:
         complete, killed = Path(folder, "complete"), Path(folder, "killed")
+        prepare(name, Path(folder))
         assert start(name, complete) == 0
         steps = int(last_checkpoint(complete).name.split("-")[1])
         kill_steps = sorted(random.Random(f"{name} {seed}").choices(range(steps), k=kills))

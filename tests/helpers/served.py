@@ -19,6 +19,7 @@ from exported_models import (
     export_tiny_masked_lm,
     export_tiny_text_classifier,
     make_tiny_conditional_generator,
+    make_tiny_tagger,
 )
 from PIL import Image
 from tensorflow_serving.apis import predict_pb2
@@ -30,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def tiny_models(tmp_path_factory):
-    """Returns the folder of the models images, drawings, labeled_drawings, words and opinions.
+    """Returns the folder of the models images, drawings, labeled_drawings, words, opinions and names.
 
     They are exported once per session: all processes of pytest-xdist use the same.
     """
@@ -46,6 +47,7 @@ def tiny_models(tmp_path_factory):
                 write(folder / "labeled_drawings", make_tiny_conditional_generator())
                 export_tiny_masked_lm(folder / "words")
                 export_tiny_text_classifier(folder / "opinions")
+                write(folder / "names", make_tiny_tagger())
     return base
 
 

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from karpa_tf.configs.bert import BERTConfig
-from karpa_tf.layers.windows import PoolWindows, SplitWindows
-from karpa_tf.models.bert import make_text_classifier
+from karpa_tf.layers.windows import MergeWindows, PoolWindows, SplitWindows
+from karpa_tf.models.bert import make_tagger, make_text_classifier
 
 LENGTHS = (1, 7, 8, 9, 14, 15, 23)
 
@@ -58,6 +58,27 @@ def test_features_are_averaged_over_every_token_once():
     np.testing.assert_allclose(pooled, [[1, (length + 1) / 2] for length in LENGTHS], rtol=1e-6)
 
 
+@pytest.mark.parametrize(("window_length", "overlap"), [(8, 2), (8, 3), (8, 0), (5, 4), (40, 10)])
+@pytest.mark.parametrize("lengths", [LENGTHS, (3,), (8, 8)])
+def test_every_token_has_the_features_of_the_window_in_which_it_is_further_inside(lengths, window_length, overlap):
+    ids, mask = make_rows(lengths)
+    token_ids, window_mask, _, text_index = SplitWindows(window_length, overlap)(ids, mask)
+    window = tf.broadcast_to(tf.range(tf.shape(token_ids)[0])[:, None], tf.shape(token_ids))
+    column = tf.broadcast_to(tf.range(tf.shape(token_ids)[1])[None], tf.shape(token_ids))
+    features = tf.cast(tf.stack([token_ids, window, column], axis=-1), tf.float32)
+    merged = MergeWindows(overlap)(features, window_mask, text_index, mask).numpy()
+    np.testing.assert_array_equal(merged[..., 0], ids)
+    for row, length in enumerate(lengths):
+        for token in range(length):
+            held = np.argwhere((token_ids.numpy() == ids[row, token]) & window_mask.numpy())
+            sides = [min(at, window_mask.numpy()[index].sum() - 1 - at) for index, at in held]
+            index, at = merged[row, token, 1:].astype(int)
+            best = sides[[tuple(pair) for pair in held.tolist()].index((index, at))]
+            # At the end of a text there is nothing more to see; elsewhere the middle of an overlap decides.
+            last = max(index for index, _ in held)
+            assert best >= min(overlap // 2, max(sides)) or index == last
+
+
 CONFIG = BERTConfig(max_sequence_length=8, hidden_dim=8, num_layers=1, num_heads=2, intermediate_dim=8, dropout=0.0)
 
 
@@ -87,6 +108,24 @@ def test_the_logits_of_a_text_depend_on_all_of_its_tokens_and_on_no_other_text()
         changed = ids[row : row + 1, :length].copy()
         changed[0, -1] = 1 if changed[0, -1] != 1 else 2
         assert np.abs(windows(alone | {"token_ids": changed}) - logits[row]).max() > 1e-4
+
+
+def test_a_tagger_with_windows_is_that_without_them_for_short_texts_and_reads_long_ones():
+    windows, cut = make_tagger(CONFIG, 900, 5, window_length=8), make_tagger(CONFIG, 900, 5)
+    rng = np.random.default_rng(0)
+    cut.set_weights([rng.normal(size=weight.shape) for weight in cut.weights])
+    windows.set_weights(cut.get_weights())
+    ids, mask = make_rows((8, 3, 1))
+    batch = {"token_ids": ids, "padding_mask": mask, "word_positions": np.array([[1, 3, 7], [2, 0, 0], [0, 0, 0]])}
+    np.testing.assert_allclose(windows(batch), cut(batch), atol=1e-5)
+    ids, mask = make_rows((23, 9))
+    positions = np.array([np.arange(23), [*range(9), *[0] * 14]])
+    logits = windows({"token_ids": ids, "padding_mask": mask, "word_positions": positions}).numpy()
+    assert logits.shape == (2, 23, 5)
+    # Window 2 of the first text holds its tokens 6 to 13, and is used from 7 to 12.
+    alone = {"token_ids": ids[:1, 6:14], "padding_mask": mask[:1, 6:14], "word_positions": np.arange(8)[None]}
+    shifted = cut(alone).numpy()[0]
+    np.testing.assert_allclose(logits[0, 7:13], shifted[1:7], atol=1e-5)
 
 
 def test_gradients_reach_tokens_of_the_last_window():

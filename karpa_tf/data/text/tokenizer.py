@@ -30,12 +30,7 @@ class WordPiece(tf.Module):
 
     def __call__(self, texts):
         """Returns the token ids of texts, string (batch,), as ragged int32 (batch, tokens)."""
-        words = self._split_words(texts)
-        unique, index = tf.unique(words.values)
-        pieces = tf.gather(self._split_pieces(unique), index)
-        return tf.RaggedTensor.from_nested_row_splits(pieces.values, [words.row_splits, pieces.row_splits]).merge_dims(
-            1, 2
-        )
+        return self._tokenize_words(texts).merge_dims(1, 2)
 
     def pack(self, texts, length):
         """Returns texts between [CLS] and [SEP], truncated to `length` ids and padded to the longest of them.
@@ -47,26 +42,82 @@ class WordPiece(tf.Module):
         Returns:
             `token_ids`, int32 (batch, longest), and `padding_mask`, bool (batch, longest), False for padding.
         """
-        pieces = self(texts)[:, : length - 2]
+        return self._add_special_tokens(self(texts)[:, : length - 2])
+
+    def pack_words(self, texts, length):
+        """Returns what `pack` does, and where the words are; punctuation characters are words.
+
+        Args:
+            texts: string (batch,).
+            length: maximum number of ids per text; at least 2.
+
+        Returns:
+            `token_ids` and `padding_mask` as `pack`; and of the words whose first id is among them, ragged int32
+            (batch, words): the index of that id, the index of the word's first character in the text, and the index
+            after its last one. Combining marks belong to the character before them.
+        """
+        words = self._tokenize_words(texts)
+        counts = tf.cast(words.row_lengths(axis=2).flat_values, tf.int32)
+        before = words.row_splits  # (batch + 1,)
+        sums = tf.concat([[0], tf.cumsum(counts)], axis=0)
+        first = sums[:-1] - tf.repeat(tf.gather(sums, before[:-1]), before[1:] - before[:-1]) + 1  # after [CLS]
+        is_kept = tf.RaggedTensor.from_row_splits(first < length - 1, before)
+        located = [tf.RaggedTensor.from_row_splits(values, before) for values in (first, *self._locate_words(texts))]
+        positions = [tf.ragged.boolean_mask(values, is_kept) for values in located]
+        return *self._add_special_tokens(words.merge_dims(1, 2)[:, : length - 2]), *positions
+
+    def _add_special_tokens(self, pieces):
         ends = [tf.fill([pieces.nrows(), 1], self.special[name]) for name in (CLS, SEP)]
         rows = tf.concat([ends[0], pieces, ends[1]], axis=1)
         return rows.to_tensor(self.special[PAD]), tf.sequence_mask(rows.row_lengths())
 
-    def _split_words(self, texts):
-        """Returns normalized words, ragged string (batch, words); punctuation characters are words."""
-        texts = tf.strings.regex_replace(texts, chr(LAST_CODE_POINT), "")
+    def _tokenize_words(self, texts):
+        """Returns the token ids of words, ragged int32 (batch, words, tokens)."""
+        cleaned, _, _ = self._normalize(texts)
+        words = tf.strings.split(tf.strings.unicode_encode(cleaned, "UTF-8"))
+        unique, index = tf.unique(words.values)
+        pieces = tf.gather(self._split_pieces(unique), index)
+        return tf.RaggedTensor.from_nested_row_splits(pieces.values, [words.row_splits, pieces.row_splits])
+
+    def _locate_words(self, texts):
+        """Returns the index of the first character of every word, and that after its last one, int32 (words,)."""
+        cleaned, source, sizes = self._normalize(texts)
+        is_letter = tf.concat([[False], cleaned.values != ord(" "), [False]], axis=0)
+        row = tf.concat([[-1], tf.cast(cleaned.value_rowids(), tf.int32), [-1]], axis=0)
+        is_new_row = row[1:] != row[:-1]  # at every character, and at the end
+        is_first = is_letter[1:-1] & (~is_letter[:-2] | is_new_row[:-1])
+        is_last = is_letter[1:-1] & (~is_letter[2:] | is_new_row[1:])
+        # A word ends where the next character that is kept begins: in between are only combining marks and the like.
+        following = tf.concat([source[1:], [0]], axis=0)
+        following = tf.where(is_new_row[1:], tf.gather(sizes, row[1:-1]), following)
+        ends = tf.maximum(following, source + 1)
+        return tf.boolean_mask(source, is_first), tf.boolean_mask(ends, is_last)
+
+    def _normalize(self, texts):
+        """Returns normalized characters in which spaces separate words, with their origin.
+
+        Returns:
+            Code points, ragged int32 (batch, characters); for each of them, int32 (n,), the index in its text of the
+            character that it comes from; and the numbers of characters of the texts, int32 (batch,).
+        """
         if self.read_mask:
+            texts = tf.strings.regex_replace(texts, chr(LAST_CODE_POINT), "")
             texts = tf.strings.regex_replace(texts, r"\[MASK\]", chr(LAST_CODE_POINT))
         codes = tf.strings.unicode_decode(texts, "UTF-8", errors="replace", replace_control_characters=False)
-        indices = tf.gather(self.page_of, codes.values // PAGE_SIZE) * PAGE_SIZE + codes.values % PAGE_SIZE
+        values = codes.values
+        if not self.read_mask:
+            values = tf.where(values == LAST_CODE_POINT, 0, values)
+        indices = tf.gather(self.page_of, values // PAGE_SIZE) * PAGE_SIZE + values % PAGE_SIZE
         normalized = tf.gather(self.pages, indices)  # (characters, k)
-        normalized = tf.where(normalized == UNCHANGED, codes.values[:, None], normalized)
+        normalized = tf.where(normalized == UNCHANGED, values[:, None], normalized)
         is_kept = normalized != 0
         counts = tf.concat([[0], tf.cumsum(tf.reduce_sum(tf.cast(is_kept, tf.int64), axis=1))], axis=0)
         cleaned = tf.RaggedTensor.from_row_splits(
             tf.boolean_mask(normalized, is_kept), tf.gather(counts, codes.row_splits)
         )
-        return tf.strings.split(tf.strings.unicode_encode(cleaned, "UTF-8"))
+        index = tf.ragged.range(codes.row_lengths()).values[:, None]
+        source = tf.boolean_mask(tf.broadcast_to(index, tf.shape(normalized, tf.int64)), is_kept)
+        return cleaned, tf.cast(source, tf.int32), tf.cast(codes.row_lengths(), tf.int32)
 
     def _split_pieces(self, words):
         """Returns the token ids of words, ragged int32 (words, tokens), by greedy longest match."""

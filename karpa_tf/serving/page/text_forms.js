@@ -1,4 +1,4 @@
-// Texts: classification, and prediction of masked words.
+// Texts: classification, spans, and prediction of masked words.
 
 import { bars, element, labeled, makeForm, scored } from "./form.js";
 
@@ -22,6 +22,33 @@ export function textForm(url, signature) {
   const area = textArea({ placeholder: "A text to classify" });
   const body = () => bodyOf(signature, area.value);
   return makeForm(url, { fields: labeled("Text", area), button: "Classify", body, show: bars });
+}
+
+export function spansForm(url, signature) {
+  const area = textArea({ placeholder: "A text with names" });
+  let requested = "";
+
+  function show({ predictions: [{ starts, ends, types, scores }] }) {
+    const letters = [...requested]; // the ends of spans count code points
+    const parts = [];
+    let position = 0;
+    starts.forEach((start, index) => {
+      if (start < 0) return; // padding
+      const name = element("small", {}, `${types[index]} ${(100 * scores[index]).toFixed(0)} %`);
+      parts.push(letters.slice(position, start).join(""));
+      parts.push(element("mark", {}, letters.slice(start, ends[index]).join(""), name));
+      position = ends[index];
+    });
+    parts.push(letters.slice(position).join(""));
+    const note = position ? [] : [element("p", { className: "note" }, "The model finds nothing in this text.")];
+    return [element("p", { className: "spans" }, ...parts), ...note];
+  }
+
+  function body(isSent) {
+    if (isSent) requested = area.value;
+    return bodyOf(signature, area.value);
+  }
+  return makeForm(url, { fields: labeled("Text", area), button: "Mark", body, show });
 }
 
 /** Returns a text with a word in the place of one of its masks; one that starts with ## continues the word before. */

@@ -22,7 +22,8 @@ class Classifier(AlreadyBuilt, keras.Model):
 
     `fit` takes batches of (`inputs`, `targets`): the inputs of the model, such as float32 images (batch, height, width,
     channels) in [-1, 1] or a dict; and float32 (batch, classes), probabilities. `evaluate` takes a third element,
-    `weights`, float32 (batch,): 1, or 0 for examples that only pad the batch.
+    `weights`, float32 (batch,): 1, or 0 for examples that only pad the batch; `fit` may take it too. For a model that
+    classifies every word, targets are (batch, words, classes) and weights (batch, words), and words are the examples.
 
     Every step reports `loss` (nats), `accuracy` and, with more than ten classes, `top_5_accuracy` (fractions), as means
     over the epoch so far. Under MixUp and CutMix, a prediction is correct if it is the class with the larger weight.
@@ -89,10 +90,13 @@ class Classifier(AlreadyBuilt, keras.Model):
         return self.exported(inputs, training=training)
 
     def train_step(self, data):
-        count = reductions.sum_over_replicas(tf.shape(data[1])[0])
+        if len(data) > 2:
+            count = tf.maximum(reductions.sum_over_replicas(tf.reduce_sum(data[2])), 1)
+        else:
+            count = reductions.sum_over_replicas(tf.shape(data[1])[0])
         variables = self.active_variables
         gradients = accumulate_gradients(
-            lambda part: self._compute_gradients(*part, count, variables),
+            lambda part: self._compute_gradients(part, count, variables),
             data,
             self.gradient_accumulation_steps,
             variables,
@@ -109,15 +113,17 @@ class Classifier(AlreadyBuilt, keras.Model):
         self._update_metrics(cross_entropy(targets, logits, self.label_smoothing), targets, logits, weights)
         return {metric.name: metric.result() for metric in self.metrics}
 
-    def _compute_gradients(self, inputs, targets, count, variables):
+    def _compute_gradients(self, part, count, variables):
         """Returns the gradients of this replica's contribution to the mean loss over `count` examples."""
+        inputs, targets, weights = part if len(part) > 2 else (*part, None)
         with tf.GradientTape() as tape:
             logits = self.network(select_inputs(self.network, inputs), training=True)
             losses = cross_entropy(targets, logits, self.label_smoothing)
             if self.class_weights is not None:
                 losses *= tf.linalg.matvec(targets, self.class_weights)
-            loss = self.optimizers[0].scale_loss(tf.reduce_sum(losses) / count)
-        self._update_metrics(losses, targets, logits)
+            total = tf.reduce_sum(losses if weights is None else losses * weights)
+            loss = self.optimizers[0].scale_loss(total / count)
+        self._update_metrics(losses, targets, logits, weights)
         return tape.gradient(loss, variables)
 
     def _update_metrics(self, losses, targets, logits, weights=None):

@@ -71,6 +71,33 @@ def test_ids_equal_those_of_the_tokenizers_package(vocabulary, texts):
     assert np.mean([unknown in ids for ids in expected]) < 0.6  # most texts are not just unknown to both
 
 
+@pytest.mark.parametrize("length", [400, 9])
+def test_words_are_where_the_tokenizers_package_finds_them(vocabulary, texts, length):
+    texts = texts[: len(HARD_TEXTS)] + texts[len(HARD_TEXTS) :: 8]
+    texts = [text for text in texts if "\U0010ffff" not in text]
+    encodings = vocabulary.make_tokenizer().encode_batch(texts, add_special_tokens=False)
+    token_ids, _, *words = WordPiece(vocabulary).pack_words(tf.constant(texts), length)
+    assert 8 < token_ids.shape[1] <= length
+    for row, (text, encoding) in enumerate(zip(texts, encodings, strict=True)):
+        firsts = [i for i, word in enumerate(encoding.word_ids) if i == 0 or word != encoding.word_ids[i - 1]]
+        positions, starts, ends = (values[row].numpy().tolist() for values in words)
+        assert positions == [first + 1 for first in firsts if first + 1 < length - 1], ascii(text)
+        assert starts == [encoding.offsets[first][0] for first in firsts[: len(starts)]], ascii(text)
+        lasts = [encoding.word_to_tokens(encoding.word_ids[first])[1] - 1 for first in firsts[: len(starts)]]
+        for end, last in zip(ends, lasts, strict=True):
+            # What the package leaves out after a word, such as a combining mark, belongs to it here.
+            theirs = encoding.offsets[last][1]
+            left_out = vocabulary.make_tokenizer().encode(f"a{text[theirs:end]}", add_special_tokens=False)
+            assert end >= theirs and left_out.offsets == [(0, 1)], ascii(text)
+
+
+def test_a_combining_mark_belongs_to_the_word_before_it(vocabulary):
+    text = "cafe\u0301 x\u0301, 中"
+    *_, starts, ends = WordPiece(vocabulary).pack_words(tf.constant([text]), 99)
+    words = [text[start:end] for start, end in zip(starts[0].numpy(), ends[0].numpy(), strict=True)]
+    assert words == ["cafe\u0301", "x\u0301", ",", "中"]
+
+
 @pytest.fixture
 def bert(vocabulary, tmp_path):
     """Function that makes a tokenizer of `transformers` from the saved vocabulary."""

@@ -1,0 +1,145 @@
+"""Taggers, which mark spans of texts: making the trainer, and loading, describing and exporting a finished run."""
+
+import numpy as np
+
+from karpa_tf.configs.tagger import TaggerConfig
+from karpa_tf.data.text.tagged_batches import make_tagged_rows
+from karpa_tf.data.text.tags import count_tags
+from karpa_tf.evaluation.predictions import SPANS
+from karpa_tf.export import examples
+from karpa_tf.export.tagger import make_tagger_export, make_tagger_functions
+from karpa_tf.models import bert
+from karpa_tf.models.classifiers import split_by_depth
+from karpa_tf.tasks import masked_lm
+from karpa_tf.tasks.task import FinishedRun, Task, read_config
+from karpa_tf.training.optimizers import make_parameter_groups
+from karpa_tf.training.precision import policy_scope
+from karpa_tf.training.pretrained_text import copy_weights
+from karpa_tf.training.run import Run
+from karpa_tf.training.trainers.classifier import Classifier
+from karpa_tf.training.trainers.updates import compile_trainer
+from karpa_tf.training.weights import require_weights
+
+NAME, APP, TITLE = "tagger", "finetune_tagger", "token classification"
+
+
+def make_trainer(config, rows, vocabulary, classes, steps_per_epoch, jit_compile=False):
+    """Returns the compiled trainer of a `TaggerConfig`; call it in the scope of the strategy.
+
+    Args:
+        config: a `TaggerConfig`, with the model of --init.
+        rows: dict of `TaggedRows` by split; those of `train` weigh the classes.
+        vocabulary: the `Vocabulary` of --init.
+        classes: names of the types of spans.
+        steps_per_epoch: number of steps in one epoch.
+        jit_compile: whether to compile the step with XLA.
+    """
+    longest = max(len(row) for split in rows.values() for row in split.token_ids)
+    # XLA needs to know the number of windows; texts that need none are as well off without.
+    has_windows = longest > config.row_length
+    model = make_network(config, len(vocabulary), len(classes), has_windows)
+    if not config.scratch:
+        copy_weights(model, masked_lm.open_init(config.init).load()[0], excluded=("logits",))
+    counts = np.bincount(np.concatenate(rows["train"].tags), minlength=count_tags(len(classes)))
+    balanced = counts.sum() / (len(counts) * np.maximum(counts, 1))
+    class_weights = balanced if config.class_weights == "balanced" else None
+    trainer = Classifier(model, config.label_smoothing, class_weights, config.optimization.ema)
+    groups = make_parameter_groups(split_by_depth(model), config.freezing, steps_per_epoch)
+    compile_trainer(trainer, config, groups, steps_per_epoch, jit_compile and not has_windows)
+    return trainer
+
+
+def tokenize(splits, vocabulary, length):
+    """Returns the `TaggedRows` of a dict of `TaggedSet` by split; prints their numbers.
+
+    Args:
+        splits: dict of `TaggedSet`.
+        vocabulary: a `Vocabulary`.
+        length: maximum number of tokens.
+    """
+    rows = {}
+    for name, split in splits.items():
+        rows[name] = make_tagged_rows(split, vocabulary, length)
+        spans = sum(map(len, split.spans))
+        note = f", {rows[name].truncated:,} of them truncated to {length} tokens" if rows[name].truncated else ""
+        if rows[name].within_words:
+            note += f"; {rows[name].within_words:,} spans begin or end within a word, which cannot be learned"
+        if split.skipped:
+            note += f"; {len(split.skipped):,} skipped, the first: {split.skipped[0]}"
+        print(f"{name:10} {len(split):,} texts with {spans:,} spans{note}")
+    return rows
+
+
+def describe_data(config, splits):
+    """Returns what `run.json` says about a dict of `TaggedSet` and the pretrained model of a `TaggerConfig`."""
+    values = {
+        name: {
+            "count": len(split),
+            "fingerprint": split.fingerprint,
+            "spans": split.count_spans(),
+            "skipped": list(split.skipped),
+        }
+        for name, split in splits.items()
+    }
+    return {"classes": list(splits["train"].classes), "splits": values} | masked_lm.open_init(config.init).metadata()
+
+
+def make_network(config, vocabulary_size, classes, has_windows=True):
+    """Returns the model of a `TaggerConfig` for a number of types of spans, with or without windows."""
+    window_length = config.row_length if has_windows else None
+    return bert.make_tagger(config.model, vocabulary_size, count_tags(classes), window_length)
+
+
+def load(run, kind=None):
+    """Returns the `FinishedRun` of a run; its model maps tokens and words to logits, of texts of any length."""
+    config, vocabulary = read_config(run, NAME, APP, TaggerConfig), masked_lm.load_vocabulary(run)
+    classes = run.metadata().get("data", {}).get("classes", ())
+    weights = require_weights(run, kind)
+    with policy_scope("float32"):
+        model = make_network(config, len(vocabulary), len(classes))
+    weights.load(model)
+    return FinishedRun(run, config, model, weights, tuple(classes), vocabulary)
+
+
+def describe(finished):
+    """Returns a line about the model of a `FinishedRun`."""
+    return f"{len(finished.classes)} types of spans, {masked_lm.describe(finished)}"
+
+
+def make_export(finished):
+    """Returns the `Export` of a `FinishedRun`."""
+    texts = examples.load_texts(finished.run)
+    max_tokens = finished.config.max_tokens
+    return make_tagger_export(finished.model, finished.vocabulary, max_tokens, finished.classes, texts, task=TITLE)
+
+
+def load_function(run, saved_model):
+    """Returns the signature `serving_default` of `make_tagger_export` for `evaluation.predictions`.
+
+    Args:
+        run: path of a run folder, or None.
+        saved_model: path of an exported version, instead of a run.
+
+    Raises:
+        UserError: the model is none of this task.
+    """
+    if run:
+        finished = load(Run(run))
+        max_tokens = finished.config.max_tokens
+        functions, *_ = make_tagger_functions(finished.model, finished.vocabulary, max_tokens, finished.classes)
+        return masked_lm.as_text_function(functions["serving_default"])
+    return masked_lm.load_text_function(saved_model, *SPANS)
+
+
+TASK = Task(
+    name=NAME,
+    app=APP,
+    title=TITLE,
+    bfloat16=True,
+    evaluated_on="texts that were not used for training",
+    load=load,
+    describe=describe,
+    make_export=make_export,
+    headline={"f1": "max", "precision": "max", "recall": "max"},
+    usage='python -m apps.tag_text --saved-model {saved_model} "A text with names."',
+)
