@@ -18,7 +18,7 @@ BATCH_SIZE = 64
 IMAGES = ("image classifier", ["image_bytes"], ["classes", "scores"])
 TEXTS = ("text classifier", ["text"], ["classes", "scores"])
 MASKED_TEXTS = ("masked language model", ["text"], ["tokens", "scores", "positions"])
-SPANS = ("tagger", ["text"], ["starts", "ends", "types", "scores"])
+SPANS = ("token classifier", ["text"], ["starts", "ends", "types", "scores"])
 SEEDS = ("generator of images", ["seed"], ["image_bytes"])
 NOISE = ("generator of images", ["noise"], ["images"])
 """Kinds of models, with the inputs and outputs of their signatures: arguments of `serving.client.Client.function`."""

@@ -49,6 +49,7 @@ TINY = {
     "evaluate_gan": "-n 40",
     "train_mlm": f"--epochs 1 --batch-size 8 --sequence-length 16 {TINY_BERT}",
     "finetune_text": "--epochs 1 --batch-size 16 --sequence-length 16",
+    "finetune_tagger": "--epochs 1 --batch-size 16 --sequence-length 16",
 }
 """Flags after those of the documents, for commands that begin with these words."""
 
@@ -65,6 +66,8 @@ RUNS = {
     "sample_gan": ("train_gan", 0),
     "fill_mask": ("train_mlm", 0),
     "finetune_text": ("train_mlm", 0),
+    "finetune_tagger": ("train_mlm", 0),
+    "tag_text": ("finetune_tagger", 0),
     "train_gan": ("train_gan", 0),
     "train_mlm": ("train_mlm", 0),
 }
@@ -97,6 +100,7 @@ def folder(tmp_path_factory):
         "lines.jsonl": [f'{{"body": "{text}"}}' for text in texts],
         "reviews.csv": ["review,sentiment", *(f"{text},{label}" for text, label in pairs)],
         "table.csv": [f"{label},7,{text}" for text, label in pairs],
+        "entities/train.conll": [f"{text.replace(' ', ' O' + chr(10))} B-X\n" for text in texts],
         "sentences/train.tsv": ["sentence\tlabel", *(f"{text}\t{label}" for text, label in pairs)],
     }
     for name, lines in files.items():

@@ -15,7 +15,7 @@ def count_tags(types):
 
 
 def tag_words(starts, ends, spans, types):
-    """Returns the tag of every word, a list: a word belongs to the first span that it shares a character with.
+    """Returns the tag of every word, a list: a word belongs to the first span that has a character of it.
 
     Args:
         starts: index of the first character of each word, in ascending order.
