@@ -3,28 +3,23 @@
 $ python -m apps.classify --run runs/train_classifier/... image.jpg more/images     # or --saved-model saved_models/NAME
 $ python -m apps.classify --server http://127.0.0.1:8501 --model cnn_digits image.png
 $ python -m apps.classify --run runs/finetune_text/... --text "A good film." "A bad one."    # or --file texts.txt
+$ python -m apps.classify --run RUN --text "A dog runs." --text-pair "An animal moves."      # if texts come in pairs
 """
 
 import dataclasses
 
 from karpa_tf import cli
 from karpa_tf.configs.run import require_positive
-from karpa_tf.configs.source import ModelSource
+from karpa_tf.configs.source import TextSource
 from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(ModelSource):
+class Config(TextSource):
     """Flags of this program."""
 
     images: cli.Positional[tuple[str, ...]] = ()
     """Image files, and folders of images."""
-
-    text: tuple[str, ...] = ()
-    """Texts to classify, instead of images."""
-
-    file: str | None = None
-    """UTF-8 file with one text per line, instead of images; - is standard input."""
 
     top: int = 3
     """Number of classes to print per image or text."""
@@ -39,10 +34,10 @@ def run(config):
     if bool(config.images) == bool(config.text or config.file):
         raise UserError("Give one or more image files, or a folder of them; or else texts, with --text or --file.")
     require_positive("top", config.top)
-    from karpa_tf.system.text_files import read_lines, write_table
+    from karpa_tf.system.text_files import write_table
 
-    results, texts = [], [*config.text, *(read_lines(config.file) if config.file else [])]
-    for name, best in _classify(config, texts):
+    results = []
+    for name, best in _classify(config):
         results.append((name, best))
         print(f"{name}  " + "  ".join(f"{label} {p:.1%}" for label, p in best))
     if config.out:
@@ -51,24 +46,26 @@ def run(config):
     return results
 
 
-def _classify(config, texts):
+def _classify(config):
     from karpa_tf.data.images.files import list_image_files
     from karpa_tf.evaluation import predictions
     from karpa_tf.serving.client import connect
 
-    files = list_image_files(config.images) if config.images else []
-    if files and not config.server:
+    if config.images:
+        files = list_image_files(config.images)
+        if config.server:
+            return predictions.classify_files(connect(config).function(*predictions.IMAGES), files, config.top)
         from karpa_tf.tasks import classifier
 
         return classifier.classify_files(config.run, config.saved_model, files, config.top)
+    texts, pairs = predictions.read_texts(config)
     if config.server:
-        predict = connect(config).function(*(predictions.IMAGES if files else predictions.TEXTS))
+        predict = connect(config).function(*(predictions.TEXT_PAIRS if pairs else predictions.TEXTS))
     else:
         from karpa_tf.tasks import text_classifier
 
-        predict = text_classifier.load_function(config.run, config.saved_model)
-    classify = predictions.classify_files if files else predictions.classify_texts
-    return classify(predict, files or texts, config.top)
+        predict = text_classifier.load_function(config.run, config.saved_model, bool(pairs))
+    return predictions.classify_texts(predict, texts, config.top, pairs)
 
 
 def main():

@@ -1,8 +1,9 @@
-"""Fine-tunes a pretrained encoder for text classification, evaluates it and exports it for TF Serving.
+"""Fine-tunes a pretrained encoder for classes or numbers of texts, or pairs of texts, evaluates and exports it.
 
 $ python -m apps.finetune_text --init runs/train_mlm/... --data reviews.csv
 $ python -m apps.finetune_text --init RUN --data FOLDER             train.tsv, dev.tsv, test.tsv, or a folder per class
 $ python -m apps.finetune_text --init DIR --data reviews.csv        DIR: a published BERT of Hugging Face or KerasHub
+$ python -m apps.finetune_text --init RUN --data pairs.tsv --pair-field hypothesis     --regression: labels are numbers
 $ python -m apps.finetune_text --init RUN --data FOLDER --scratch   the same architecture without pretrained weights
 """
 
@@ -11,44 +12,38 @@ import functools
 from karpa_tf import cli
 from karpa_tf.configs.text_classifier import PRESETS
 
-CURVES = {
-    "Loss (nats)": ("loss", "val_loss"),
-    "Accuracy": ("accuracy", "val_accuracy"),
-    "Texts per second": ("texts_per_second",),
-}
-
 
 def run(config):
     """Fine-tunes, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
     from karpa_tf.data.text import labeled_batches
     from karpa_tf.data.text.labeled import load_text_splits
     from karpa_tf.data.text.tables import Columns
-    from karpa_tf.evaluation import baselines
-    from karpa_tf.evaluation.classification import compute_text_probabilities, save_report
     from karpa_tf.export.examples import save_texts
-    from karpa_tf.tasks import masked_lm, text_classifier
+    from karpa_tf.tasks import masked_lm, text_classifier, text_regressor
     from karpa_tf.training.callbacks.unfreeze import Unfreeze
     from karpa_tf.training.job import Job
     from karpa_tf.training.trainers.classifier import describe_weights
 
-    job = Job(text_classifier.TASK, config)
+    task = text_regressor if config.regression else text_classifier
+    job = Job(task.TASK, config)
     config = job.config = masked_lm.require_init(job.config)
-    columns = Columns(config.text_field, config.label_field, config.encoding)
-    splits = load_text_splits(config.data, columns, config.held_out_for_validation, config.test_fraction)
+    columns = Columns(config.text_field, config.label_field, config.pair_field, config.encoding)
+    fractions = config.held_out_for_validation, config.test_fraction
+    splits = load_text_splits(config.data, columns, *fractions, has_classes=not config.regression)
     train, vocabulary = splits["train"], masked_lm.open_init(config.init).vocabulary
     rows = text_classifier.tokenize(splits, vocabulary, config.max_tokens)
     steps_per_epoch = job.count_steps(len(train), "texts")
     validate_on = config.select_validation(splits)
 
     with job.scope():
-        trainer = text_classifier.make_trainer(config, train, vocabulary, steps_per_epoch, job.jit_compile)
-    names = ", ".join(train.classes[:10])
-    print(f"{len(train.classes)} classes: {names}; {describe_weights(trainer)}")
-    run = job.open_run(trainer, steps_per_epoch, text_classifier.describe_data(config, splits), vocabulary)
+        trainer = task.make_trainer(config, train, vocabulary, steps_per_epoch, job.jit_compile)
+    print(f"{task.describe_labels(train)}; {describe_weights(trainer)}")
+    run = job.open_run(trainer, steps_per_epoch, task.describe_data(config, splits), vocabulary)
     if run is None:
         return None
     masked_lm.save_vocabulary(run, vocabulary)
-    save_texts(run, (splits.get("test") or splits.get("validation") or train).texts)
+    examples = splits.get("test") or splits.get("validation") or train
+    save_texts(run, examples.texts, examples.pairs)
     sizes = len(train.classes), config.batch_size
     make_batches = labeled_batches.make_labeled_text_batches
     batches = functools.partial(make_batches, rows["train"], train.labels, *sizes, config.seed)
@@ -60,14 +55,8 @@ def run(config):
 
     name = config.select_for_report(splits)
     if name and run.writes:
-        split, model = splits[name], text_classifier.load(run).model
-        probabilities = compute_text_probabilities(model, evaluation_batches[name], len(split))
-        figures = baselines.measure_text_baselines(train, split, config) if config.baseline else []
-        report = save_report(run.eval, split, probabilities, "text", figures)
-        accuracy = f"{name.capitalize()} accuracy {report['accuracy']:.2%}, F1 {report['macro_f1']:.4f}"
-        print(f"{accuracy} of {len(split):,} texts; see {run.eval}")
-        baselines.print_comparison(report)
-    return job.finish(CURVES)
+        task.evaluate(run, splits, name, evaluation_batches[name], config)
+    return job.finish(task.CURVES)
 
 
 def main():

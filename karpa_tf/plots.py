@@ -165,6 +165,18 @@ def save_reliability(path, reliability, examples="images"):
     _save_figure(figure, path)
 
 
+def save_scatter(path, targets, predictions):
+    """Writes predicted numbers, float (n,), over the true ones, with the line where both are equal, to a PNG file."""
+    figure, axis = _figure((5.5, 5))
+    ends = [min(np.min(targets), np.min(predictions)), max(np.max(targets), np.max(predictions))]
+    axis.plot(ends, ends, color="gray", linewidth=1, linestyle="--")
+    opacity = min(1, 30 / max(len(targets), 1) ** 0.5)
+    axis.plot(targets, predictions, "o", markersize=3, alpha=opacity, markeredgewidth=0)
+    axis.set_xlabel("true")
+    axis.set_ylabel("predicted")
+    _save_figure(figure, path)
+
+
 def save_captioned(path, images, captions, columns=6):
     """Writes images in rows, each under its caption; without images, an empty page.
 

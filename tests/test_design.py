@@ -105,7 +105,9 @@ def test_an_app_names_itself_at_most_once(path):
 @pytest.mark.parametrize("name", TASKS)
 def test_the_name_of_a_task_stands_in_its_own_file_and_in_the_list_only(name):
     task = load_task(name)
-    own = {TASKS[name].replace(".", "/") + ".py", f"karpa_tf/configs/{name}.py", f"apps/{task.app}.py"}
+    of_same_app = [other for other in TASKS if load_task(other).app == task.app]
+    own = {f"apps/{task.app}.py", *(f"karpa_tf/configs/{other}.py" for other in of_same_app)}
+    own |= {TASKS[other].replace(".", "/") + ".py" for other in of_same_app}
     assert task.name == name and (ROOT / f"apps/{task.app}.py").exists()
     for path, file in zip(PATHS, FILES, strict=True):
         if path in own:

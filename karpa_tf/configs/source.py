@@ -40,3 +40,20 @@ class ModelSource:
             raise UserError("Give one of --run DIR, --saved-model DIR and --server URL: the model to use.")
         if self.server is None and (self.model, self.version) != (None, None):
             raise UserError("--model and --version are of a model on --server; give its URL.")
+
+
+@dataclasses.dataclass(frozen=True)
+class TextSource(ModelSource):
+    """Flags of programs that use a model of whole texts."""
+
+    text: tuple[str, ...] = ()
+    """Texts."""
+
+    text_pair: tuple[str, ...] = ()
+    """Second texts, as many, for a model of pairs of texts."""
+
+    file: str | None = None
+    """UTF-8 file with one text per line; - is standard input."""
+
+    pair_file: str | None = None
+    """UTF-8 file with one second text per line."""

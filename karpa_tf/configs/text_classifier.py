@@ -24,21 +24,38 @@ class TextClassifierConfig(FinetuningConfig):
     label_field: str | None = None
     """Column of the label; None finds it by its name, or takes the last column of a table without header."""
 
+    pair_field: str | None = None
+    """Column of a second text, for pairs such as a premise and a hypothesis, or a question and an answer; None if there
+    is none. The longer text of a pair is truncated first."""
+
+    regression: bool = False
+    """Predict a number, such as a rating or a similarity, instead of a class; labels must be numbers."""
+
     long_texts: Literal["windows", "cut"] = "windows"
     """What to do with longer texts: read them in windows of --sequence-length, which overlap by a quarter, and average
     over all of them; or truncate them. Windows are not compiled by --jit auto."""
 
     def __post_init__(self):
         super().__post_init__()
-        if self.jit == "on" and self.long_texts == "windows":
+        if self.regression and (self.label_smoothing or self.class_weights != "none"):
+            raise UserError("--label-smoothing and --class-weights need classes, which --regression has not.")
+        if self.jit == "on" and self.reads_windows:
             raise UserError("--jit on needs --long-texts cut: XLA must know the number of windows.")
 
     @property
+    def reads_windows(self):
+        """Whether long texts are read in windows; pairs of texts are not."""
+        return self.long_texts == "windows" and self.pair_field is None
+
+    @property
     def max_tokens(self):
-        return super().max_tokens if self.long_texts == "windows" else self.row_length
+        return super().max_tokens if self.reads_windows else self.row_length
 
 
 PRESETS = {
     "default": TextClassifierConfig(epochs=3, batch_size=32, learning_rate=1e-3),
+    "regression": TextClassifierConfig(
+        name="text_regressor", regression=True, epochs=3, batch_size=32, learning_rate=1e-3
+    ),
     "smoke": TextClassifierConfig(epochs=1, batch_size=8, learning_rate=1e-3),
 }

@@ -14,7 +14,7 @@ SPLIT_FOLDERS = {
 
 
 def hold_out(examples, fraction, salt):
-    """Returns the remaining and the held-out examples, stratified by class; both keep the order of the examples.
+    """Returns the remaining and the held-out examples, in their order, stratified by class if there are classes.
 
     Which examples are held out depends only on their names (on their indices, for examples without names) and `salt`.
 
@@ -27,8 +27,9 @@ def hold_out(examples, fraction, salt):
     names = examples.names or [str(index) for index in range(len(examples.labels))]
     hashes = [hashlib.sha256(f"{salt} {name}".encode(errors="surrogateescape")).digest() for name in names]
     is_held_out = np.zeros(len(names), bool)
-    for label in np.unique(examples.labels):
-        members = sorted(np.flatnonzero(examples.labels == label), key=hashes.__getitem__)
+    strata = examples.labels if len(examples.classes) else np.zeros(len(names))
+    for label in np.unique(strata):
+        members = sorted(np.flatnonzero(strata == label), key=hashes.__getitem__)
         is_held_out[members[: min(round(fraction * len(members)), max(len(members) - 1, 0))]] = True
     remaining = dataclasses.replace(examples.select(np.flatnonzero(~is_held_out)), skipped=examples.skipped)
     return remaining, examples.select(np.flatnonzero(is_held_out))

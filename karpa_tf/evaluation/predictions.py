@@ -12,12 +12,16 @@ from karpa_tf.data.images.files import try_read_file
 from karpa_tf.data.text.vocabulary import MASK
 from karpa_tf.errors import Refused, UserError
 from karpa_tf.system.console import hide_tensorflow_messages, warn
+from karpa_tf.system.text_files import read_lines
 
 BATCH_SIZE = 64
 
 IMAGES = ("image classifier", ["image_bytes"], ["classes", "scores"])
 TEXTS = ("text classifier", ["text"], ["classes", "scores"])
 MASKED_TEXTS = ("masked language model", ["text"], ["tokens", "scores", "positions"])
+TEXT_PAIRS = ("classifier of pairs of texts", ["text", "text_pair"], ["classes", "scores"])
+TEXT_VALUES = ("regressor of texts", ["text"], ["values"])
+PAIR_VALUES = ("regressor of pairs of texts", ["text", "text_pair"], ["values"])
 SPANS = ("token classifier", ["text"], ["starts", "ends", "types", "scores"])
 SEEDS = ("generator of images", ["seed"], ["image_bytes"])
 NOISE = ("generator of images", ["noise"], ["images"])
@@ -50,16 +54,43 @@ def classify_files(predict, files, top):
         raise UserError("None of the images can be classified.")
 
 
-def classify_texts(predict, texts, top):
-    """Yields every text and a list of (class, probability), the best first.
+def read_texts(config):
+    """Returns the texts of a `TextSource` and the second texts, lists of strings, the latter empty if there are none.
+
+    Raises:
+        UserError: there are no texts, or not as many second texts.
+    """
+    texts = _check_texts([*config.text, *(read_lines(config.file) if config.file else [])])
+    pairs = [*config.text_pair, *(read_lines(config.pair_file, "--pair-file") if config.pair_file else [])]
+    if pairs and len(_check_texts(pairs)) != len(texts):
+        raise UserError(f"There are {len(texts):,} texts and {len(pairs):,} second texts; give one for each.")
+    return texts, pairs
+
+
+def classify_texts(predict, texts, top, pairs=()):
+    """Yields every text, with its second text after a tab, and a list of (class, probability), the best first.
 
     Args:
-        predict: function of `text` to `classes` and `scores`.
+        predict: function of `text`, and `text_pair`, to `classes` and `scores`.
         texts: list of strings.
         top: number of classes.
+        pairs: list of as many second texts, or none.
     """
-    for batch in _make_batches(_check_texts(texts)):
-        yield from zip(batch, _rank_classes(predict(text=batch), top), strict=True)
+    for batch in _make_text_batches(texts, pairs):
+        names = ["\t".join(row) for row in zip(*batch.values(), strict=True)]
+        yield from zip(names, _rank_classes(predict(**batch), top), strict=True)
+
+
+def rate_texts(predict, texts, pairs=()):
+    """Yields every text, its second text if it has one, and the number for it.
+
+    Args:
+        predict: function of `text`, and `text_pair`, to `values`.
+        texts: list of strings.
+        pairs: list of as many second texts, or none.
+    """
+    for batch in _make_text_batches(texts, pairs):
+        yield from zip(*batch.values(), map(float, predict(**batch)["values"]), strict=True)
 
 
 def tag_texts(predict, texts):
@@ -184,6 +215,13 @@ def _check_texts(texts):
         except UnicodeEncodeError:  # bytes of a command line
             raise UserError(f"The text {text!r:.60} is not UTF-8.") from None
     return texts
+
+
+def _make_text_batches(texts, pairs):
+    """Yields dicts of `text`, and `text_pair` if there are pairs, lists of at most `BATCH_SIZE` strings."""
+    for start in range(0, len(texts), BATCH_SIZE):
+        columns = {"text": texts, "text_pair": pairs} if pairs else {"text": texts}
+        yield {name: column[start : start + BATCH_SIZE] for name, column in columns.items()}
 
 
 def _make_batches(items):

@@ -35,10 +35,19 @@ def save_images(run, images):
                 (folder / f"{number:03}.png").write_bytes(tf.io.encode_png(images[index]).numpy())
 
 
-def save_texts(run, texts):
-    """Saves some texts of a list in the run folder, unless it has examples already; only the chief writes."""
+def save_texts(run, texts, pairs=()):
+    """Saves some texts of a list in the run folder, unless it has examples already; only the chief writes.
+
+    Args:
+        run: a `Run`.
+        texts: list of strings.
+        pairs: list of as many second texts, or none.
+    """
     if run.writes and not run.examples.exists():
         selected = [texts[index][:MAX_CHARACTERS] for index in select_indices(len(texts))]
+        if pairs:
+            others = [pairs[index][:MAX_CHARACTERS] for index in select_indices(len(texts))]
+            selected = list(zip(selected, others, strict=True))
         with publish_folder(run.examples) as folder:
             (folder / TEXTS).write_text(json.dumps(selected, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -56,6 +65,6 @@ def load_images(run, shape):
 
 
 def load_texts(run):
-    """Returns the texts of a run, a list of strings, or None if it has none."""
+    """Returns the texts of a run, a list of strings or of pairs (lists) of them, or None if it has none."""
     file = run.examples / TEXTS
     return (json.loads(file.read_text(encoding="utf-8")) or None) if file.exists() else None

@@ -103,11 +103,10 @@ def make_pretraining(config, encoder):
     return keras.Model({tensor.name: tensor for tensor in masked_lm.inputs}, outputs, name="pretraining")
 
 
-def make_text_classifier(config, vocabulary_size, classes, window_length=None):
+def make_text_classifier(config, vocabulary_size, classes, window_length=None, separator_id=None):
     """Returns a model of tokens to `logits`, float32 (batch, classes).
 
-    Inputs: `token_ids`, int32 (batch, length), and `padding_mask`, bool (batch, length), False for padding. The segment
-    of all tokens is 0.
+    Inputs: `token_ids`, int32 (batch, length), and `padding_mask`, bool (batch, length), False for padding.
 
     The features are averaged over all tokens but padding (Reimers and Gurevych 2019). BERT uses those of the first
     token, but they represent the text only after pretraining with next-sentence prediction.
@@ -119,6 +118,8 @@ def make_text_classifier(config, vocabulary_size, classes, window_length=None):
         window_length: if given, texts may be of any length: the encoder sees windows of so many tokens, which overlap
             by a quarter, and the features are averaged over all of them, each token once. Otherwise texts may have as
             many tokens as an encoder takes.
+        separator_id: if given, texts are pairs, not in windows, and the tokens after the first one with this id are in
+            segment 1; otherwise all are in segment 0.
     """
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
     padding_mask = keras.Input((None,), dtype="bool", name="padding_mask")
@@ -127,7 +128,11 @@ def make_text_classifier(config, vocabulary_size, classes, window_length=None):
         split = SplitWindows(window_length, window_length // 4, name="windows")
         tokens["token_ids"], tokens["padding_mask"], is_new, text_index = split(token_ids, padding_mask)
     if config.num_segments:
-        tokens["segment_ids"] = ops.zeros_like(tokens["token_ids"])
+        segment_ids = ops.zeros_like(tokens["token_ids"])
+        if separator_id is not None:
+            is_separator = ops.cast(ops.equal(token_ids, separator_id), "int32")
+            segment_ids = ops.minimum(ops.cumsum(is_separator, axis=1) - is_separator, 1)
+        tokens["segment_ids"] = segment_ids
     x = _encode(config, vocabulary_size, **tokens)
     if window_length:
         x = PoolWindows(name="mean_pooling")(x, is_new, text_index, token_ids)
@@ -141,6 +146,21 @@ def make_text_classifier(config, vocabulary_size, classes, window_length=None):
         classes, kernel_initializer=make_initializer(config.hidden_dim), dtype="float32", name="logits"
     )(x)
     return keras.Model({"token_ids": token_ids, "padding_mask": padding_mask}, logits, name="bert_text_classifier")
+
+
+def make_text_regressor(config, vocabulary_size, mean, stddev, **options):
+    """Returns a model of tokens to `value`, float32 (batch, 1): that of `make_text_classifier` with one logit, scaled.
+
+    Args:
+        config: a `BERTConfig`.
+        vocabulary_size: number of tokens in the vocabulary.
+        mean: what is added to the output, the mean of the training targets.
+        stddev: what the output is multiplied by, their standard deviation.
+        **options: `window_length` and `separator_id` of `make_text_classifier`.
+    """
+    model = make_text_classifier(config, vocabulary_size, 1, **options)
+    value = layers.Rescaling(stddev, mean, dtype="float32", name="value")(model.output)
+    return keras.Model({tensor.name: tensor for tensor in model.inputs}, value, name="bert_text_regressor")
 
 
 def make_tagger(config, vocabulary_size, tags, window_length=None):

@@ -30,6 +30,9 @@ FORMS = {
     "labeled_seed": ({"seed": "int64", "labels": "int64"}, {"image_bytes"}),
     "masked_text": ({"text": "string"}, {"tokens", "scores"}),
     "text": ({"text": "string"}, {"classes", "scores"}),
+    "text_pair": ({"text": "string", "text_pair": "string"}, {"classes", "scores"}),
+    "value": ({"text": "string"}, {"values"}),
+    "value_of_pair": ({"text": "string", "text_pair": "string"}, {"values"}),
     "spans": ({"text": "string"}, {"starts", "ends", "types", "scores"}),
 }
 """Forms of the page: the dtypes of the inputs, of shape (batch,), of a signature that the form can call, and its

@@ -13,6 +13,7 @@ TASKS = {
     "masked_lm": "karpa_tf.tasks.masked_lm",
     "tagger": "karpa_tf.tasks.tagger",
     "text_classifier": "karpa_tf.tasks.text_classifier",
+    "text_regressor": "karpa_tf.tasks.text_regressor",
 }
 """Modules by the name of their task; each holds a `Task` named `TASK`. Imported when they are needed."""
 

@@ -198,8 +198,13 @@ def load_text_function(saved_model, kind, inputs, outputs):
 
 
 def as_text_function(function):
-    """Returns a `tf.function` of `text` as a function of a list of strings to a dict of arrays."""
-    return lambda text: {name: value.numpy() for name, value in function(text=tf.constant(text)).items()}
+    """Returns a `tf.function` of texts as a function of lists of strings, by name, to a dict of arrays."""
+
+    def call(**texts):
+        inputs = {name: tf.constant(values) for name, values in texts.items()}
+        return {name: value.numpy() for name, value in function(**inputs).items()}
+
+    return call
 
 
 TASK = Task(

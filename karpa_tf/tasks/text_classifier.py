@@ -4,9 +4,14 @@ import numpy as np
 
 from karpa_tf.configs.text_classifier import TextClassifierConfig
 from karpa_tf.data.text.labeled_batches import make_token_rows
-from karpa_tf.evaluation.predictions import TEXTS
+from karpa_tf.data.text.vocabulary import SEP, SPECIAL
+from karpa_tf.errors import UserError
+from karpa_tf.evaluation import baselines
+from karpa_tf.evaluation.classification import compute_text_probabilities, save_report
+from karpa_tf.evaluation.predictions import TEXT_PAIRS, TEXTS
 from karpa_tf.export import examples
 from karpa_tf.export.text_classifier import make_text_classifier_export, make_text_classifier_functions
+from karpa_tf.export.text_inputs import TextInputs
 from karpa_tf.models import bert
 from karpa_tf.models.classifiers import split_by_depth
 from karpa_tf.tasks import masked_lm
@@ -20,6 +25,12 @@ from karpa_tf.training.trainers.updates import compile_trainer
 from karpa_tf.training.weights import require_weights
 
 NAME, APP, TITLE = "text_classifier", "finetune_text", "text classification"
+
+CURVES = {
+    "Loss (nats)": ("loss", "val_loss"),
+    "Accuracy": ("accuracy", "val_accuracy"),
+    "Texts per second": ("texts_per_second",),
+}
 
 
 def make_trainer(config, train, vocabulary, steps_per_epoch, jit_compile=False):
@@ -40,8 +51,32 @@ def make_trainer(config, train, vocabulary, steps_per_epoch, jit_compile=False):
     trainer = Classifier(model, config.label_smoothing, class_weights, config.optimization.ema)
     groups = make_parameter_groups(split_by_depth(model), config.freezing, steps_per_epoch)
     # XLA needs to know the number of windows.
-    compile_trainer(trainer, config, groups, steps_per_epoch, jit_compile and config.long_texts == "cut")
+    compile_trainer(trainer, config, groups, steps_per_epoch, jit_compile and not config.reads_windows)
     return trainer
+
+
+def describe_labels(train):
+    """Returns a line about the labels of the `TextSet` to train on."""
+    return f"{len(train.classes)} classes: {', '.join(train.classes[:10])}"
+
+
+def evaluate(run, splits, name, batches, config):
+    """Writes the report of a run on the split `name` and prints its figures.
+
+    Args:
+        run: a `Run` with its last weights.
+        splits: dict of `TextSet`.
+        name: a key of `splits`.
+        batches: dataset of `make_evaluation_text_batches` of that split.
+        config: the `TextClassifierConfig`.
+    """
+    split = splits[name]
+    probabilities = compute_text_probabilities(load(run).model, batches, len(split))
+    figures = baselines.measure_text_baselines(splits["train"], split, config) if config.baseline else []
+    report = save_report(run.eval, split, probabilities, "text", figures)
+    accuracy = f"{name.capitalize()} accuracy {report['accuracy']:.2%}, F1 {report['macro_f1']:.4f}"
+    print(f"{accuracy} of {len(split):,} texts; see {run.eval}")
+    baselines.print_comparison(report)
 
 
 def tokenize(splits, vocabulary, length):
@@ -54,11 +89,11 @@ def tokenize(splits, vocabulary, length):
     """
     rows = {}
     for name, split in splits.items():
-        rows[name], truncated = make_token_rows(split.texts, vocabulary, length)
+        rows[name], truncated = make_token_rows(split.texts, vocabulary, length, split.pairs)
         note = f", {truncated:,} of them truncated to {length} tokens" if truncated else ""
         if split.skipped:
             note += f"; {len(split.skipped):,} rows skipped, the first: {split.skipped[0]}"
-        print(f"{name:10} {len(split):,} texts{note}")
+        print(f"{name:10} {len(split):,} {'pairs of ' * bool(split.pairs)}texts{note}")
     return rows
 
 
@@ -73,13 +108,21 @@ def describe_data(config, splits):
 
 def make_network(config, vocabulary_size, classes):
     """Returns the model of a `TextClassifierConfig`, from tokens to logits."""
-    window_length = config.row_length if config.long_texts == "windows" else None
-    return bert.make_text_classifier(config.model, vocabulary_size, classes, window_length)
+    return bert.make_text_classifier(config.model, vocabulary_size, classes, **make_options(config))
+
+
+def make_options(config):
+    """Returns the options of `make_text_classifier` for a `TextClassifierConfig`, a dict."""
+    return {
+        "window_length": config.row_length if config.reads_windows else None,
+        "separator_id": SPECIAL.index(SEP) if config.pair_field else None,
+    }
 
 
 def load(run, kind=None):
     """Returns the `FinishedRun` of a run; its model maps tokens to logits."""
-    config, vocabulary = read_config(run, NAME, APP, TextClassifierConfig), masked_lm.load_vocabulary(run)
+    config = read_config(run, NAME, f"{APP} with classes", TextClassifierConfig)
+    vocabulary = masked_lm.load_vocabulary(run)
     classes = run.metadata().get("data", {}).get("classes", ())
     weights = require_weights(run, kind)
     with policy_scope("float32"):
@@ -96,32 +139,41 @@ def describe(finished):
 def make_export(finished):
     """Returns the `Export` of a `FinishedRun`."""
     texts = examples.load_texts(finished.run)
-    return make_text_classifier_export(
-        finished.model,
-        finished.vocabulary,
-        finished.config.max_tokens,
-        finished.classes,
-        texts,
-        task=TITLE,
-    )
+    return make_text_classifier_export(finished.model, make_inputs(finished), finished.classes, texts, task=TITLE)
 
 
-def load_function(run, saved_model):
+def make_inputs(finished):
+    """Returns the `TextInputs` of a `FinishedRun`."""
+    config = finished.config
+    return TextInputs(finished.vocabulary, config.max_tokens, config.pair_field is not None)
+
+
+def require_inputs(finished, has_pairs):
+    """Returns the `TextInputs` of a `FinishedRun`; raises `UserError` unless it is one of pairs, or of single texts."""
+    inputs = make_inputs(finished)
+    if has_pairs != (len(inputs.names) > 1):
+        kind = "single texts; leave out --text-pair" if has_pairs else "pairs of texts; give --text-pair"
+        raise UserError(f"--run {finished.run.path} was trained on {kind}.")
+    return inputs
+
+
+def load_function(run, saved_model, has_pairs=False):
     """Returns the signature `serving_default` of `make_text_classifier_export` for `evaluation.predictions`.
 
     Args:
         run: path of a run folder, or None.
         saved_model: path of an exported version, instead of a run.
+        has_pairs: whether to classify pairs of texts.
 
     Raises:
-        UserError: the model is none of this task.
+        UserError: the model is none of this task, or of one text where there are two, or the other way round.
     """
-    if run:
-        finished = load(Run(run))
-        model, length = finished.model, finished.config.max_tokens
-        functions, *_ = make_text_classifier_functions(model, finished.vocabulary, length, finished.classes)
-        return masked_lm.as_text_function(functions["serving_default"])
-    return masked_lm.load_text_function(saved_model, *TEXTS)
+    if not run:
+        return masked_lm.load_text_function(saved_model, *(TEXT_PAIRS if has_pairs else TEXTS))
+    finished = load(Run(run))
+    inputs = require_inputs(finished, has_pairs)
+    functions, _ = make_text_classifier_functions(finished.model, inputs, finished.classes)
+    return masked_lm.as_text_function(functions["serving_default"])
 
 
 TASK = Task(

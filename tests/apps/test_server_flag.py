@@ -14,7 +14,7 @@ from PIL import Image
 from programs import ROOT, refusal
 from served import ServerProcess, image_files, tiny_models
 
-from apps import classify, fill_mask, sample_gan, tag_text
+from apps import classify, fill_mask, rate_text, sample_gan, tag_text
 from karpa_tf.errors import UserError
 
 TEXTS = ("a good 😀 list", "", "the cat\nof a list")
@@ -81,6 +81,24 @@ def test_a_server_classifies_texts(ask_both, capsys):
     assert [name for name, _ in served] == [*TEXTS, "a list", "the list!"]
     assert_same_classes(served, loaded)
     assert Path("out.csv").read_text().startswith("text,rank,class,probability\na good 😀 list,1,")
+
+
+def test_a_server_classifies_pairs_of_texts_and_rates_texts(ask_both, models, capsys):
+    pairs = {"text": TEXTS, "text_pair": ("the cat", "a list!", "")}
+    assert_same_classes(*ask_both(classify, "pairs", **pairs))
+    assert capsys.readouterr().out.startswith("a good 😀 list\tthe cat  ")
+    served, loaded = ask_both(rate_text, "ratings", text=TEXTS, out="out.csv")
+    assert [text for text, _ in served] == list(TEXTS)
+    np.testing.assert_allclose([value for _, value in served], [value for _, value in loaded], atol=1e-5)
+    assert Path("out.csv").read_text().startswith("text,value\na good 😀 list,")
+    folder = str(models / "pairs")
+    for flags, message in (
+        ({"text": TEXTS, "text_pair": ("a",)}, "There are 3 texts and 1 second texts; give one for each."),
+        ({"text": TEXTS}, "The SavedModel is no text classifier; its signatures are serving_default."),
+    ):
+        assert message in refusal(
+            capsys, lambda flags=flags: classify.run(classify.Config(saved_model=folder, **flags))
+        )
 
 
 def test_a_server_marks_spans_of_texts_with_different_numbers_of_them(ask_both):
@@ -153,11 +171,15 @@ assert not loaded, loaded
 
 WRONG = [
     ({"model": "opinion"}, "has no model opinion: "),
-    ({"model": "opinion"}, "Its models: drawings, images, labeled_drawings, opinions, words; did you mean opinions?"),
+    (
+        {"model": "opinion"},
+        "Its models: drawings, images, labeled_drawings, names, opinions, pairs, ratings, words; did you mean "
+        "opinions?",
+    ),
     ({"model": "opinions", "version": 9}, "has no model opinions of version 9: "),
     ({"model": "opinions", "version": 9}, "Its versions: 1 AVAILABLE."),
     ({}, "Name the model with --model; http://127.0.0.1:"),
-    ({}, " has drawings, images, labeled_drawings, opinions, words."),
+    ({}, " has drawings, images, labeled_drawings, names, opinions, pairs, ratings, words."),
     ({"model": "words"}, "is no text classifier; its signatures: serving_default from text to "),
     ({"model": "opinions", "text": ("\udcff",)}, "The text '\\udcff' is not UTF-8."),
     ({"server": "ftp://x"}, "--server must be like http://127.0.0.1:8501, without /v1/models/...; received ftp://x."),

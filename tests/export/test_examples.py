@@ -50,7 +50,10 @@ def test_examples_are_real_and_edge_cases_are_synthetic(export):
         assert export.examples["embed"][0]["text"].tolist() == list(exported_models.TEXTS)
         masked = export.examples["serving_default"][0]["text"]
         assert [text.count("[MASK]") for text in masked] == [1] * len(exported_models.TEXTS)
-    if export.task in ("text_classification", "token_classification"):
+    if export.task == "pair_classification":
+        request = export.examples["serving_default"][0]
+        assert list(zip(request["text"], request["text_pair"], strict=True)) == list(exported_models.PAIRS)
+    if export.task in ("text_classification", "text_regression", "token_classification"):
         assert export.examples["serving_default"][0]["text"].tolist() == list(exported_models.TEXTS)
     if "text" in export.examples["serving_default"][0]:
         assert "" in export.edge_cases["serving_default"][0]["text"].tolist()
@@ -76,10 +79,10 @@ def test_class_names_and_vocabulary_are_saved_as_text_files(export):
     expected = {}
     if export.task in ("image_classification", "conditional_image_generation"):
         expected["labels.txt"] = exported_models.CLASSES
-    if export.task == "text_classification":
+    if export.task in ("text_classification", "pair_classification"):
         expected["labels.txt"] = exported_models.TEXT_CLASSES
     if export.task == "token_classification":
         expected["labels.txt"] = exported_models.TYPES
-    if export.task in ("masked_lm", "text_classification", "token_classification"):
+    if export.task.startswith(("masked", "text", "pair", "token")):
         expected["vocabulary.txt"] = exported_models.VOCABULARY.tokens
     assert {name: tuple(text[:-1]) for name, text in lines.items()} == expected

@@ -11,6 +11,7 @@ from karpa_tf.data.text.vocabulary import SPECIAL, Vocabulary
 from karpa_tf.evaluation.classification import compute_text_probabilities
 from karpa_tf.export.masked_lm import TOP_K, make_masked_lm_export
 from karpa_tf.export.text_classifier import make_text_classifier_export
+from karpa_tf.export.text_inputs import TextInputs
 from karpa_tf.export.versions import load_version, write
 from karpa_tf.models.bert import (
     extract_encoder,
@@ -121,7 +122,7 @@ def test_an_embedding_is_the_mean_over_the_tokens_for_any_batch(exported):
 
 def test_a_text_classifier_returns_the_probabilities_of_the_python_pipeline(tmp_path):
     model = randomize(make_text_classifier(CONFIG, len(VOCABULARY), len(CLASSES)))
-    export = make_text_classifier_export(model, VOCABULARY, LENGTH, CLASSES, task="text classification")
+    export = make_text_classifier_export(model, TextInputs(VOCABULARY, LENGTH), CLASSES, task="text classification")
     classify = load_version(write(tmp_path / "texts", export))["serving_default"]
     texts = [text for text in TEXTS if "[MASK]" not in text] + ["the mask [MASK]"]
     rows, truncated = make_token_rows(texts, VOCABULARY, LENGTH)

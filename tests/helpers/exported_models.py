@@ -1,5 +1,7 @@
 """Tiny exports of every task. The models are untrained."""
 
+import dataclasses
+
 import keras
 import numpy as np
 
@@ -7,16 +9,18 @@ from karpa_tf.configs import residual_gan
 from karpa_tf.configs.bert import BERTConfig
 from karpa_tf.configs.dcgan import TINY
 from karpa_tf.configs.resnet import ResNetConfig
-from karpa_tf.data.text.vocabulary import SPECIAL, Vocabulary
+from karpa_tf.data.text.vocabulary import SEP, SPECIAL, Vocabulary
 from karpa_tf.export import conditional_generator
 from karpa_tf.export.classifier import make_classifier_export
 from karpa_tf.export.generator import make_generator_export
 from karpa_tf.export.masked_lm import make_masked_lm_export
 from karpa_tf.export.tagger import make_tagger_export
 from karpa_tf.export.text_classifier import make_text_classifier_export
+from karpa_tf.export.text_inputs import TextInputs
+from karpa_tf.export.text_regressor import make_text_regressor_export
 from karpa_tf.export.versions import write
 from karpa_tf.models import residual_gan as residual_networks
-from karpa_tf.models.bert import make_encoder, make_masked_lm, make_tagger, make_text_classifier
+from karpa_tf.models.bert import make_encoder, make_masked_lm, make_tagger, make_text_classifier, make_text_regressor
 from karpa_tf.models.classifiers import make_classifier
 from karpa_tf.models.dcgan import make_generator
 
@@ -30,6 +34,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 VOCABULARY = Vocabulary((*SPECIAL, "the", "list", *LETTERS, *(f"##{x}" for x in LETTERS), ".", "!", "[", "]", "中"))
 BERT = BERTConfig(max_sequence_length=16, hidden_dim=8, num_layers=1, num_heads=2, intermediate_dim=16, num_segments=0)
 TEXTS = ("the list of a cat.", "a good cat! the list")
+PAIRS = (("the list of a cat.", "a cat"), ("a list", "a good cat! the list of the cats"))
 
 
 def randomize(model, scale=0.5):
@@ -77,9 +82,25 @@ def make_tiny_text_classifier(seed=0):
     """Returns the `Export` of a text classifier."""
     keras.utils.set_random_seed(seed)
     model = randomize(make_text_classifier(BERT, len(VOCABULARY), len(TEXT_CLASSES), window_length=8))
-    return make_text_classifier_export(
-        model, VOCABULARY, BERT.max_sequence_length, TEXT_CLASSES, TEXTS, task="text_classification"
-    )
+    inputs = TextInputs(VOCABULARY, BERT.max_sequence_length)
+    return make_text_classifier_export(model, inputs, TEXT_CLASSES, TEXTS, task="text_classification")
+
+
+def make_tiny_pair_classifier(seed=0):
+    """Returns the `Export` of a classifier of pairs of texts, with embeddings of segments."""
+    keras.utils.set_random_seed(seed)
+    config = dataclasses.replace(BERT, num_segments=2)
+    model = make_text_classifier(config, len(VOCABULARY), len(TEXT_CLASSES), separator_id=SPECIAL.index(SEP))
+    inputs = TextInputs(VOCABULARY, BERT.max_sequence_length, has_pairs=True)
+    return make_text_classifier_export(randomize(model), inputs, TEXT_CLASSES, PAIRS, task="pair_classification")
+
+
+def make_tiny_text_regressor(seed=0):
+    """Returns the `Export` of a model that predicts a number for a text."""
+    keras.utils.set_random_seed(seed)
+    model = randomize(make_text_regressor(BERT, len(VOCABULARY), 3.0, 2.0, window_length=8))
+    inputs = TextInputs(VOCABULARY, BERT.max_sequence_length)
+    return make_text_regressor_export(model, inputs, TEXTS, task="text_regression")
 
 
 def make_tiny_tagger(seed=0):
@@ -95,6 +116,8 @@ EXPORTS = {
     "conditional_image_generation": make_tiny_conditional_generator,
     "masked_lm": make_tiny_masked_lm,
     "text_classification": make_tiny_text_classifier,
+    "pair_classification": make_tiny_pair_classifier,
+    "text_regression": make_tiny_text_regressor,
     "token_classification": make_tiny_tagger,
 }
 """Functions that return an `Export`, by its task."""

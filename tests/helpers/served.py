@@ -19,7 +19,9 @@ from exported_models import (
     export_tiny_masked_lm,
     export_tiny_text_classifier,
     make_tiny_conditional_generator,
+    make_tiny_pair_classifier,
     make_tiny_tagger,
+    make_tiny_text_regressor,
 )
 from PIL import Image
 from tensorflow_serving.apis import predict_pb2
@@ -31,7 +33,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def tiny_models(tmp_path_factory):
-    """Returns the folder of the models images, drawings, labeled_drawings, words, opinions and names.
+    """Returns the folder of the models images, drawings, labeled_drawings, words, opinions, names, pairs
+    and ratings.
 
     They are exported once per session: all processes of pytest-xdist use the same.
     """
@@ -48,6 +51,8 @@ def tiny_models(tmp_path_factory):
                 export_tiny_masked_lm(folder / "words")
                 export_tiny_text_classifier(folder / "opinions")
                 write(folder / "names", make_tiny_tagger())
+                write(folder / "pairs", make_tiny_pair_classifier())
+                write(folder / "ratings", make_tiny_text_regressor())
     return base
 
 

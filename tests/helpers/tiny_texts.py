@@ -28,6 +28,20 @@ def write_tagged(path, count=160, seed=0):
     Path(path).write_text("".join(lines))
 
 
+def write_pairs(path, count=200, seed=0):
+    """Writes pairs of sentences, with a label, whether both things have the same color, and a rating.
+
+    The rating is 1 for each word black or white in the second sentence, plus 0.5.
+    """
+    rng, rows = np.random.default_rng(seed), ["first\tsecond\tlabel\trating"]
+    for _ in range(count):
+        one, two = rng.choice(list(COLORS), 2)
+        is_same = "same" if COLORS[one] == COLORS[two] else "other"
+        rating = 0.5 + (COLORS[two] in ("black", "white"))
+        rows.append(f"the {one} is {COLORS[one]}\tthe {two} is {COLORS[two]}\t{is_same}\t{rating}")
+    Path(path).write_text("\n".join(rows) + "\n")
+
+
 def pretrain(folder, *words):
     """Trains a tiny masked language model for an epoch on such sentences and returns the path of its run.
 

@@ -3,13 +3,14 @@
 import dataclasses
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 
 from karpa_tf.data.splits import SPLIT_FOLDERS, hold_out
 from karpa_tf.data.text.lines import read_lines
-from karpa_tf.data.text.tables import SUFFIXES, NoLabels, read_rows
+from karpa_tf.data.text.tables import SUFFIXES, NoLabels, Row, read_rows
 from karpa_tf.data.walk import FolderWalk, require_no_model, to_text
 from karpa_tf.errors import UserError
 from karpa_tf.system.console import warn
@@ -34,10 +35,13 @@ class TextSet:
     texts: tuple[str, ...]
 
     labels: np.ndarray
-    """int32 (n,), indices in `classes`."""
+    """int32 (n,), indices in `classes`; or float32 (n,), numbers."""
 
-    classes: tuple[str, ...]
-    """Names of the classes."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes; none if labels are numbers."""
+
+    pairs: tuple[str, ...] = ()
+    """The second text of each example, if texts come in pairs."""
 
     skipped: tuple[str, ...] = ()
     """Skipped examples, each with the reason."""
@@ -48,21 +52,24 @@ class TextSet:
     @property
     def names(self):
         """Names of the examples, for `hold_out`: the texts."""
-        return self.texts
+        if not self.pairs:
+            return self.texts
+        return [f"{text}\t{pair}" for text, pair in zip(self.texts, self.pairs, strict=True)]
 
     @property
     def fingerprint(self):
         """Hexadecimal digits that identify the texts and their labels."""
-        values = json.dumps([self.texts, self.labels.tolist(), self.classes])
+        values = json.dumps([self.texts, self.labels.tolist(), self.classes, *[self.pairs] * bool(self.pairs)])
         return hashlib.sha256(values.encode()).hexdigest()[:16]
 
     def select(self, indices):
         """Returns the `TextSet` of the texts at `indices`, int (m,), in that order."""
         texts = tuple(self.texts[index] for index in indices)
-        return dataclasses.replace(self, texts=texts, labels=self.labels[indices], skipped=())
+        pairs = tuple(self.pairs[index] for index in indices) if self.pairs else ()
+        return dataclasses.replace(self, texts=texts, labels=self.labels[indices], pairs=pairs, skipped=())
 
 
-def load_text_splits(data, columns, validation_fraction=0.1, test_fraction=0.2):
+def load_text_splits(data, columns, validation_fraction=0.1, test_fraction=0.2, has_classes=True):
     """Returns a dict of `TextSet`: `train`, and `validation` and `test` unless they are empty.
 
     A validation or test split that does not exist is held out from the training split, stratified by class. Which texts
@@ -75,9 +82,10 @@ def load_text_splits(data, columns, validation_fraction=0.1, test_fraction=0.2):
         columns: a `Columns`.
         validation_fraction: fraction of the training texts to hold out if there is no validation split, in [0, 1).
         test_fraction: fraction of the training texts to hold out if there is no test split, in [0, 1).
+        has_classes: whether labels are classes; otherwise they are numbers.
 
     Raises:
-        UserError: the data does not exist, cannot be read, or has fewer than two classes.
+        UserError: the data does not exist, cannot be read, has fewer than two classes, or labels that are no numbers.
     """
     path = Path(data).expanduser()
     if not path.exists():
@@ -86,8 +94,12 @@ def load_text_splits(data, columns, validation_fraction=0.1, test_fraction=0.2):
     files = {"train": path} if path.is_file() else _find_split_files(path)
     rows = {split: _read_split(split, file, columns) for split, file in files.items() if file}
     rows = {split: split_rows for split, split_rows in rows.items() if split_rows is not None}
-    classes = _find_classes(data, [label for text, label in rows["train"] if text and label])
-    splits = {split: _make_text_set(files[split], split_rows, classes) for split, split_rows in rows.items()}
+    labels = [row.label for row in rows["train"] if row.text and row.label]
+    classes = _find_classes(data, labels) if has_classes else ()
+    if not (has_classes or labels):
+        raise UserError(f"--data {data} has no texts with a number.")
+    has_pairs = columns.pair is not None
+    splits = {split: _make_text_set(files[split], rows[split], classes, has_pairs) for split in rows}
     if "test" not in splits and test_fraction:
         splits["train"], splits["test"] = hold_out(splits["train"], test_fraction, "test")
     if "validation" not in splits and validation_fraction:
@@ -108,20 +120,22 @@ def _find_split_files(folder):
 
 
 def _read_split(split, path, columns):
-    """Returns the list of (text, label) of a split, or None with a warning if it is not for training and unlabeled."""
+    """Returns the list of `Row` of a split, or None with a warning if it is not for training and unlabeled."""
     try:
         rows = _read_folder(path, columns) if path.is_dir() else read_rows(path, columns)
     except NoLabels:
         if split == "train":
             raise
         rows = []
-    if split != "train" and all(label in NO_LABELS for _, label in rows):
+    if split != "train" and all(row.label in NO_LABELS for row in rows):
         warn(f"{path} has no labels; it is left out.")
         return None
     return rows
 
 
 def _read_folder(folder, columns):
+    if columns.pair:
+        raise UserError(f"--pair-field needs a table; --data {folder} is a folder of texts.")
     walk = FolderWalk()
     classes = [name for name in walk.find_folders(folder) if name != UNLABELED_FOLDER]
     if (folder / UNLABELED_FOLDER).is_dir():
@@ -133,7 +147,7 @@ def _read_folder(folder, columns):
             f"--data {folder} has no texts; expected train{'/'.join(SUFFIXES)} or a folder of text files for each "
             "class."
         )
-    return [("".join(read_lines(file, columns.encoding)).strip(), label) for file, label in files]
+    return [Row("".join(read_lines(file, columns.encoding)).strip(), label) for file, label in files]
 
 
 def _find_classes(data, labels):
@@ -156,15 +170,31 @@ def _sort_classes(names):
     return tuple(sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
 
 
-def _make_text_set(path, rows, classes):
-    unknown = sorted({label for text, label in rows if text and label} - set(classes))
-    if unknown:
+def _make_text_set(path, rows, classes, has_pairs):
+    """Returns the `TextSet` of rows; without `classes` labels are numbers."""
+    unknown = sorted({row.label for row in rows if row.text and row.label} - set(classes))
+    if unknown and classes:
         raise UserError(f"{path} has a class that the training texts do not have: {unknown[0]:.40}.")
-    examples = [(text, classes.index(label)) for text, label in rows if text and label]
+    is_complete = [bool(row.text and row.label and (row.pair or not has_pairs)) for row in rows]
+    examples = [row for row, is_kept in zip(rows, is_complete, strict=True) if is_kept]
     skipped = tuple(
-        f"{path}, example {number}: no {'label' if text else 'text'}"
-        for number, (text, label) in enumerate(rows, 1)
-        if not (text and label)
+        f"{path}, example {number}: no {'label' if row.text and not row.label else 'text'}"
+        for number, (row, is_kept) in enumerate(zip(rows, is_complete, strict=True), 1)
+        if not is_kept
     )
-    labels = np.array([label for _, label in examples], np.int32)
-    return TextSet(str(path), tuple(text for text, _ in examples), labels, classes, skipped)
+    if classes:
+        labels = np.array([classes.index(row.label) for row in examples], np.int32)
+    else:
+        labels = np.array([_parse_number(path, row.label) for row in examples], np.float32)
+    pairs = tuple(row.pair for row in examples) if has_pairs else ()
+    return TextSet(str(path), tuple(row.text for row in examples), labels, classes, pairs, skipped)
+
+
+def _parse_number(path, label):
+    try:
+        number = float(label)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"{path} has the label {label!r:.40}; with --regression labels must be finite numbers.")
+    return number

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import itertools
 import json
+from typing import NamedTuple
 
 from karpa_tf.data.text.lines import read_json_lines, read_lines
 from karpa_tf.errors import UserError, list_names
@@ -21,13 +22,24 @@ MAX_FIELD = 2**24
 """Maximum number of characters of a field in a table."""
 
 
+class Row(NamedTuple):
+    """A labeled text."""
+
+    text: str
+
+    label: str
+
+    pair: str = ""
+    """The second text, if texts come in pairs."""
+
+
 class NoLabels(UserError):
     """A table has texts but no column of labels, as test splits have whose classes are secret."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-    """Columns of the text and the label in a table or in JSON lines."""
+    """Columns of the text, the label and a second text in a table or in JSON lines."""
 
     text: str | None = None
     """Name of the text column, or its number from 1 in a table without header; None finds one of `TEXT_FIELDS`, or uses
@@ -36,12 +48,15 @@ class Columns:
     label: str | None = None
     """The same of the label column; None finds one of `LABEL_FIELDS`, or uses the last column."""
 
+    pair: str | None = None
+    """The same of a second text; None if there is none."""
+
     encoding: str = "utf-8"
     """Encoding of the files."""
 
 
 def read_rows(path, columns):
-    """Returns the list of (text, label) of a file that ends in one of `SUFFIXES`, strings; "" for null.
+    """Returns the list of `Row` of a file that ends in one of `SUFFIXES`; null is "".
 
     Args:
         path: path of the file.
@@ -60,12 +75,12 @@ def read_rows(path, columns):
 
 
 def _read_object(location, row, columns):
-    """Returns the text and the label of a JSON object; "" for null."""
+    """Returns the `Row` of a JSON object; null is ""."""
     values = [row[name] for name in _find_columns(location, row, columns)]
     for value in values:
         if isinstance(value, (list, dict)):
             raise UserError(f"{location}: expected a text and a label; received {json.dumps(value)[:40]}.")
-    return tuple("" if value is None else str(value).strip() for value in values)
+    return Row(*("" if value is None else str(value).strip() for value in values))
 
 
 def _read_table(path, columns):
@@ -86,7 +101,7 @@ def _read_table(path, columns):
     for line, row in rows:
         if len(row) != len(first):
             raise UserError(f"{path}, line {line}: {len(row)} columns; expected {len(first)} as in the first line.")
-        texts.append(tuple(row[index].strip() for index in indices))
+        texts.append(Row(*(row[index].strip() for index in indices)))
     return texts
 
 
@@ -106,24 +121,28 @@ def _read_csv(path, table):
 
 
 def _find_indices(path, first, columns):
-    """Returns the indices of the text column and the label column of a table, and whether its first row is a header."""
-    if columns.text or columns.label or {name.lower() for name in first} & {*TEXT_FIELDS, *LABEL_FIELDS}:
-        numbers = [name for name in (columns.text, columns.label) if name is not None]
-        if numbers and all(name.isdecimal() for name in numbers) and not all(name in first for name in numbers):
-            indices = (int(columns.text or 1) - 1, int(columns.label or len(first)) - 1)
+    """Returns the indices of the columns of a `Row` in a table, and whether its first row is a header."""
+    named = [name for name in (columns.text, columns.label, columns.pair) if name is not None]
+    if named or {name.lower() for name in first} & {*TEXT_FIELDS, *LABEL_FIELDS}:
+        if named and all(name.isdecimal() for name in named) and not all(name in first for name in named):
+            indices = [int(columns.text or 1) - 1, int(columns.label or len(first)) - 1]
+            indices += [int(columns.pair) - 1] if columns.pair else []
             if not all(0 <= index < len(first) for index in indices):
-                raise UserError(f"{path} has columns 1 to {len(first)}; received {' and '.join(numbers)}.")
+                raise UserError(f"{path} has columns 1 to {len(first)}; received {' and '.join(named)}.")
             return indices, False
         return tuple(first.index(name) for name in _find_columns(path, first, columns)), True
     return (0, len(first) - 1), False
 
 
 def _find_columns(location, names, columns):
-    """Returns the names of the text column and of the label column among `names`."""
-    return (
+    """Returns the names of the columns of a `Row` among `names`."""
+    found = [
         _find_column(location, names, columns.text, TEXT_FIELDS, "--text-field", UserError),
         _find_column(location, names, columns.label, LABEL_FIELDS, "--label-field", NoLabels),
-    )
+    ]
+    if columns.pair:
+        found.append(_find_column(location, names, columns.pair, (), "--pair-field", UserError))
+    return found
 
 
 def _find_column(location, names, column, candidates, flag, error):

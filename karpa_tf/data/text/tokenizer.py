@@ -44,6 +44,24 @@ class WordPiece(tf.Module):
         """
         return self._add_special_tokens(self(texts)[:, : length - 2])
 
+    def pack_pairs(self, texts, pairs, length):
+        """Returns what `pack` does, of texts and second texts, with [SEP] after each of both.
+
+        Args:
+            texts: string (batch,).
+            pairs: string (batch,).
+            length: maximum number of ids of both; at least 3. The longer text is truncated first.
+        """
+        first, second = self(texts), self(pairs)
+        budget = tf.constant(length - 3, tf.int64)
+        kept = tf.minimum(first.row_lengths(), tf.maximum(budget - second.row_lengths(), (budget + 1) // 2))
+        first, second = (
+            tf.ragged.boolean_mask(ids, tf.ragged.range(ids.row_lengths()) < tf.expand_dims(maximum, 1))
+            for ids, maximum in ((first, kept), (second, budget - kept))
+        )
+        separator = tf.fill([first.nrows(), 1], self.special[SEP])
+        return self._add_special_tokens(tf.concat([first, separator, second], axis=1))
+
     def pack_words(self, texts, length):
         """Returns what `pack` does, and where the words are; punctuation characters are words.
 

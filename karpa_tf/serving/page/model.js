@@ -4,7 +4,7 @@ import { element, refill } from "./form.js";
 import { imageForm } from "./image_form.js";
 import { jsonForm } from "./json_form.js";
 import { labeledSeedForm, seedForm } from "./seed_form.js";
-import { maskedTextForm, spansForm, textForm } from "./text_forms.js";
+import { maskedTextForm, pairForm, spansForm, textForm, valueForm, valueOfPairForm } from "./text_forms.js";
 
 /** By the kind of input that the model's card names. */
 const FORMS = {
@@ -13,6 +13,9 @@ const FORMS = {
   labeled_seed: labeledSeedForm,
   masked_text: maskedTextForm,
   text: textForm,
+  text_pair: pairForm,
+  value: valueForm,
+  value_of_pair: valueOfPairForm,
   spans: spansForm,
 };
 const STATES = { LOADING: "loading", AVAILABLE: "available", UNLOADING: "unloading", END: "unloaded" };

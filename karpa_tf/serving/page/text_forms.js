@@ -18,11 +18,26 @@ function textArea(properties) {
 
 const bodyOf = (signature, text) => JSON.stringify({ signature_name: signature, instances: [{ text }] });
 
-export function textForm(url, signature) {
-  const area = textArea({ placeholder: "A text to classify" });
-  const body = () => bodyOf(signature, area.value);
-  return makeForm(url, { fields: labeled("Text", area), button: "Classify", body, show: bars });
+/** Returns a form of one text, or of two, and its answer by `show`. */
+function formOf(url, signature, hasPairs, button, show) {
+  const areas = { text: textArea({ placeholder: hasPairs ? "The first text" : "A text" }) };
+  if (hasPairs) areas.text_pair = textArea({ placeholder: "The second text" });
+  const body = () => {
+    const values = Object.entries(areas).map(([name, area]) => [name, area.value]);
+    return JSON.stringify({ signature_name: signature, instances: [Object.fromEntries(values)] });
+  };
+  const labels = { text: hasPairs ? "First text" : "Text", text_pair: "Second text" };
+  const fields = Object.entries(areas).flatMap(([name, area]) => labeled(labels[name], area));
+  return makeForm(url, { fields, button, body, show });
 }
+
+export const textForm = (url, signature) => formOf(url, signature, false, "Classify", bars);
+export const pairForm = (url, signature) => formOf(url, signature, true, "Classify", bars);
+
+/** TF Serving leaves out the name of a single output. */
+const value = ({ predictions: [number] }) => [element("p", { className: "value" }, String(Number(number.toPrecision(5))))];
+export const valueForm = (url, signature) => formOf(url, signature, false, "Predict", value);
+export const valueOfPairForm = (url, signature) => formOf(url, signature, true, "Predict", value);
 
 export function spansForm(url, signature) {
   const area = textArea({ placeholder: "A text with names" });

@@ -110,7 +110,7 @@ class Classifier(AlreadyBuilt, keras.Model):
     def test_step(self, data):
         inputs, targets, weights = data
         logits = self.exported(select_inputs(self.exported, inputs), training=False)
-        self._update_metrics(cross_entropy(targets, logits, self.label_smoothing), targets, logits, weights)
+        self._update_metrics(self._compute_losses(targets, logits), targets, logits, weights)
         return {metric.name: metric.result() for metric in self.metrics}
 
     def _compute_gradients(self, part, count, variables):
@@ -118,13 +118,17 @@ class Classifier(AlreadyBuilt, keras.Model):
         inputs, targets, weights = part if len(part) > 2 else (*part, None)
         with tf.GradientTape() as tape:
             logits = self.network(select_inputs(self.network, inputs), training=True)
-            losses = cross_entropy(targets, logits, self.label_smoothing)
+            losses = self._compute_losses(targets, logits)
             if self.class_weights is not None:
                 losses *= tf.linalg.matvec(targets, self.class_weights)
             total = tf.reduce_sum(losses if weights is None else losses * weights)
             loss = self.optimizers[0].scale_loss(total / count)
         self._update_metrics(losses, targets, logits, weights)
         return tape.gradient(loss, variables)
+
+    def _compute_losses(self, targets, logits):
+        """Returns one loss for each example."""
+        return cross_entropy(targets, logits, self.label_smoothing)
 
     def _update_metrics(self, losses, targets, logits, weights=None):
         self.loss_mean.update_state(losses, sample_weight=weights)

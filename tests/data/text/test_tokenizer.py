@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from karpa_tf.data.text import vocabulary as vocabularies
+from karpa_tf.data.text.labeled_batches import make_token_rows, truncate_pair
 from karpa_tf.data.text.tokenizer import WordPiece
 from karpa_tf.errors import UserError
 
@@ -75,7 +76,8 @@ def test_ids_equal_those_of_the_tokenizers_package(vocabulary, texts):
 def test_words_are_where_the_tokenizers_package_finds_them(vocabulary, texts, length):
     texts = texts[: len(HARD_TEXTS)] + texts[len(HARD_TEXTS) :: 8]
     texts = [text for text in texts if "\U0010ffff" not in text]
-    encodings = vocabulary.make_tokenizer().encode_batch(texts, add_special_tokens=False)
+    tokenizer = vocabulary.make_tokenizer()
+    encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
     token_ids, _, *words = WordPiece(vocabulary).pack_words(tf.constant(texts), length)
     assert 8 < token_ids.shape[1] <= length
     for row, (text, encoding) in enumerate(zip(texts, encodings, strict=True)):
@@ -87,8 +89,29 @@ def test_words_are_where_the_tokenizers_package_finds_them(vocabulary, texts, le
         for end, last in zip(ends, lasts, strict=True):
             # What the package leaves out after a word, such as a combining mark, belongs to it here.
             theirs = encoding.offsets[last][1]
-            left_out = vocabulary.make_tokenizer().encode(f"a{text[theirs:end]}", add_special_tokens=False)
-            assert end >= theirs and left_out.offsets == [(0, 1)], ascii(text)
+            assert end >= theirs, ascii(text)
+            if end > theirs:
+                left_out = tokenizer.encode(f"a{text[theirs:end]}", add_special_tokens=False)
+                assert left_out.offsets == [(0, 1)], ascii(text)
+
+
+@pytest.mark.parametrize("length", [8, 9, 40])
+def test_pairs_are_packed_as_by_the_function_for_many_texts(vocabulary, texts, length):
+    texts = texts[: len(HARD_TEXTS)] + texts[len(HARD_TEXTS) :: 64]
+    pairs = texts[::-1]
+    expected, truncated = make_token_rows(texts, vocabulary, length, pairs)
+    token_ids, padding_mask = WordPiece(vocabulary).pack_pairs(tf.constant(texts), tf.constant(pairs), length)
+    for row, ids in enumerate(expected):
+        assert token_ids[row][padding_mask[row]].numpy().tolist() == ids.tolist()
+    separator = vocabulary.tokens.index("[SEP]")
+    assert all((ids == separator).sum() == 2 and ids[-1] == separator and len(ids) <= length for ids in expected)
+    assert 0 < truncated < len(texts)
+
+
+def test_the_longer_text_of_a_pair_is_truncated_first():
+    assert [truncate_pair(*sizes) for sizes in ((9, 2, 7), (2, 9, 7), (9, 9, 7), (3, 4, 7), (0, 9, 7))] == [
+        (5, 2), (2, 5), (4, 3), (3, 4), (0, 7)
+    ]  # fmt: skip
 
 
 def test_a_combining_mark_belongs_to_the_word_before_it(vocabulary):
