@@ -68,6 +68,7 @@ RUNS = {
     "finetune_text": ("train_mlm", 0),
     "finetune_tagger": ("train_mlm", 0),
     "tag_text": ("finetune_tagger", 0),
+    "rate_text": ("finetune_text", "text_regressor_ratings"),
     "train_gan": ("train_gan", 0),
     "train_mlm": ("train_mlm", 0),
 }
@@ -99,6 +100,11 @@ def folder(tmp_path_factory):
         "lines.txt": [f"{text} [MASK]." for text in texts[:3]],
         "lines.jsonl": [f'{{"body": "{text}"}}' for text in texts],
         "reviews.csv": ["review,sentiment", *(f"{text},{label}" for text, label in pairs)],
+        "pairs.tsv": [
+            "premise\thypothesis\tlabel",
+            *(f"{a}\t{b}\t{c}" for a, b, c in zip(texts, texts[1:], labels, strict=False)),
+        ],
+        "ratings.csv": ["text,rating", *(f"{text},{index % 7}" for index, text in enumerate(texts))],
         "table.csv": [f"{label},7,{text}" for text, label in pairs],
         "entities/train.conll": [f"{text.replace(' ', ' O' + chr(10))} B-X\n" for text in texts],
         "sentences/train.tsv": ["sentence\tlabel", *(f"{text}\t{label}" for text, label in pairs)],
@@ -139,15 +145,18 @@ def serve(folder):
         server.__exit__()
 
 
-def find_run(app, number=0):
-    """Returns the path of a run in the default place, by the order of their starts."""
-    return str(sorted(Path("runs", app).iterdir(), key=lambda path: path.name)[number])
+def find_run(app, which=0):
+    """Returns the path of a run in the default place, by the order of their starts, or by the end of its name."""
+    runs = sorted(Path("runs", app).iterdir(), key=lambda path: path.name)
+    return str(runs[which] if isinstance(which, int) else next(run for run in runs if run.name.endswith(which)))
 
 
 def fill_in(app, words):
     """Returns words of a command with names that exist instead of placeholders."""
-    trained, number = ("finetune_text", 0) if "--text" in words else RUNS.get(app, ("train_classifier", 0))
-    folder = {"train_mlm": "texts", "finetune_text": "sentences"}.get(app, "images")
+    trained, number = RUNS.get(app, ("train_classifier", 0))
+    if app == "classify" and "--text" in words:
+        trained, number = "finetune_text", "text_classifier_pairs" if "--text-pair" in words else 0
+    folder = {"train_mlm": "texts", "finetune_text": "sentences", "finetune_tagger": "entities"}.get(app, "images")
     if app == "compare":
         return [find_run(trained, number) for number, _ in enumerate(words)]
     filled = []
@@ -155,7 +164,8 @@ def fill_in(app, words):
         run = ("train_classifier", 1) if filled[-1:] == ["--features"] else (trained, number)
         word = re.sub(r"\bRUN\b", find_run(*run), word) if "RUN" in word else word
         word = re.sub(r"\bDIR\b", "tensorflow_datasets" if filled[-1:] == ["--data-dir"] else folder, word)
-        filled.append(re.sub(r"\bNAME\b", "cnn_digits", word).replace("FOLDER", folder))
+        name = "tagger_entities" if app == "tag_text" else "cnn_digits"
+        filled.append(re.sub(r"\bNAME\b", name, word).replace("FOLDER", folder))
     return filled
 
 

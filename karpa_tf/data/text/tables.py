@@ -15,7 +15,7 @@ DELIMITERS = {".tsv": "\t", ".csv": ","}
 SUFFIXES = (*DELIMITERS, ".jsonl", ".ndjson")
 
 TEXT_FIELDS = ("text", "sentence", "review", "content", "document")
-LABEL_FIELDS = ("label", "class", "category", "sentiment", "target")
+LABEL_FIELDS = ("label", "class", "category", "sentiment", "target", "rating", "score")
 """Names of columns that are used if no flag selects a column, in order of precedence."""
 
 MAX_FIELD = 2**24
