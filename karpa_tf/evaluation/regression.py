@@ -16,7 +16,7 @@ from karpa_tf.system.text_files import write_table
 MEAN = "mean of the training labels"
 RIDGE = "TF-IDF with ridge regression"
 
-MAX_MISTAKES = 36
+MAX_ERRORS = 36
 """Number of largest errors in the report."""
 
 
@@ -49,7 +49,7 @@ def measure_baselines(train, split):
 
 
 def save_report(folder, split, predictions, baselines):
-    """Writes `report.json`, `scatter.png` and `mistakes.csv`, the largest errors; returns the content of the first.
+    """Writes `report.json`, `scatter.png` and `largest_errors.csv`; returns the content of the first.
 
     Args:
         folder: an existing folder.
@@ -65,9 +65,9 @@ def save_report(folder, split, predictions, baselines):
     ]
     write_text(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     plots.save_scatter(folder / "scatter.png", split.labels, predictions)
-    worst = np.argsort(-np.abs(predictions - split.labels), kind="stable")[:MAX_MISTAKES]
+    worst = np.argsort(-np.abs(predictions - split.labels), kind="stable")[:MAX_ERRORS]
     rows = ((split.names[index], f"{split.labels[index]:.6g}", f"{predictions[index]:.6g}") for index in worst)
-    write_table(folder / "mistakes.csv", ["text", "true", "predicted"], rows, "The report")
+    write_table(folder / "largest_errors.csv", ["text", "true", "predicted"], rows, "The report")
     return report
 
 

@@ -24,6 +24,7 @@ MAX_CHARACTERS = 300
 CAPTIONS = {
     "confusion": "Confusion matrix: true classes in rows, predicted classes in columns",
     "reliability": "Reliability: how often predictions of each confidence are right",
+    "scatter": "Predicted numbers over true ones; on the line they are equal",
     "neighbors": "Generated images that are nearest to a real one, in the first column, and their nearest real images",
     "mistakes": "Most confident mistakes: the true class, and the predicted one with its probability",
 }

@@ -7,8 +7,19 @@ from pathlib import Path
 import pytest
 from finished_runs import Resources
 from page_in_browser import MISSING, chromium
+from tiny_texts import write_tagged
 
-from apps import compare, evaluate_classifier, export, finetune_text, train_classifier, train_gan, train_mlm
+from apps import (
+    compare,
+    evaluate_classifier,
+    export,
+    finetune_tagger,
+    finetune_text,
+    tag_text,
+    train_classifier,
+    train_gan,
+    train_mlm,
+)
 from karpa_tf.configs.export import ExportConfig
 
 pytestmark = [
@@ -39,6 +50,12 @@ def runs(tmp_path_factory):
     found["text"] = [
         train(finetune_text, f"text-{seed}", next(iter(finetune_text.PRESETS)), seed=seed, **data) for seed in (0, 1)
     ]
+    write_tagged(base / "tagged.conll")
+    data |= {"data": str(base / "tagged.conll"), "epochs": 3, "learning_rate": 0.02}
+    found["tagger"] = [train(finetune_tagger, f"tagger-{seed}", seed=seed, **data) for seed in (0, 1)]
+    (base / "ratings.csv").write_text("text,rating\n" + "".join(f"a list {i},{i % 7}\n" for i in range(80)))
+    data |= {"data": str(base / "ratings.csv"), "epochs": 1}
+    found["regression"] = [train(finetune_text, f"value-{seed}", "regression", seed=seed, **data) for seed in (0, 1)]
     return found
 
 
@@ -70,7 +87,7 @@ def check(browser, page):
     return set(found.ids)
 
 
-@pytest.mark.parametrize("task", ["classifier", "gan", "mlm", "text"])
+@pytest.mark.parametrize("task", ["classifier", "gan", "mlm", "text", "tagger", "regression"])
 def test_pages_of_every_task_fit_wide_and_narrow_screens(runs, browser, task):
     run, other = runs[task]
     own = {"samples"} if task == "gan" else set()
@@ -78,6 +95,12 @@ def test_pages_of_every_task_fit_wide_and_narrow_screens(runs, browser, task):
     out = run.path / "compare.html"
     compare.run(compare.Config(runs=(str(run.path), str(other.path)), out=str(out)))
     assert {"results", "settings-that-differ", "curves"} <= check(browser, out)
+
+
+def test_the_page_of_marked_texts_fits_too(runs, browser, tmp_path):
+    texts = ("the sky is blue", "<b>nothing</b>", "the coal is black and the snow is white " * 20)
+    tag_text.run(tag_text.Config(run=str(runs["tagger"][0].path), texts=texts, page=str(tmp_path / "marked.html")))
+    check(browser, tmp_path / "marked.html")
 
 
 def test_tools_add_to_the_page(runs, browser):

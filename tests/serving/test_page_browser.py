@@ -124,6 +124,37 @@ def test_a_mask_gets_the_tokens_of_the_signature_and_a_click_fills_it(page, serv
     assert page.browser.execute_async_script(script) == "a [MASK] walking!"
 
 
+def test_spans_of_a_text_are_marked(page, server):
+    page.open("names")
+    text = "😀 a good cat! the list 中 of a cat! <b>"
+    page.write("textarea", text + ENTER)
+    page.status()
+    answer = signature(server, "names", {"text": strings([text.encode()])})
+    spans = [text[start:end] for start, end in zip(answer["starts"][0], answer["ends"][0], strict=True)]
+    rows = zip(spans, answer["types"][0], answer["scores"][0], strict=True)
+    expected = [f"{span}{name} {100 * score:.0f} %" for span, name, score in rows]
+    script = "return [...document.querySelectorAll('.panel:not([hidden]) .spans mark')].map((mark) => mark.textContent)"
+    assert page.run(script) == expected and len(expected) > 1
+    shown = page.run("return document.querySelector('.panel:not([hidden]) .spans').textContent")
+    assert "<b>" in shown and shown.startswith("😀")
+
+
+def test_a_pair_of_texts_is_classified_and_a_text_is_rated(page, server):
+    page.open("pairs")
+    first, second = page.all("textarea")
+    first.send_keys("the list")
+    second.send_keys("a cat" + ENTER)
+    page.status()
+    answer = signature(server, "pairs", {"text": strings([b"the list"]), "text_pair": strings([b"a cat"])})
+    pairs = sorted(zip(answer["scores"][0], answer["classes"][0], strict=True), reverse=True)
+    assert shown_bars(page) == [(name, f"{100 * score:.1f} %") for score, name in pairs]
+    page.open("ratings")
+    page.write("textarea", "the list" + ENTER)
+    page.status()
+    [value] = signature(server, "ratings", {"text": strings([b"the list"])})["values"]
+    assert float(page.one(".value").text) == pytest.approx(value, rel=1e-4)
+
+
 def test_class_names_of_a_text_do_not_become_markup(page):
     page.open("nasty")
     page.write("textarea", "x" + ENTER)
