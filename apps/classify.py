@@ -31,7 +31,7 @@ class Config(TextSource):
 def run(config):
     """Prints the most probable classes; returns a list of (path or text, [(class, probability), ...])."""
     config.require_source()
-    if bool(config.images) == bool(config.text or config.file):
+    if bool(config.images) == bool(config.text or config.file or config.text_pair or config.pair_file):
         raise UserError("Give one or more image files, or a folder of them; or else texts, with --text or --file.")
     require_positive("top", config.top)
     from karpa_tf.system.text_files import write_table

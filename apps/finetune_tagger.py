@@ -33,15 +33,15 @@ def run(config):
 
     job = Job(tagger.TASK, config)
     config = job.config = masked_lm.require_init(job.config)
-    fractions = config.held_out_for_validation, config.test_fraction
-    splits = load_tagged_splits(config.data, config.encoding, config.tag_column, *fractions)
+    columns = {name: getattr(config, name) for name in ("encoding", "tag_column", "token_column")}
+    splits = load_tagged_splits(config.data, columns, config.held_out_for_validation, config.test_fraction)
     train, vocabulary = splits["train"], masked_lm.open_init(config.init).vocabulary
     rows = tagger.tokenize(splits, vocabulary, config.max_tokens)
     steps_per_epoch = job.count_steps(len(train), "texts")
     validate_on = config.select_validation(splits)
 
     with job.scope():
-        trainer = tagger.make_trainer(config, rows, vocabulary, train.classes, steps_per_epoch, job.jit_compile)
+        trainer = tagger.make_trainer(config, rows, vocabulary, train.classes, steps_per_epoch)
     names = ", ".join(train.classes[:10])
     print(f"{len(train.classes)} types of spans: {names}; {describe_weights(trainer)}")
     run = job.open_run(trainer, steps_per_epoch, tagger.describe_data(config, splits), vocabulary)
@@ -58,8 +58,7 @@ def run(config):
 
     name = config.select_for_report(splits)
     if name and run.writes:
-        model, words = tagger.load(run).model, sum(map(len, rows[name].tags))
-        logits = tagging.compute_word_logits(model, evaluation_batches[name], words)
+        logits = tagging.compute_word_logits(tagger.load(run).model, evaluation_batches[name])
         predicted = tagging.decode(logits, rows[name], train.classes)
         pairs = ((splits[part], rows[part]) for part in ("train", name))
         baselines = predict_baselines(*pairs, config.seed) if config.baseline else {}

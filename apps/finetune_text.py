@@ -35,10 +35,11 @@ def run(config):
     steps_per_epoch = job.count_steps(len(train), "texts")
     validate_on = config.select_validation(splits)
 
+    details = {"inputs": text_classifier.list_inputs(config)}
     with job.scope():
         trainer = task.make_trainer(config, train, vocabulary, steps_per_epoch, job.jit_compile)
     print(f"{task.describe_labels(train)}; {describe_weights(trainer)}")
-    run = job.open_run(trainer, steps_per_epoch, task.describe_data(config, splits), vocabulary)
+    run = job.open_run(trainer, steps_per_epoch, task.describe_data(config, splits), vocabulary, details)
     if run is None:
         return None
     masked_lm.save_vocabulary(run, vocabulary)

@@ -32,7 +32,7 @@ def run(config):
     results = []
     for row in rate_texts(_load(config, bool(pairs)), texts, pairs):
         results.append(row)
-        print(f"{row[-1]:.4g}  {'  '.join(row[:-1])}")
+        print(f"{row[-1]:.6g}  {'  '.join(row[:-1])}")
     if config.out:
         header = ["text", "text_pair", "value"] if pairs else ["text", "value"]
         write_table(config.out, header, [(*row[:-1], f"{row[-1]:.6g}") for row in results], "--out")

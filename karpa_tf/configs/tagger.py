@@ -22,12 +22,16 @@ class TaggerConfig(FinetuningConfig):
     tag_column: int | None = None
     """Column of the tags in files of columns, counted from 1; None is the last one."""
 
+    token_column: int | None = None
+    """Column of the tokens, counted from 1; None is the first one, or the second one if the first one numbers them."""
+
     def __post_init__(self):
         super().__post_init__()
-        if self.tag_column is not None:
-            require_positive("tag_column", self.tag_column)
+        for field in ("tag_column", "token_column"):
+            if getattr(self, field) is not None:
+                require_positive(field, getattr(self, field))
         if self.jit == "on":
-            raise UserError("--jit on cannot be used here: XLA must know the number of windows of a text.")
+            raise UserError("--jit on cannot be used here: XLA would compile for each length of texts anew.")
 
 
 PRESETS = {

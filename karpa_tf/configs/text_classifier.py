@@ -26,7 +26,7 @@ class TextClassifierConfig(FinetuningConfig):
 
     pair_field: str | None = None
     """Column of a second text, for pairs such as a premise and a hypothesis, or a question and an answer; None if there
-    is none. The longer text of a pair is truncated first."""
+    is none. Pairs are truncated, the longer text first, whatever --long-texts says."""
 
     regression: bool = False
     """Predict a number, such as a rating or a similarity, instead of a class; labels must be numbers."""
@@ -39,7 +39,7 @@ class TextClassifierConfig(FinetuningConfig):
         super().__post_init__()
         if self.regression and (self.label_smoothing or self.class_weights != "none"):
             raise UserError("--label-smoothing and --class-weights need classes, which --regression has not.")
-        if self.jit == "on" and self.reads_windows:
+        if self.jit == "on" and self.long_texts == "windows":
             raise UserError("--jit on needs --long-texts cut: XLA must know the number of windows.")
 
     @property

@@ -60,11 +60,16 @@ def read_texts(config):
     Raises:
         UserError: there are no texts, or not as many second texts.
     """
-    texts = _check_texts([*config.text, *(read_lines(config.file) if config.file else [])])
-    pairs = [*config.text_pair, *(read_lines(config.pair_file, "--pair-file") if config.pair_file else [])]
-    if pairs and len(_check_texts(pairs)) != len(texts):
+    if config.file == config.pair_file == "-":
+        raise UserError("Standard input can be --file or --pair-file, not both.")
+    has_pairs = bool(config.text_pair or config.pair_file is not None)
+    texts = [*config.text, *(read_lines(config.file, keep_blank=has_pairs) if config.file else [])]
+    if not has_pairs:
+        return _check_texts(texts), []
+    pairs = [*config.text_pair, *(read_lines(config.pair_file, "--pair-file", True) if config.pair_file else [])]
+    if len(pairs) != len(texts):
         raise UserError(f"There are {len(texts):,} texts and {len(pairs):,} second texts; give one for each.")
-    return texts, pairs
+    return _check_texts(texts), _check_texts(pairs)
 
 
 def classify_texts(predict, texts, top, pairs=()):

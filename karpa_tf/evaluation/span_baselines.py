@@ -50,14 +50,15 @@ def _look_up(train, split, seed):
     It is the baseline of Tjong Kim Sang and De Meulder (2003), section 3, but for the last word, "unambiguous": of
     several types the most frequent one counts.
     """
-    tagged_set, rows = train
     types = collections.defaultdict(collections.Counter)
-    for index, spans in enumerate(tagged_set.spans):
-        text, starts, ends = tagged_set.texts[index], rows.starts[index], rows.ends[index]
-        for span in spans:
+    tagged_set, rows = train
+    for index in range(_count_texts(rows, MAX_WORDS)):
+        starts, ends = rows.starts[index], rows.ends[index]
+        words = _list_words(tagged_set.texts[index], starts, ends)
+        for span in tagged_set.spans[index]:
             first, last = np.searchsorted(starts, span.start), np.searchsorted(ends, span.end)
             if last < len(ends):
-                types[tuple(_list_words(text, starts, ends)[first : last + 1])][span.type] += 1
+                types[tuple(words[first : last + 1])][span.type] += 1
     best = {words: counts.most_common(1)[0][0] for words, counts in types.items() if len(words) <= MAX_SPAN_WORDS}
     predicted = []
     for text, starts, ends in zip(split[0].texts, split[1].starts, split[1].ends, strict=True):
@@ -79,8 +80,7 @@ def _predict_linear(train, split, seed):
     The features are those that most taggers before neural networks had (Zhang and Johnson 2003, table 1).
     """
     tags = count_tags(len(train[0].classes))
-    sizes = np.cumsum([len(row) for row in train[1].tags])
-    count = max(int(np.searchsorted(sizes, min(MAX_WORDS, MAX_WORD_TAGS // tags), "right")), 1)
+    count = _count_texts(train[1], min(MAX_WORDS, MAX_WORD_TAGS // tags))
     targets = np.concatenate(train[1].tags[:count])
     hasher = FeatureHasher(2**20, input_type="string", dtype=np.float32)
     features = hasher.transform(_describe_words(*train, count))
@@ -93,6 +93,11 @@ def _predict_linear(train, split, seed):
     if hasattr(model, "classes_") and len(probabilities):
         probabilities[:, model.classes_] += model.predict_proba(hasher.transform(_describe_words(*split)))
     return decode(np.log(probabilities), split[1], train[0].classes)
+
+
+def _count_texts(rows, maximum):
+    """Returns how many of the first texts have at most `maximum` words together, at least 1."""
+    return max(int(np.searchsorted(np.cumsum([len(row) for row in rows.tags]), maximum, "right")), 1)
 
 
 def _list_words(text, starts, ends):

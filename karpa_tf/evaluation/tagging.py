@@ -11,24 +11,26 @@ from karpa_tf.metrics.intervals import bootstrap_difference
 from karpa_tf.metrics.spans import compute_f1, count_spans, summarize_spans
 from karpa_tf.system.files import write_text
 
-CHUNK_SIZE = 1000
-"""Number of texts that are decoded at a time."""
+MAX_WORDS = 100_000
+"""Number of words, with padding, that are decoded at a time; a longer text is decoded alone."""
+
+MIN_TEXTS = 20
+"""Number of texts from which on the interval of a difference is taken seriously."""
 
 MAX_EXAMPLES = 24
 """Number of texts in `SPANS_FILE`."""
 
 
-def compute_word_logits(model, batches, count):
+def compute_word_logits(model, batches):
     """Returns the logits of a tagger for every word, float32 (words, tags), in the order of the texts.
 
     Args:
         model: dict of token ids, mask and word positions to logits.
         batches: dataset of `make_evaluation_tagged_batches`.
-        count: number of words; there is none in what fills up the last batch.
     """
     score = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
     rows = [score(inputs).numpy()[weights.numpy() > 0] for inputs, _, weights in batches]
-    return np.concatenate(rows)[:count]
+    return np.concatenate(rows)
 
 
 def decode(logits, rows, classes):
@@ -44,8 +46,8 @@ def decode(logits, rows, classes):
     find, predicted = tf.function(find_spans, input_signature=[logits_spec, words, words]), []
     bounds = np.cumsum([0, *map(len, rows.tags)])
     flat_starts, flat_ends = np.concatenate(rows.starts), np.concatenate(rows.ends)
-    for first in range(0, len(rows.tags), CHUNK_SIZE):
-        splits = bounds[first : first + CHUNK_SIZE + 1]
+    for first, last in _split_into_chunks([len(tags) for tags in rows.tags]):
+        splits = bounds[first : last + 1]
         chunk, splits = slice(splits[0], splits[-1]), splits - splits[0]
         padded, starts, ends = (
             tf.RaggedTensor.from_row_splits(tf.constant(values[chunk]), splits)
@@ -56,6 +58,18 @@ def decode(logits, rows, classes):
             [(s, e, classes[t]) for s, e, t, _ in zip(*row, strict=True)] for row in zip(*columns, strict=True)
         ]
     return predicted
+
+
+def _split_into_chunks(lengths):
+    """Yields the first index and the index after the last of chunks of texts with these numbers of words."""
+    first, longest = 0, 0
+    for index, length in enumerate(lengths):
+        longest = max(longest, length)
+        if index > first and longest * (index + 1 - first) > MAX_WORDS:
+            yield first, index
+            first, longest = index, length
+    if lengths:
+        yield first, len(lengths)
 
 
 def save_report(folder, split, predicted, baselines=()):
@@ -99,6 +113,8 @@ def summarize(report, name):
     if best:
         low, high = best["f1_gain_low"], best["f1_gain_high"]
         verdict = "it may be chance" if low <= 0 <= high else "more than chance"
+        if report["count"] < MIN_TEXTS:
+            verdict = f"fewer than {MIN_TEXTS} texts say little"
         lines.append(
             f"With 95 % confidence the model's F1 differs from the best baseline's by {100 * low:+.1f} to "
             f"{100 * high:+.1f} percentage points: {verdict}."

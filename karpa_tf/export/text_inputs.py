@@ -75,6 +75,7 @@ class TextInputs:
     def details(self, texts):
         """Returns what the model card has in its details, a dict."""
         return {
+            "inputs": list(self.names),
             "length": self.max_tokens,
             "vocabulary_size": len(self.vocabulary),
             "lowercase": self.vocabulary.lowercase,

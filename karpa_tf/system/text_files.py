@@ -35,8 +35,14 @@ def write_table(path, header, rows, flag="--out"):
         raise UserError(f"{flag} {path} cannot be written ({error.strerror}).") from error
 
 
-def read_lines(path, flag="--file"):
-    """Returns the non-empty lines of a UTF-8 file, or of standard input for "-"; raises `UserError` if it is none."""
+def read_lines(path, flag="--file", keep_blank=False):
+    """Returns the lines of a UTF-8 file, or of standard input for "-"; raises `UserError` if it is none.
+
+    Args:
+        path: the file.
+        flag: the flag that named the file.
+        keep_blank: whether to return blank lines too, but for those at the end.
+    """
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except OSError as error:
@@ -44,4 +50,5 @@ def read_lines(path, flag="--file"):
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise UserError(f"{flag} {path} is not UTF-8: byte {error.start} is 0x{byte:02x}.") from None
-    return [line for line in text.splitlines() if line.strip()]
+    lines = [line.removesuffix("\r") for line in text.rstrip("\r\n").split("\n")] if text.strip() else []
+    return [line for line in lines if line.strip() or keep_blank]

@@ -193,7 +193,10 @@ def load_text_function(saved_model, kind, inputs, outputs):
         or set(function.structured_input_signature[1]) != set(inputs)
         or not set(outputs) <= set(function.structured_outputs)
     ):
-        raise UserError(f"The SavedModel is no {kind}; its signatures are {', '.join(signatures)}.")
+        known = "; ".join(
+            f"{name}, of {', '.join(signature.structured_input_signature[1])}" for name, signature in signatures.items()
+        )
+        raise UserError(f"The SavedModel is no {kind}; its signatures are {known}.")
     return as_text_function(function)
 
 

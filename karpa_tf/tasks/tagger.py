@@ -1,5 +1,7 @@
 """Taggers, which mark spans of texts: making the trainer, and loading, describing and exporting a finished run."""
 
+from pathlib import Path
+
 import numpy as np
 
 from karpa_tf.configs.tagger import TaggerConfig
@@ -23,7 +25,7 @@ from karpa_tf.training.weights import require_weights
 NAME, APP, TITLE = "tagger", "finetune_tagger", "token classification"
 
 
-def make_trainer(config, rows, vocabulary, classes, steps_per_epoch, jit_compile=False):
+def make_trainer(config, rows, vocabulary, classes, steps_per_epoch):
     """Returns the compiled trainer of a `TaggerConfig`; call it in the scope of the strategy.
 
     Args:
@@ -32,12 +34,8 @@ def make_trainer(config, rows, vocabulary, classes, steps_per_epoch, jit_compile
         vocabulary: the `Vocabulary` of --init.
         classes: names of the types of spans.
         steps_per_epoch: number of steps in one epoch.
-        jit_compile: whether to compile the step with XLA.
     """
-    longest = max(len(row) for split in rows.values() for row in split.token_ids)
-    # XLA needs to know the number of windows; texts that need none are as well off without.
-    has_windows = longest > config.row_length
-    model = make_network(config, len(vocabulary), len(classes), has_windows)
+    model = make_network(config, len(vocabulary), len(classes))
     if not config.scratch:
         copy_weights(model, masked_lm.open_init(config.init).load()[0], excluded=("logits",))
     counts = np.bincount(np.concatenate(rows["train"].tags), minlength=count_tags(len(classes)))
@@ -45,7 +43,8 @@ def make_trainer(config, rows, vocabulary, classes, steps_per_epoch, jit_compile
     class_weights = balanced if config.class_weights == "balanced" else None
     trainer = Classifier(model, config.label_smoothing, class_weights, config.optimization.ema)
     groups = make_parameter_groups(split_by_depth(model), config.freezing, steps_per_epoch)
-    compile_trainer(trainer, config, groups, steps_per_epoch, jit_compile and not has_windows)
+    # XLA would compile for every number of tokens and of words anew.
+    compile_trainer(trainer, config, groups, steps_per_epoch)
     return trainer
 
 
@@ -66,7 +65,7 @@ def tokenize(splits, vocabulary, length):
             note += f"; {rows[name].within_words:,} spans begin or end within a word, which cannot be learned"
         if split.skipped:
             note += f"; {len(split.skipped):,} skipped, the first: {split.skipped[0]}"
-        print(f"{name:10} {len(split):,} texts with {spans:,} spans{note}")
+        print(f"{name:10} {len(split):,} texts of {Path(split.name).name} with {spans:,} spans{note}")
     return rows
 
 
@@ -84,10 +83,9 @@ def describe_data(config, splits):
     return {"classes": list(splits["train"].classes), "splits": values} | masked_lm.open_init(config.init).metadata()
 
 
-def make_network(config, vocabulary_size, classes, has_windows=True):
-    """Returns the model of a `TaggerConfig` for a number of types of spans, with or without windows."""
-    window_length = config.row_length if has_windows else None
-    return bert.make_tagger(config.model, vocabulary_size, count_tags(classes), window_length)
+def make_network(config, vocabulary_size, classes):
+    """Returns the model of a `TaggerConfig` for a number of types of spans."""
+    return bert.make_tagger(config.model, vocabulary_size, count_tags(classes), config.row_length)
 
 
 def load(run, kind=None):

@@ -50,8 +50,8 @@ def make_trainer(config, train, vocabulary, steps_per_epoch, jit_compile=False):
     class_weights = len(train) / (len(train.classes) * counts) if config.class_weights == "balanced" else None
     trainer = Classifier(model, config.label_smoothing, class_weights, config.optimization.ema)
     groups = make_parameter_groups(split_by_depth(model), config.freezing, steps_per_epoch)
-    # XLA needs to know the number of windows.
-    compile_trainer(trainer, config, groups, steps_per_epoch, jit_compile and not config.reads_windows)
+    # XLA needs to know the number of windows, and compiles for each length anew.
+    compile_trainer(trainer, config, groups, steps_per_epoch, jit_compile and config.long_texts == "cut")
     return trainer
 
 
@@ -148,6 +148,11 @@ def make_inputs(finished):
     return TextInputs(finished.vocabulary, config.max_tokens, config.pair_field is not None)
 
 
+def list_inputs(config):
+    """Returns the names of the inputs of the exported model of a `TextClassifierConfig`, a list."""
+    return ["text", "text_pair"] if config.pair_field else ["text"]
+
+
 def require_inputs(finished, has_pairs):
     """Returns the `TextInputs` of a `FinishedRun`; raises `UserError` unless it is one of pairs, or of single texts."""
     inputs = make_inputs(finished)
@@ -186,5 +191,5 @@ TASK = Task(
     describe=describe,
     make_export=make_export,
     headline={"accuracy": "max", "macro_f1": "max", "log_loss": "min"},
-    usage='python -m apps.classify --saved-model {saved_model} --text "A text to classify."',
+    usage='python -m apps.classify --saved-model {saved_model} --text "A text to classify."  # pairs: --text-pair too',
 )

@@ -36,7 +36,7 @@ def make_trainer(config, train, vocabulary, steps_per_epoch, jit_compile=False):
         copy_weights(model, masked_lm.open_init(config.init).load()[0], excluded=("logits",))
     trainer = Regressor(model, stddev, config.optimization.ema)
     groups = make_parameter_groups(split_by_depth(model), config.freezing, steps_per_epoch)
-    compile_trainer(trainer, config, groups, steps_per_epoch, jit_compile and not config.reads_windows)
+    compile_trainer(trainer, config, groups, steps_per_epoch, jit_compile and config.long_texts == "cut")
     return trainer
 
 
@@ -71,10 +71,10 @@ def evaluate(run, splits, name, batches, config):
 def load(run, kind=None):
     """Returns the `FinishedRun` of a run; its model maps tokens to numbers."""
     config = read_config(run, NAME, f"{APP} --regression", TextClassifierConfig)
-    vocabulary, data = masked_lm.load_vocabulary(run), run.metadata()["data"]
+    vocabulary, data = masked_lm.load_vocabulary(run), run.metadata().get("data", {})
     weights = require_weights(run, kind)
     with policy_scope("float32"):
-        model = make_network(config, len(vocabulary), data["mean"], data["stddev"])
+        model = make_network(config, len(vocabulary), data.get("mean", 0.0), data.get("stddev", 1.0))
     weights.load(model)
     return FinishedRun(run, config, model, weights, vocabulary=vocabulary)
 
@@ -97,7 +97,8 @@ def load_function(run, saved_model, has_pairs=False):
 
 def _measure(train):
     """Returns the mean and the standard deviation of the labels, floats; the latter is 1 if they are all equal."""
-    return float(np.mean(train.labels)), float(np.std(train.labels)) or 1.0
+    labels = train.labels.astype(np.float64)
+    return float(labels.mean()), float(labels.std()) if np.ptp(labels) else 1.0
 
 
 TASK = Task(
@@ -110,5 +111,5 @@ TASK = Task(
     describe=masked_lm.describe,
     make_export=make_export,
     headline={"spearman": "max", "pearson": "max", "rmse": "min"},
-    usage='python -m apps.rate_text --saved-model {saved_model} --text "A text to rate."',
+    usage='python -m apps.rate_text --saved-model {saved_model} --text "A text to rate."  # pairs: --text-pair too',
 )

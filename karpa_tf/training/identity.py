@@ -20,13 +20,20 @@ def find_changed_data(old, new, name="data"):
     return changes
 
 
-def find_differences(old, new, prefix=""):
-    """Returns a description of each setting that differs, except for `MAY_CHANGE`, of two configs as nested dicts."""
-    differences = []
+def find_differences(old, new, defaults=None, prefix=""):
+    """Returns a description of each setting that differs, except for `MAY_CHANGE`, of two configs as nested dicts.
+
+    Args:
+        old: the config of the run.
+        new: the present config.
+        defaults: values of settings that are newer than the run, a nested dict.
+        prefix: of the names of the settings.
+    """
+    differences, defaults = [], defaults or {}
     for key in sorted((old.keys() | new.keys()) - set(MAY_CHANGE)):
-        a, b = old.get(key), new.get(key)
+        a, b = old.get(key, defaults.get(key) if key in new else None), new.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
-            differences += find_differences(a, b, f"{prefix}{key}.")
+            differences += find_differences(a, b, defaults.get(key), f"{prefix}{key}.")
         elif a != b and not (isinstance(a, str) and isinstance(b, str) and os.path.normpath(a) == os.path.normpath(b)):
             differences.append(f"{prefix}{key} was {a}, now {b}")
     return differences

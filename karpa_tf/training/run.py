@@ -104,7 +104,7 @@ def open_run(config, app, task=None, data=None):
             _move_aside(run.path)
             _open_locks.pop(run.path.absolute() / LOCK, None)
         if run.config_file.exists():
-            _require_same(run, text, data or {})
+            _require_same(run, text, config_text(type(config)()), data or {})
             write_text(run.config_file, text)  # with the present values of `MAY_CHANGE`
         elif _is_used(run.path):
             raise UserError(f"--run {run.path} is not empty and holds no run; choose a new or an empty folder.")
@@ -213,9 +213,9 @@ def _lock(run):
     _open_locks[path] = file
 
 
-def _require_same(run, text, data):
-    old, new = run.read_config(), yaml.safe_load(text)
-    differences = find_differences(old, new)
+def _require_same(run, text, default_text, data):
+    old, new, defaults = run.read_config(), yaml.safe_load(text), yaml.safe_load(default_text)
+    differences = find_differences(old, new, defaults)
     if differences:
         raise UserError(
             f"--run {run.path} holds a run with another config ({'; '.join(differences)}); "

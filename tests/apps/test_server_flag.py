@@ -91,10 +91,17 @@ def test_a_server_classifies_pairs_of_texts_and_rates_texts(ask_both, models, ca
     assert [text for text, _ in served] == list(TEXTS)
     np.testing.assert_allclose([value for _, value in served], [value for _, value in loaded], atol=1e-5)
     assert Path("out.csv").read_text().startswith("text,value\na good 😀 list,")
+    Path("a.txt").write_text("a list\n\n the cat\r\n\n")
+    Path("b.txt").write_text("x\ny\nz\n")
+    rows = classify.run(classify.Config(saved_model=str(models / "pairs"), file="a.txt", pair_file="b.txt"))
+    assert [name for name, _ in rows] == ["a list\tx", "\ty", " the cat\tz"]
+    Path("b.txt").write_text("\n")
     folder = str(models / "pairs")
     for flags, message in (
         ({"text": TEXTS, "text_pair": ("a",)}, "There are 3 texts and 1 second texts; give one for each."),
-        ({"text": TEXTS}, "The SavedModel is no text classifier; its signatures are serving_default."),
+        ({"text": TEXTS}, "is no text classifier; its signatures are serving_default, of text, text_pair."),
+        ({"text": ("a",), "pair_file": "b.txt"}, "There are 1 texts and 0 second texts"),
+        ({"file": "-", "pair_file": "-"}, "Standard input can be --file or --pair-file, not both."),
     ):
         assert message in refusal(
             capsys, lambda flags=flags: classify.run(classify.Config(saved_model=folder, **flags))

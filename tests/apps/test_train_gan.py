@@ -385,3 +385,9 @@ def test_features_of_a_changed_classifier_are_refused_and_those_of_a_moved_one_a
     assert find_changed_data(old, old) == []
     assert find_changed_data(old, old | {"features": {"fingerprint": "b"}}) == ["features differs"]
     assert find_differences({"features": "here"}, {"features": "there"}) == []
+    # A setting that did not exist yet had its default; within other settings too.
+    new = {"epochs": 1, "new": 2, "model": {"size": 3, "newer": 4}}
+    old = {"epochs": 1, "model": {"size": 3}}
+    assert find_differences(old, new, {"epochs": 9, "new": 2, "model": {"size": 9, "newer": 4}}) == []
+    assert find_differences(old, new, {"new": 1, "model": {"newer": 4}}) == ["new was 1, now 2"]
+    assert find_differences(old, new) == ["model.newer was None, now 4", "new was None, now 2"]

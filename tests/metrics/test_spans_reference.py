@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from karpa_tf.data.text.tagged_files import find_spans
+from karpa_tf.data.text.tagged_files import parse_tags
 from karpa_tf.metrics.spans import summarize_spans
 
 seqeval = pytest.importorskip("seqeval.metrics", reason="seqeval is not installed: make test-reference")
@@ -26,7 +26,7 @@ def test_figures_are_those_of_seqeval_for_any_tags(scheme):
         [mine if rng.random() < 0.7 else other for mine, other in zip(ours, (theirs + ours)[: len(ours)], strict=True)]
         for ours, theirs in zip(true, predicted, strict=True)
     ]
-    summary = summarize_spans([find_spans(t) for t in true], [find_spans(t) for t in predicted], TYPES)
+    summary = summarize_spans([parse_tags(t) for t in true], [parse_tags(t) for t in predicted], TYPES)
     expected = seqeval.classification_report(true, predicted, output_dict=True)
     assert 0.1 < summary["f1"] < 0.9
     for ours, theirs in ((summary, expected["micro avg"]), *((summary["classes"][t], expected[t]) for t in TYPES)):

@@ -94,11 +94,11 @@ def load_text_splits(data, columns, validation_fraction=0.1, test_fraction=0.2, 
     files = {"train": path} if path.is_file() else _find_split_files(path)
     rows = {split: _read_split(split, file, columns) for split, file in files.items() if file}
     rows = {split: split_rows for split, split_rows in rows.items() if split_rows is not None}
-    labels = [row.label for row in rows["train"] if row.text and row.label]
+    has_pairs = columns.pair is not None
+    labels = [row.label for row in rows["train"] if row.is_complete(has_pairs)]
     classes = _find_classes(data, labels) if has_classes else ()
     if not (has_classes or labels):
         raise UserError(f"--data {data} has no texts with a number.")
-    has_pairs = columns.pair is not None
     splits = {split: _make_text_set(files[split], rows[split], classes, has_pairs) for split in rows}
     if "test" not in splits and test_fraction:
         splits["train"], splits["test"] = hold_out(splits["train"], test_fraction, "test")
@@ -172,15 +172,14 @@ def _sort_classes(names):
 
 def _make_text_set(path, rows, classes, has_pairs):
     """Returns the `TextSet` of rows; without `classes` labels are numbers."""
-    unknown = sorted({row.label for row in rows if row.text and row.label} - set(classes))
+    unknown = sorted({row.label for row in rows if row.is_complete(has_pairs)} - set(classes))
     if unknown and classes:
         raise UserError(f"{path} has a class that the training texts do not have: {unknown[0]:.40}.")
-    is_complete = [bool(row.text and row.label and (row.pair or not has_pairs)) for row in rows]
-    examples = [row for row, is_kept in zip(rows, is_complete, strict=True) if is_kept]
+    examples = [row for row in rows if row.is_complete(has_pairs)]
     skipped = tuple(
         f"{path}, example {number}: no {'label' if row.text and not row.label else 'text'}"
-        for number, (row, is_kept) in enumerate(zip(rows, is_complete, strict=True), 1)
-        if not is_kept
+        for number, row in enumerate(rows, 1)
+        if not row.is_complete(has_pairs)
     )
     if classes:
         labels = np.array([classes.index(row.label) for row in examples], np.int32)
@@ -195,6 +194,6 @@ def _parse_number(path, label):
         number = float(label)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
+    if not abs(number) <= np.finfo(np.float32).max:
         raise UserError(f"{path} has the label {label!r:.40}; with --regression labels must be finite numbers.")
     return number

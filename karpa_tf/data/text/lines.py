@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import re
 
 from karpa_tf.errors import UserError, first_line
 
@@ -25,7 +26,16 @@ def read_json_lines(file, encoding):
                 raise UserError(f"{location}: expected a JSON object; {reason}.") from error
             if not isinstance(row, dict):
                 raise UserError(f"{location}: expected a JSON object; received {line.strip():.40}.")
-            yield location, row
+            yield location, _replace_surrogates(row) if "\\u" in line else row
+
+
+def _replace_surrogates(value):
+    """Returns a JSON value in which halves of characters, as of emoji that were cut, are replacement characters."""
+    if isinstance(value, str):
+        return re.sub("[\ud800-\udfff]", "\ufffd", value)
+    if isinstance(value, list):
+        return [_replace_surrogates(item) for item in value]
+    return {key: _replace_surrogates(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def read_lines(file, encoding, split_long=True):

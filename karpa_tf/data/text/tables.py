@@ -32,6 +32,10 @@ class Row(NamedTuple):
     pair: str = ""
     """The second text, if texts come in pairs."""
 
+    def is_complete(self, has_pairs):
+        """Returns whether nothing is missing, of a pair if there are pairs."""
+        return bool(self.text and self.label and (self.pair or not has_pairs))
+
 
 class NoLabels(UserError):
     """A table has texts but no column of labels, as test splits have whose classes are secret."""

@@ -22,6 +22,10 @@ NAMES = {
 """Words in names of files, between dots, hyphens and underscores, by split; testa and testb are those of CoNLL-2003."""
 
 
+OTHER_SUFFIXES = (".md", ".rst", ".py", ".sh", ".zip", ".gz", ".tgz", ".csv", ".xml", ".yaml", ".yml")
+"""Of files that are left out in a folder."""
+
+
 @dataclasses.dataclass(frozen=True)
 class TaggedSet:
     """Texts with spans."""
@@ -75,7 +79,7 @@ class TaggedSet:
         return dataclasses.replace(self, texts=texts, spans=spans, skipped=())
 
 
-def load_tagged_splits(data, encoding="utf-8", tag_column=None, validation_fraction=0.1, test_fraction=0.2):
+def load_tagged_splits(data, columns, validation_fraction=0.1, test_fraction=0.2):
     """Returns a dict of `TaggedSet`: `train`, and `validation` and `test` unless they are empty.
 
     A validation or test split that does not exist is held out from the training split. Which texts are held out
@@ -83,8 +87,7 @@ def load_tagged_splits(data, encoding="utf-8", tag_column=None, validation_fract
 
     Args:
         data: a file for `read_tagged_texts`; or a folder with one for each split, whose names contain one of `NAMES`.
-        encoding: encoding of the files.
-        tag_column: as for `read_tagged_texts`.
+        columns: further arguments of `read_tagged_texts`, a dict.
         validation_fraction: fraction of the training texts to hold out if there is no validation split, in [0, 1).
         test_fraction: fraction of the training texts to hold out if there is no test split, in [0, 1).
 
@@ -96,8 +99,8 @@ def load_tagged_splits(data, encoding="utf-8", tag_column=None, validation_fract
         raise UserError(f"--data {data}: there is no such file or folder.")
     require_no_model(data)
     files = {"train": path} if path.is_file() else _find_split_files(path)
-    rows = {split: read_tagged_texts(file, encoding, tag_column) for split, file in files.items()}
-    classes = tuple(sorted({span.type for _, spans in rows["train"] for span in spans}))
+    rows = {split: read_tagged_texts(file, **columns) for split, file in files.items()}
+    classes = tuple(sorted({span.type for text, spans in rows["train"] if text.strip() for span in spans}))
     if not classes:
         raise UserError(f"--data {data}: the {len(rows['train']):,} training texts have no spans to find.")
     splits = {split: _make_tagged_set(files[split], split_rows, classes) for split, split_rows in rows.items()}
@@ -110,7 +113,7 @@ def load_tagged_splits(data, encoding="utf-8", tag_column=None, validation_fract
 
 def _find_split_files(folder):
     files = {}
-    for file in sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")):
+    for file in sorted(file for file in folder.iterdir() if file.is_file() and _is_data(file)):
         words = re.split(r"[._-]", file.name.lower())
         split = next((split for split, names in NAMES.items() if set(names) & set(words)), None)
         if split in files:
@@ -120,6 +123,10 @@ def _find_split_files(folder):
     if "train" not in files:
         raise UserError(f"--data {folder} has no training file; expected for example train.conll or train.jsonl.")
     return files
+
+
+def _is_data(file):
+    return not file.name.startswith(".") and file.suffix.lower() not in OTHER_SUFFIXES and not file.name.endswith("~")
 
 
 def _make_tagged_set(path, rows, classes):

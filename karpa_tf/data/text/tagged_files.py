@@ -36,46 +36,57 @@ class Span(NamedTuple):
     """What it is: the type of an entity, for example."""
 
 
-def read_tagged_texts(path, encoding="utf-8", tag_column=None):
+def read_tagged_texts(path, encoding="utf-8", tag_column=None, token_column=None):
     """Returns the list of (text, spans) of a file; spans are a tuple of `Span` in order, none overlapping another.
 
-    Lines of a file ending in .jsonl or .ndjson are objects: `text` and a list of `spans`, which are objects with
-    `start`, `end` and `label` (or `type`), or lists of the three; or `tokens` and a list of `tags`. Any other file has
-    a token and its tag per line, in columns between spaces or tabs, and blank lines between sentences. Tokens are
+    Lines of a file ending in .jsonl or .ndjson, and of one that begins with {, are objects: `text` and a list of
+    `spans`, which are objects with `start`, `end` and `label` (or `type`), or lists of the three; or `tokens` and a
+    list of `tags`. Spaces at the ends of a span are left out of it. Any other file has a token and its tag per line, in
+    columns between tabs, or between spaces where there are no tabs, and blank lines between sentences. Tokens are
     joined by spaces.
 
     Args:
         path: path of the file.
         encoding: encoding of the file.
         tag_column: column of the tags, counted from 1; None is the last one.
+        token_column: column of the tokens, counted from 1; None is the first one, or the second one if the first
+            numbers the tokens of every sentence (CoNLL-U).
 
     Raises:
         UserError: the file cannot be read, or a line of it; the error names the line.
     """
-    if path.suffix.lower() in JSON_SUFFIXES:
-        return [_read_object(location, row) for location, row in read_json_lines(path, encoding)]
-    return [_join(*sentence) for sentence in _read_columns(path, encoding, tag_column)]
+    if path.suffix.lower() in JSON_SUFFIXES or _begins_with_brace(path, encoding):
+        rows = [_read_object(location, row) for location, row in read_json_lines(path, encoding)]
+    else:
+        rows = _read_columns(path, encoding, tag_column, token_column)
+    has_prefixes = any(TAG.fullmatch(tag) for _, _, tags in rows if tags is not None for tag in tags)
+    return [
+        (text, spans) if tags is None else _join(location, text, tags, has_prefixes)
+        for location, (text, spans), tags in rows
+    ]
 
 
-def find_spans(tags, location=""):
+def parse_tags(tags, has_prefixes=True, location=""):
     """Returns the spans of tags as (index of the first tag, index after the last, type), in order.
 
     One rule reads BIO, IOB1, BIOES and BILOU: a span begins at B, S or U, and at any other tag that does not continue
-    the type before it; it ends after E, S, L or U, and where the next does not continue it. Tags that are in none of
-    these forms are the types of single tokens, as those of parts of speech.
+    the type before it; it ends after E, S, L or U, and where the next does not continue it. It is that of the program
+    conlleval of CoNLL-2000.
 
     Args:
         tags: sequence of strings.
+        has_prefixes: whether they are in one of these forms; otherwise each is the type of a single token, as those of
+            parts of speech.
         location: where they are from, for the error.
 
     Raises:
-        UserError: some tags are in one of these forms, and others are not.
+        UserError: a tag is in none of these forms.
     """
-    matches = [TAG.fullmatch(tag) for tag in tags]
-    if not any(matches):
+    if not has_prefixes:
         return [(index, index + 1, tag) for index, tag in enumerate(tags)]
     spans, is_open = [], False
-    for index, (tag, match) in enumerate(zip(tags, matches, strict=True)):
+    for index, tag in enumerate(tags):
+        match = TAG.fullmatch(tag)
         if not match:
             raise UserError(f"{location}: expected O or a tag such as B-PER or I-PER; received {tag:.40}.")
         prefix, type_name = tag[0], match["type"]
@@ -90,50 +101,79 @@ def find_spans(tags, location=""):
     return spans
 
 
-def _read_columns(path, encoding, tag_column):
-    """Yields the location, the tokens and the tags of every sentence."""
-    tokens, tags, first, expected = [], [], 0, None
-    for number, line in enumerate(itertools.chain(read_lines(path, encoding, split_long=False), [""]), 1):
-        columns = line.split()
-        if columns and columns[0] == DOCUMENT_START:
-            columns = []
-        if not columns:
-            if tokens:
-                yield f"{path}, lines {first} to {number - 1}", tokens, tags
-            tokens, tags = [], []
-            continue
-        if not tokens:
-            if columns[0] == "#" and not TAG.fullmatch(columns[-1]):
-                continue  # a comment before a sentence
-            first = number
-        expected = expected or len(columns)
+def _begins_with_brace(path, encoding):
+    first = next((line for line in read_lines(path, encoding, split_long=False) if line.strip()), "")
+    return first.lstrip().startswith("{")
+
+
+def _read_columns(path, encoding, tag_column, token_column):
+    """Returns a list of (location, tokens, tags), one for every sentence."""
+    sentences = list(_split_sentences(path, encoding))
+    expected = len(sentences[0][0][1]) if sentences else 2
+    for number, columns in (row for rows in sentences for row in rows):
         if len(columns) < 2 or len(columns) != expected:
             expects = max(expected, 2) if len(columns) > 1 else "at least 2"
             raise UserError(
                 f"{path}, line {number}: {len(columns)} column{'s' * (len(columns) > 1)}; expected {expects}, a token "
                 "and its tag among them."
             )
-        if tag_column and tag_column > len(columns):
-            raise UserError(f"{path} has columns 1 to {len(columns)}; received --tag-column {tag_column}.")
-        tokens.append(columns[0])
-        tags.append(columns[tag_column - 1 if tag_column else -1])
+    for flag, column in (("--tag-column", tag_column), ("--token-column", token_column)):
+        if column and column > expected:
+            raise UserError(f"{path} has columns 1 to {expected}; received {flag} {column}.")
+    if token_column is None:
+        are_numbered = all(_is_numbered([columns[0] for _, columns in rows]) for rows in sentences)
+        token_column = 2 if are_numbered and expected > 2 else 1
+    tag_column = tag_column or expected
+    return [
+        (
+            f"{path}, lines {rows[0][0]} to {rows[-1][0]}",
+            ([columns[token_column - 1] for _, columns in rows], None),
+            [columns[tag_column - 1] for _, columns in rows],
+        )
+        for rows in sentences
+    ]
 
 
-def _join(location, tokens, tags):
+def _split_sentences(path, encoding):
+    """Yields the sentences of a file of columns, lists of (line number, columns), without comments."""
+    rows, expected = [], None
+    for number, line in enumerate(itertools.chain(read_lines(path, encoding, split_long=False), [""]), 1):
+        line = line.strip("\r\n")
+        columns = [column.strip() for column in line.split("\t")] if "\t" in line.strip() else line.split()
+        is_comment = line.startswith("# ") and ("=" in line or len(columns) != (expected or len(columns)))
+        if is_comment or re.match(r"\d+[-.]\d+$", columns[0] if columns else ""):  # CoNLL-U: parts and empty nodes
+            continue
+        if not columns or columns[0] == DOCUMENT_START:
+            if rows:
+                yield rows
+            rows = []
+            continue
+        expected = expected or len(columns)
+        rows.append((number, columns))
+
+
+def _is_numbered(tokens):
+    return tokens == [str(number) for number in range(1, len(tokens) + 1)]
+
+
+def _join(location, tokens, tags, has_prefixes):
     """Returns tokens joined by spaces, and their spans."""
+    pairs = [(token, tag) for token, tag in zip(tokens, tags, strict=True) if token]
+    tokens, tags = ([pair[index] for pair in pairs] for index in (0, 1))
     ends = list(itertools.accumulate(len(token) + 1 for token in tokens))
     starts = [end - len(token) - 1 for token, end in zip(tokens, ends, strict=True)]
-    spans = find_spans(tags, location)
+    spans = parse_tags(tags, has_prefixes, location)
     return " ".join(tokens), tuple(Span(starts[first], ends[last - 1] - 1, name) for first, last, name in spans)
 
 
 def _read_object(location, row):
-    tokens = row.get("tokens")
-    if isinstance(tokens, list):
-        tags = next((row[key] for key in TAG_KEYS if key in row), None)
+    """Returns the location, and tokens and tags, or text and spans, as the results of `_read_columns`."""
+    tags = next((row[key] for key in TAG_KEYS if key in row), None)
+    if tags is not None:
+        tokens = row.get("tokens")
         if not _are_strings(tokens) or not _are_strings(tags) or len(tokens) != len(tags):
             raise UserError(f"{location}: expected a list of tokens and one of as many tags, all of them strings.")
-        return _join(location, tokens, tags)
+        return location, (tokens, None), tags
     text, spans = row.get("text"), next((row[key] for key in SPAN_KEYS if key in row), None)
     if not isinstance(text, str) or not isinstance(spans, list):
         raise UserError(
@@ -147,7 +187,7 @@ def _read_object(location, row):
                 f"{location}: {text[before.start : before.end]!r:.40} and {text[after.start : after.end]!r:.40} "
                 "overlap; each character can be in one span only."
             )
-    return text, tuple(spans)
+    return location, (text, tuple(spans)), None
 
 
 def _read_span(location, text, span):
@@ -156,8 +196,9 @@ def _read_span(location, text, span):
     else:
         values = span if isinstance(span, list) else []
     match values:
-        case [int(start), int(end), str(name)] if 0 <= start < end <= len(text) and name:
-            return Span(start, end, name)
+        case [int(start), int(end), str(name)] if 0 <= start < end <= len(text) and name and text[start:end].strip():
+            marked = text[start:end]
+            return Span(start + len(marked) - len(marked.lstrip()), start + len(marked.rstrip()), name)
     raise UserError(
         f"{location}: expected a span of start, end and label within a text of {len(text)} characters; received "
         f"{json.dumps(span)[:60]}."

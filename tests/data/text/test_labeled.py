@@ -254,3 +254,34 @@ def test_evaluation_batches_have_every_text_once_in_order():
         for ids, mask in zip(inputs["token_ids"], inputs["padding_mask"], strict=True)
     ]
     assert token_ids[:10] == [row.tolist() for row in rows]
+
+
+def test_rows_without_a_second_text_are_skipped_and_make_no_class():
+    Path("a.tsv").write_text("text\tother\tlabel\n" + "a\tb\tx\nc\td\ty\n" * 5 + "e\t\tz\n\tf\tx\n")
+    train = load_text_splits("a.tsv", Columns(pair="other"), 0, 0)["train"]
+    assert train.classes == ("x", "y") and train.pairs == ("b", "d") * 5 and train.texts == ("a", "c") * 5
+    assert [reason.split(": ")[1] for reason in train.skipped] == ["no text", "no text"]
+    assert train.select([1, 0]).pairs == ("d", "b")
+    single = load_text_splits("a.tsv", Columns(), 0, 0)["train"]
+    assert single.classes == ("x", "y", "z") and single.fingerprint != train.fingerprint
+    Path("a.tsv").write_text("text\tother\tlabel\na\t\tx\nb\t\ty\n")
+    with pytest.raises(UserError, match="has no texts; expected at least two classes"):
+        load_text_splits("a.tsv", Columns(pair="other"), 0, 0)
+
+
+def test_labels_can_be_numbers():
+    Path("a.csv").write_text("text,rating\n" + "".join(f"a{i},{i / 4}\n" for i in range(40)))
+    splits = load_text_splits("a.csv", Columns(), 0.1, 0.25, has_classes=False)
+    assert {name: len(split) for name, split in splits.items()} == {"train": 27, "validation": 3, "test": 10}
+    assert splits["train"].classes == () and splits["train"].labels.dtype == np.float32
+    found = {text: label for split in splits.values() for text, label in zip(split.texts, split.labels, strict=True)}
+    assert found == {f"a{i}": i / 4 for i in range(40)}
+    for label in ("high", "nan", "1e39"):
+        Path("a.csv").write_text(f"text,rating\nx,1\ny,{label}\n")
+        with pytest.raises(UserError, match=f"has the label '{label}'; with --regression labels must be finite"):
+            load_text_splits("a.csv", Columns(), 0, 0, has_classes=False)
+
+
+def test_halves_of_characters_in_json_lines_are_replaced():
+    Path("a.jsonl").write_text('{"text": "a\\ud83d b", "label": "x"}\n{"text": "c", "label": "y"}\n')
+    assert load_text_splits("a.jsonl", Columns(), 0, 0)["train"].texts == ("a\ufffd b", "c")

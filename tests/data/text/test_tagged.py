@@ -14,9 +14,8 @@ from karpa_tf.data.text.tagged_batches import (
     make_tagged_batches,
     make_tagged_rows,
 )
-from karpa_tf.data.text.tagged_files import Span, find_spans, read_tagged_texts
-from karpa_tf.data.text.tags import count_tags, find_best_tags, tag_words
-from karpa_tf.data.text.tags import find_spans as decode_spans
+from karpa_tf.data.text.tagged_files import Span, parse_tags, read_tagged_texts
+from karpa_tf.data.text.tags import count_tags, find_best_tags, find_spans, tag_words
 from karpa_tf.errors import UserError
 
 SPANS = [(0, 2, "PER"), (2, 3, "PER"), (4, 5, "LOC"), (5, 6, "ORG")]
@@ -32,13 +31,20 @@ SCHEMES = {
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_every_scheme_stands_for_the_same_spans(scheme):
-    assert find_spans(SCHEMES[scheme].split()) == SPANS
+    assert parse_tags(SCHEMES[scheme].split()) == SPANS
 
 
 def test_tags_that_are_no_spans_are_types_of_single_tokens():
-    assert find_spans(["DET", "NOUN", "NOUN"]) == [(0, 1, "DET"), (1, 2, "NOUN"), (2, 3, "NOUN")]
+    assert parse_tags(["DET", "NOUN", "NOUN"], False) == [(0, 1, "DET"), (1, 2, "NOUN"), (2, 3, "NOUN")]
     with pytest.raises(UserError, match="line 3: expected O or a tag such as B-PER or I-PER; received NOUN"):
-        find_spans(["B-PER", "NOUN"], "line 3")
+        parse_tags(["B-PER", "NOUN"], location="line 3")
+
+
+def test_the_form_of_tags_is_that_of_the_whole_file(tmp_path):
+    file = tmp_path / "train.conll"
+    file.write_text("a B-X\n\nb _\nc _\n")
+    with pytest.raises(UserError, match=r"lines 3 to 4: expected O or a tag such as B-PER or I-PER; received _"):
+        read_tagged_texts(file)
 
 
 def test_columns_are_joined_by_spaces(tmp_path):
@@ -55,6 +61,57 @@ def test_comments_before_sentences_are_skipped(tmp_path):
     file = tmp_path / "train.conll"
     file.write_text("# id 7\tdomain=en\nAnna\tB-PER\n\n# id 8\tdomain=en\n#\tO\nx\tO\n")
     assert read_tagged_texts(file) == [("Anna", (Span(0, 4, "PER"),)), ("# x", ())]
+
+
+CONLL_U = """# sent_id = 1
+# text = New Yorks sea.
+1\tNew\tnew\tPROPN
+2-3\tYorks\t_\t_
+2\tYork\tYork\tPROPN
+3\ts\ts\tPART
+4\tsea\tsea\tNOUN
+
+1\t10 000\t10 000\tNUM
+1.1\tx\tx\tX
+"""
+
+
+def test_numbers_of_tokens_are_no_tokens(tmp_path):
+    file = tmp_path / "en-train.conllu"
+    file.write_text(CONLL_U)
+    assert [text for text, _ in read_tagged_texts(file)] == ["New York s sea", "10 000"]
+    assert read_tagged_texts(file)[1][1] == (Span(0, 6, "NUM"),)
+    assert read_tagged_texts(file, token_column=1)[0][0] == "1 2 3 4"
+    with pytest.raises(UserError, match="has columns 1 to 4; received --token-column 5"):
+        read_tagged_texts(file, token_column=5)
+    file.write_text("1 CD\n2 CD\n")  # of two columns the first is the token
+    assert read_tagged_texts(file)[0][0] == "1 2"
+    file.write_text("# SYM\n1 CD\n")
+    assert read_tagged_texts(file)[0][0] == "# 1"
+
+
+def test_objects_are_read_whatever_the_name_of_the_file(tmp_path):
+    file = tmp_path / "train.json"
+    file.write_text('\n{"text": "Anna", "spans": [[0, 4, "PER"]]}\n')
+    assert read_tagged_texts(file) == [("Anna", (Span(0, 4, "PER"),))]
+
+
+def test_spaces_at_the_ends_of_spans_and_tokens_without_tags_are_left_out(tmp_path):
+    file = tmp_path / "train.jsonl"
+    tokens = [{"text": "Anna", "start": 0, "end": 4}]
+    rows = [
+        {"text": "in Paris , ", "spans": [[2, 9, "LOC"]]},
+        {"text": "Anna", "tokens": tokens, "spans": [{"start": 0, "end": 4, "label": "PER"}]},
+        {"tokens": ["", "Anna"], "tags": ["B-X", "O"]},
+        {"text": "a\ud83d b", "spans": [[3, 4, "X"]]},
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert read_tagged_texts(file) == [
+        ("in Paris , ", (Span(3, 8, "LOC"),)),
+        ("Anna", (Span(0, 4, "PER"),)),
+        ("Anna", ()),
+        ("a\ufffd b", (Span(3, 4, "X"),)),
+    ]
 
 
 LINES = [
@@ -118,7 +175,7 @@ def write_conll(file, sentences):
 def test_splits_are_found_by_the_words_in_their_names(tmp_path):
     for name, word in {"eng.train": "Anna", "eng.testa": "Bert", "eng.testb": "Carl", "README.md": "x"}.items():
         write_conll(tmp_path / name, [(word, "B-PER"), ("", "")])
-    splits = load_tagged_splits(tmp_path)
+    splits = load_tagged_splits(tmp_path, {})
     assert {name: split.texts for name, split in splits.items()} == {
         "train": ("Anna",),
         "validation": ("Bert",),
@@ -126,32 +183,32 @@ def test_splits_are_found_by_the_words_in_their_names(tmp_path):
     }
     (tmp_path / "train.conll").write_text("x O\n")
     with pytest.raises(UserError, match=r"two files of the train split: eng.train, train.conll"):
-        load_tagged_splits(tmp_path)
+        load_tagged_splits(tmp_path, {})
 
 
 def test_splits_that_do_not_exist_are_held_out_by_the_texts(tmp_path):
     sentences = [row for index in range(100) for row in ((f"a{index}", "B-X" if index % 2 else "O"), ("", ""))]
     write_conll(tmp_path / "train.conll", sentences)
-    splits = load_tagged_splits(tmp_path / "train.conll")
+    splits = load_tagged_splits(tmp_path / "train.conll", {})
     assert {name: len(split) for name, split in splits.items()} == {"train": 72, "validation": 8, "test": 20}
     assert {text for split in splits.values() for text in split.texts} == {f"a{index}" for index in range(100)}
     assert splits["test"].count_spans() == {"X": 10}
-    assert load_tagged_splits(tmp_path)["test"].texts == splits["test"].texts
+    assert load_tagged_splits(tmp_path, {})["test"].texts == splits["test"].texts
 
 
 def test_what_no_tagger_can_be_trained_on_is_refused(tmp_path):
     write_conll(tmp_path / "train.conll", [("a", "O")])
     with pytest.raises(UserError, match="the 1 training texts have no spans to find"):
-        load_tagged_splits(tmp_path)
+        load_tagged_splits(tmp_path, {})
     write_conll(tmp_path / "train.conll", [("a", "B-X")])
     write_conll(tmp_path / "test.conll", [("a", "B-Y")])
     with pytest.raises(UserError, match="has a type of spans that the training texts do not have: Y"):
-        load_tagged_splits(tmp_path)
+        load_tagged_splits(tmp_path, {})
     with pytest.raises(UserError, match="there is no such file"):
-        load_tagged_splits(tmp_path / "missing")
+        load_tagged_splits(tmp_path / "missing", {})
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="has no training file"):
-        load_tagged_splits(tmp_path / "empty")
+        load_tagged_splits(tmp_path / "empty", {})
 
 
 def test_words_take_the_tag_of_the_first_span_that_they_touch():
@@ -242,7 +299,7 @@ def test_spans_are_those_of_the_tags_with_their_mean_probability():
     logits[0, 1, 0] = -1
     starts = tf.ragged.constant([[0, 3, 6, 9], [0, 5]], dtype=tf.int32)
     ends = tf.ragged.constant([[2, 5, 8, 11], [4, 7]], dtype=tf.int32)
-    start, end, kind, score = decode_spans(logits, starts, ends)
+    start, end, kind, score = find_spans(logits, starts, ends)
     assert [x.to_list() for x in (start, end, kind)] == [[[0, 6], [0, 5]], [[5, 8], [4, 7]], [[1, 0], [0, 0]]]
     p = tf.nn.softmax(logits).numpy()
     assert score[0][0].numpy() == pytest.approx((p[0, 0, 3] + p[0, 1, 4]) / 2)
