@@ -194,6 +194,6 @@ def _parse_number(path, label):
         number = float(label)
     except ValueError:
         number = math.nan
-    if not abs(number) <= np.finfo(np.float32).max:
+    if not abs(number) <= float(np.finfo(np.float32).max):
         raise UserError(f"{path} has the label {label!r:.40}; with --regression labels must be finite numbers.")
     return number
