@@ -194,7 +194,8 @@ def load_text_function(saved_model, kind, inputs, outputs):
         or not set(outputs) <= set(function.structured_outputs)
     ):
         known = "; ".join(
-            f"{name}, of {', '.join(signature.structured_input_signature[1])}" for name, signature in signatures.items()
+            f"{name}, of {', '.join(sorted(signature.structured_input_signature[1]))}"
+            for name, signature in signatures.items()
         )
         raise UserError(f"The SavedModel is no {kind}; its signatures are {known}.")
     return as_text_function(function)

@@ -1,6 +1,7 @@
 """The programs that use a model answer the same from a server as from the export that it serves."""
 
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from exported_models import CLASSES
 from PIL import Image
 from programs import ROOT, refusal
-from served import ServerProcess, image_files, tiny_models
+from served import ServerProcess, image_files, more_text_models, tiny_models
 
 from apps import classify, fill_mask, rate_text, sample_gan, tag_text
 from karpa_tf.errors import UserError
@@ -22,7 +23,10 @@ TEXTS = ("a good 😀 list", "", "the cat\nof a list")
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    return tiny_models(tmp_path_factory)
+    base = tmp_path_factory.mktemp("models")
+    for folder in (tiny_models(tmp_path_factory), more_text_models(tmp_path_factory)):
+        shutil.copytree(folder, base, dirs_exist_ok=True)
+    return base
 
 
 @pytest.fixture(scope="module")

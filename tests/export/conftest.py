@@ -5,8 +5,13 @@ import pytest
 
 from karpa_tf.export.versions import write
 
+EXPORTS = [
+    pytest.param(name, marks=pytest.mark.slow) if name in ("pair_classification", "text_regression") else name
+    for name in exported_models.EXPORTS
+]
 
-@pytest.fixture(scope="module", params=exported_models.EXPORTS)
+
+@pytest.fixture(scope="module", params=EXPORTS)
 def export(request):
     """The `Export` of every task, not written."""
     export = exported_models.EXPORTS[request.param]()

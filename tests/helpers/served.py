@@ -33,26 +33,41 @@ ROOT = Path(__file__).parents[2]
 
 
 def tiny_models(tmp_path_factory):
-    """Returns the folder of the models images, drawings, labeled_drawings, words, opinions, names, pairs
-    and ratings.
+    """Returns the folder of the models images, drawings, labeled_drawings, words and opinions.
 
     They are exported once per session: all processes of pytest-xdist use the same.
     """
+
+    def export(folder):
+        export_tiny_classifier(folder / "images")
+        export_tiny_generator(folder / "drawings")
+        write(folder / "labeled_drawings", make_tiny_conditional_generator())
+        export_tiny_masked_lm(folder / "words")
+        export_tiny_text_classifier(folder / "opinions")
+
+    return _export_once(tmp_path_factory, "served_models", export)
+
+
+def more_text_models(tmp_path_factory):
+    """Returns the folder of the models names, pairs and ratings, as `tiny_models`; few servers need them."""
+
+    def export(folder):
+        write(folder / "names", make_tiny_tagger())
+        write(folder / "pairs", make_tiny_pair_classifier())
+        write(folder / "ratings", make_tiny_text_regressor())
+
+    return _export_once(tmp_path_factory, "more_text_models", export)
+
+
+def _export_once(tmp_path_factory, name, export):
     root = tmp_path_factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    base = root / "served_models"
-    with open(root / "served_models.lock", "w") as lock:
+    base = root / name
+    with open(root / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not base.exists():
             with publish_folder(base) as folder:
-                export_tiny_classifier(folder / "images")
-                export_tiny_generator(folder / "drawings")
-                write(folder / "labeled_drawings", make_tiny_conditional_generator())
-                export_tiny_masked_lm(folder / "words")
-                export_tiny_text_classifier(folder / "opinions")
-                write(folder / "names", make_tiny_tagger())
-                write(folder / "pairs", make_tiny_pair_classifier())
-                write(folder / "ratings", make_tiny_text_regressor())
+                export(folder)
     return base
 
 

@@ -48,9 +48,6 @@ def test_models_are_described_with_their_forms_and_signatures(server):
         "drawings": {"kind": "seed", "signature": "image_bytes"},
         "labeled_drawings": {"kind": "labeled_seed", "signature": "image_bytes", "classes": list(CLASSES)},
         "opinions": {"kind": "text", "signature": "serving_default"},
-        "pairs": {"kind": "text_pair", "signature": "serving_default"},
-        "ratings": {"kind": "value", "signature": "serving_default"},
-        "names": {"kind": "spans", "signature": "serving_default"},
         "images": {"kind": "image", "signature": "serving_default"},
         "words": {"kind": "masked_text", "signature": "serving_default"},
     }

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from exported_models import CLASSES
 from page_in_browser import MISSING, NASTY, Page, chromium, export_unusual_models
-from served import image_files, strings, tiny_models
+from served import image_files, more_text_models, strings, tiny_models
 from served_models import digits, publish, serving
 
 pytestmark = [
@@ -25,7 +25,8 @@ ENTER, ARROW_RIGHT = "\ue007", "\ue014"
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     base = tmp_path_factory.mktemp("page") / "models"
-    shutil.copytree(tiny_models(tmp_path_factory), base)
+    for folder in (tiny_models(tmp_path_factory), more_text_models(tmp_path_factory)):
+        shutil.copytree(folder, base, dirs_exist_ok=True)
     export_unusual_models(base)
     return base
 

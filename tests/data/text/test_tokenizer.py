@@ -72,7 +72,7 @@ def test_ids_equal_those_of_the_tokenizers_package(vocabulary, texts):
     assert np.mean([unknown in ids for ids in expected]) < 0.6  # most texts are not just unknown to both
 
 
-@pytest.mark.parametrize("length", [400, 9])
+@pytest.mark.parametrize("length", [9, pytest.param(400, marks=pytest.mark.slow)])
 def test_words_are_where_the_tokenizers_package_finds_them(vocabulary, texts, length):
     texts = texts[: len(HARD_TEXTS)] + texts[len(HARD_TEXTS) :: 8]
     texts = [text for text in texts if "\U0010ffff" not in text]
@@ -95,7 +95,7 @@ def test_words_are_where_the_tokenizers_package_finds_them(vocabulary, texts, le
                 assert left_out.offsets == [(0, 1)], ascii(text)
 
 
-@pytest.mark.parametrize("length", [8, 9, 40])
+@pytest.mark.parametrize("length", [8, 9, pytest.param(40, marks=pytest.mark.slow)])
 def test_pairs_are_packed_as_by_the_function_for_many_texts(vocabulary, texts, length):
     texts = texts[: len(HARD_TEXTS)] + texts[len(HARD_TEXTS) :: 64]
     pairs = texts[::-1]

@@ -44,7 +44,15 @@ def fit(trainer, data):
     return trainer.fit(data, epochs=2, verbose=0, shuffle=False).history
 
 
-@pytest.mark.parametrize("options", [{}, {"parts": 2}, {"label_smoothing": 0.1}, {"class_weights": [0.2, 1, 1, 2, 3]}])
+SLOW = pytest.mark.slow
+OPTIONS = [
+    {"parts": 2, "class_weights": [0.2, 1, 1, 2, 3]},
+    pytest.param({}, marks=SLOW),
+    pytest.param({"label_smoothing": 0.1}, marks=SLOW),
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
 def test_two_replicas_train_as_one_does(two_replicas, options):
     """The replicas have different numbers of words."""
     alone = make_trainer(**options)
