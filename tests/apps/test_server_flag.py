@@ -1,7 +1,6 @@
 """The programs that use a model answer the same from a server as from the export that it serves."""
 
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -13,9 +12,9 @@ import pytest
 from exported_models import CLASSES
 from PIL import Image
 from programs import ROOT, refusal
-from served import ServerProcess, image_files, more_text_models, tiny_models
+from served import ServerProcess, image_files, tiny_models
 
-from apps import classify, fill_mask, rate_text, sample_gan, tag_text
+from apps import classify, fill_mask, sample_gan
 from karpa_tf.errors import UserError
 
 TEXTS = ("a good 😀 list", "", "the cat\nof a list")
@@ -23,10 +22,7 @@ TEXTS = ("a good 😀 list", "", "the cat\nof a list")
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    base = tmp_path_factory.mktemp("models")
-    for folder in (tiny_models(tmp_path_factory), more_text_models(tmp_path_factory)):
-        shutil.copytree(folder, base, dirs_exist_ok=True)
-    return base
+    return tiny_models(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -85,41 +81,6 @@ def test_a_server_classifies_texts(ask_both, capsys):
     assert [name for name, _ in served] == [*TEXTS, "a list", "the list!"]
     assert_same_classes(served, loaded)
     assert Path("out.csv").read_text().startswith("text,rank,class,probability\na good 😀 list,1,")
-
-
-def test_a_server_classifies_pairs_of_texts_and_rates_texts(ask_both, models, capsys):
-    pairs = {"text": TEXTS, "text_pair": ("the cat", "a list!", "")}
-    assert_same_classes(*ask_both(classify, "pairs", **pairs))
-    assert capsys.readouterr().out.startswith("a good 😀 list\tthe cat  ")
-    served, loaded = ask_both(rate_text, "ratings", text=TEXTS, out="out.csv")
-    assert [text for text, _ in served] == list(TEXTS)
-    np.testing.assert_allclose([value for _, value in served], [value for _, value in loaded], atol=1e-5)
-    assert Path("out.csv").read_text().startswith("text,value\na good 😀 list,")
-    Path("a.txt").write_text("a list\n\n the cat\r\n\n")
-    Path("b.txt").write_text("x\ny\nz\n")
-    rows = classify.run(classify.Config(saved_model=str(models / "pairs"), file="a.txt", pair_file="b.txt"))
-    assert [name for name, _ in rows] == ["a list\tx", "\ty", " the cat\tz"]
-    Path("b.txt").write_text("\n")
-    folder = str(models / "pairs")
-    for flags, message in (
-        ({"text": TEXTS, "text_pair": ("a",)}, "There are 3 texts and 1 second texts; give one for each."),
-        ({"text": TEXTS}, "is no text classifier; its signatures are serving_default, of text, text_pair."),
-        ({"text": ("a",), "pair_file": "b.txt"}, "There are 1 texts and 0 second texts"),
-        ({"file": "-", "pair_file": "-"}, "Standard input can be --file or --pair-file, not both."),
-    ):
-        assert message in refusal(
-            capsys, lambda flags=flags: classify.run(classify.Config(saved_model=folder, **flags))
-        )
-
-
-def test_a_server_marks_spans_of_texts_with_different_numbers_of_them(ask_both):
-    texts = (*TEXTS, "日本 中 list! 😀 a")
-    served, loaded = ask_both(tag_text, "names", texts=texts, out="out.csv", page="page.html")
-    assert [text for text, _ in served] == list(texts) and len({len(spans) for _, spans in served}) > 1
-    for (_, one), (_, other) in zip(served, loaded, strict=True):
-        assert [span[:3] for span in one] == [span[:3] for span in other]
-        np.testing.assert_allclose([span[3] for span in one], [span[3] for span in other], atol=1e-5)
-    assert Path("out.csv").read_text().startswith("text,start,end,span,type,score\n")
 
 
 def test_a_server_fills_masks_of_texts_with_different_numbers_of_them(ask_both, capsys):
@@ -184,13 +145,12 @@ WRONG = [
     ({"model": "opinion"}, "has no model opinion: "),
     (
         {"model": "opinion"},
-        "Its models: drawings, images, labeled_drawings, names, opinions, pairs, ratings, words; did you mean "
-        "opinions?",
+        "Its models: drawings, images, labeled_drawings, opinions, words; did you mean opinions?",
     ),
     ({"model": "opinions", "version": 9}, "has no model opinions of version 9: "),
     ({"model": "opinions", "version": 9}, "Its versions: 1 AVAILABLE."),
     ({}, "Name the model with --model; http://127.0.0.1:"),
-    ({}, " has drawings, images, labeled_drawings, names, opinions, pairs, ratings, words."),
+    ({}, " has drawings, images, labeled_drawings, opinions, words."),
     ({"model": "words"}, "is no text classifier; its signatures: serving_default from text to "),
     ({"model": "opinions", "text": ("\udcff",)}, "The text '\\udcff' is not UTF-8."),
     ({"server": "ftp://x"}, "--server must be like http://127.0.0.1:8501, without /v1/models/...; received ftp://x."),

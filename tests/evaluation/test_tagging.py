@@ -31,6 +31,7 @@ def test_the_look_up_takes_the_longest_span_and_its_most_frequent_type():
     assert spans == [[(2, 10, "A")], [(0, 3, "B"), (8, 11, "B")]] and seconds < 10
 
 
+@pytest.mark.slow
 def test_the_linear_tagger_learns_what_depends_on_a_neighbor():
     rng = np.random.default_rng(0)
     texts = [f"{rng.choice(['the', 'a'])} {rng.choice(['cat', 'list', 'dog'])} is" for _ in range(200)]
@@ -49,6 +50,7 @@ def test_chunks_hold_every_text_once_and_are_bounded(monkeypatch):
     assert list(tagging._split_into_chunks([])) == []
 
 
+@pytest.mark.slow
 def test_spans_are_the_same_in_chunks_of_any_size(monkeypatch):
     texts = ["the list of a cat " * (1 + index % 4) for index in range(9)]
     _, rows = make_set(texts, [[]] * 9)

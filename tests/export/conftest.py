@@ -5,10 +5,8 @@ import pytest
 
 from karpa_tf.export.versions import write
 
-EXPORTS = [
-    pytest.param(name, marks=pytest.mark.slow) if name in ("pair_classification", "text_regression") else name
-    for name in exported_models.EXPORTS
-]
+SLOW = ("pair_classification", "text_regression", "token_classification")
+EXPORTS = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in exported_models.EXPORTS]
 
 
 @pytest.fixture(scope="module", params=EXPORTS)

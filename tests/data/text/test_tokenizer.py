@@ -72,7 +72,8 @@ def test_ids_equal_those_of_the_tokenizers_package(vocabulary, texts):
     assert np.mean([unknown in ids for ids in expected]) < 0.6  # most texts are not just unknown to both
 
 
-@pytest.mark.parametrize("length", [9, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [9, 400])
 def test_words_are_where_the_tokenizers_package_finds_them(vocabulary, texts, length):
     texts = texts[: len(HARD_TEXTS)] + texts[len(HARD_TEXTS) :: 8]
     texts = [text for text in texts if "\U0010ffff" not in text]

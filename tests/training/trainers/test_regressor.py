@@ -33,7 +33,8 @@ def make_batches(weights=()):
     return tf.data.Dataset.from_tensor_slices((inputs, targets, *weights)).batch(8)
 
 
-@pytest.mark.parametrize("parts", [2, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("parts", [1, 2])
 def test_two_replicas_train_as_one_does(two_replicas, parts):
     alone = make_trainer(parts)
     history = alone.fit(make_batches(), epochs=2, verbose=0, shuffle=False).history
