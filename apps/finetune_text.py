@@ -19,6 +19,7 @@ def run(config):
     from karpa_tf.data.text.labeled import load_text_splits
     from karpa_tf.data.text.tables import Columns
     from karpa_tf.export.examples import save_texts
+    from karpa_tf.export.text_inputs import list_names
     from karpa_tf.tasks import masked_lm, text_classifier, text_regressor
     from karpa_tf.training.callbacks.unfreeze import Unfreeze
     from karpa_tf.training.job import Job
@@ -35,7 +36,7 @@ def run(config):
     steps_per_epoch = job.count_steps(len(train), "texts")
     validate_on = config.select_validation(splits)
 
-    details = {"inputs": text_classifier.list_inputs(config)}
+    details = {"inputs": list_names(config.pair_field is not None)}
     with job.scope():
         trainer = task.make_trainer(config, train, vocabulary, steps_per_epoch, job.jit_compile)
     print(f"{task.describe_labels(train)}; {describe_weights(trainer)}")

@@ -33,3 +33,18 @@ def hold_out(examples, fraction, salt):
         is_held_out[members[: min(round(fraction * len(members)), max(len(members) - 1, 0))]] = True
     remaining = dataclasses.replace(examples.select(np.flatnonzero(~is_held_out)), skipped=examples.skipped)
     return remaining, examples.select(np.flatnonzero(is_held_out))
+
+
+def hold_out_missing(splits, validation_fraction, test_fraction):
+    """Returns a dict of `train`, and `validation` and `test` unless they are empty; what is missing is held out.
+
+    Args:
+        splits: dict of labeled examples, of `train` at least.
+        validation_fraction: as for `hold_out`; 0 for no validation split if there is none.
+        test_fraction: the same of the test split.
+    """
+    for split, fraction in (("test", test_fraction), ("validation", validation_fraction)):
+        if split not in splits and fraction:
+            train, held_out = hold_out(splits["train"], fraction, split)
+            splits = splits | {"train": train, split: held_out}
+    return {split: splits[split] for split in SPLIT_FOLDERS if split in splits and len(splits[split])}

@@ -1,71 +1,45 @@
 """SavedModels that mark spans of texts, with a signature for text."""
 
-import json
-
-import numpy as np
 import tensorflow as tf
 
 from karpa_tf.data.text.tags import find_spans
-from karpa_tf.data.text.tokenizer import WordPiece
 from karpa_tf.data.text.vocabulary import PAD
-from karpa_tf.export.compatibility import LABELS, VOCABULARY, format_lines
+from karpa_tf.export.compatibility import LABELS, format_lines
 from karpa_tf.export.versions import Call, Export
 
-SYNTHETIC_TEXTS = ("Anna Smith lives in Paris, France.", "", "Zürich, cafe\u0301 日本 " * 20, " \t")
-"""Texts on which every exported model is compared with the original."""
 
-MAX_CHARACTERS = 100
-"""Maximum length of the example in the model card."""
-
-
-def make_tagger_export(model, vocabulary, max_tokens, classes, texts=None, *, task):
+def make_tagger_export(model, inputs, classes, texts=None, *, task):
     """Returns the `Export` of a tagger.
 
-    Its only signature, serving_default, takes `text`, string (batch,), truncated to `max_tokens` - 2 tokens, and
-    returns the spans of each text in order, (batch, spans): `starts` and `ends`, int32, indices of characters (code
-    points; bytes that are not UTF-8 count as one each), `byte_starts` and `byte_ends`, int32, indices of bytes,
-    `types`, string, and `scores`, float32, the mean probability of the tags of the words. Texts with fewer spans than
-    others are padded with -1, "" and 0.
+    Its only signature, serving_default, takes `text`, string (batch,), truncated, and returns the spans of each text in
+    order, (batch, spans): `starts` and `ends`, int32, indices of characters (code points; bytes that are not UTF-8
+    count as one each), `byte_starts` and `byte_ends`, int32, indices of bytes, `types`, string, and `scores`, float32,
+    the mean probability of the tags of the words. Texts with fewer spans than others are padded with -1, "" and 0.
 
     Args:
         model: model from `make_tagger`.
-        vocabulary: its `Vocabulary`.
-        max_tokens: maximum number of tokens of a text, including [CLS] and [SEP].
+        inputs: its `TextInputs`.
         classes: names of the types of spans in the order of the tags.
         texts: examples of real data, or None.
         task: name of the task, for the model card.
     """
-    functions, from_ids, tokenizer = make_tagger_functions(model, vocabulary, max_tokens, classes)
-    has_examples = bool(texts)
-    texts = np.array(list(texts or SYNTHETIC_TEXTS[:1]), object)
-    token_ids, _, positions, _, _ = tokenizer.pack_words(tf.constant(texts), max_tokens)
+    functions, from_ids = make_tagger_functions(model, inputs, classes)
+    described = inputs.describe(texts)
+    rows = described["examples"]["serving_default"][0]["text"]
+    token_ids, _, positions, _, _ = inputs.tokenizer.pack_words(tf.constant(rows), inputs.max_tokens)
     request = {"token_ids": token_ids.numpy(), "word_positions": positions.to_tensor().numpy()}
-    example = str(texts[0])[:MAX_CHARACTERS]
-    text = json.dumps(example, ensure_ascii=False)
-    text_in_shell = text.replace("'", "\\u0027")
+    described["convertible_examples"] = [request, {name: array[:1] for name, array in request.items()}]
     return Export(
         task=task,
         form="spans",
         functions=functions,
-        tracked=(tokenizer,),
-        examples={"serving_default": [{"text": texts}, {"text": texts[:1]}]},
-        real_examples=has_examples,
-        edge_cases={"serving_default": [{"text": np.array(SYNTHETIC_TEXTS, object)}]},
         convertible=from_ids,
-        convertible_examples=[request, {name: array[:1] for name, array in request.items()}],
-        files={LABELS: format_lines(classes), VOCABULARY: format_lines(vocabulary.tokens)},
-        details={
-            "classes": list(classes),
-            "length": max_tokens,
-            "vocabulary_size": len(vocabulary),
-            "lowercase": vocabulary.lowercase,
-            "strip_accents": vocabulary.strip_accents,
-            "example": example,
-        },
+        files={LABELS: format_lines(classes)} | inputs.files(),
+        details={"classes": list(classes)} | inputs.details(texts),
         about=f"This model marks spans of {len(classes)} types in texts: {', '.join(classes[:12])}.",
         limits=(
             f"It knows its {len(classes)} types only, and spans of whole words that do not overlap.",
-            f"Texts are truncated to {max_tokens - 2:,} tokens.",
+            f"Texts are truncated to {inputs.max_tokens - 2:,} tokens.",
             "How many spans it finds in texts unlike those of its data set was not measured.",
         ),
         calls={
@@ -73,21 +47,21 @@ def make_tagger_export(model, vocabulary, max_tokens, classes, texts=None, *, ta
                 "The spans of each text in order: `starts` and `ends` count characters, `byte_starts` and `byte_ends` "
                 'bytes; texts with fewer spans than others are padded with -1, "" and 0. `scores` are mean '
                 "probabilities of the tags of words.",
-                f"text=tf.constant([{text}])",
-                f'"instances": [{{"text": {text_in_shell}}}]',
+                *inputs.format_call(texts),
             )
         },
+        **described,
     )
 
 
-def make_tagger_functions(model, vocabulary, max_tokens, classes):
-    """Returns the functions of the signatures by name, a function of token ids, and the tokenizer.
+def make_tagger_functions(model, inputs, classes):
+    """Returns the functions of the signatures by name, and a function of token ids.
 
     For the signatures see `make_tagger_export`. The function of token ids is for formats without strings: it maps
     `token_ids`, int32 (batch, length), 0 is padding, and `word_positions`, int32 (batch, words), the index of the first
     token of every word, to `scores`, float32 (batch, words, tags), the probabilities of each tag by itself.
     """
-    tokenizer = WordPiece(vocabulary)
+    tokenizer = inputs.tokenizer
     names = tf.constant(list(classes))
 
     def compute_logits(token_ids, word_positions):
@@ -97,7 +71,7 @@ def make_tagger_functions(model, vocabulary, max_tokens, classes):
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="text")])
     def from_text(text):
-        token_ids, _, positions, word_starts, word_ends = tokenizer.pack_words(text, max_tokens)
+        token_ids, _, positions, word_starts, word_ends = tokenizer.pack_words(text, inputs.max_tokens)
         logits = compute_logits(token_ids, positions.to_tensor())
         starts, ends, types, scores = find_spans(logits, word_starts, word_ends)
         _, offsets = tf.strings.unicode_decode_with_offsets(text, "UTF-8", replace_control_characters=False)
@@ -123,7 +97,7 @@ def make_tagger_functions(model, vocabulary, max_tokens, classes):
     def from_ids(token_ids, word_positions):
         return {"scores": tf.nn.softmax(compute_logits(token_ids, word_positions))}
 
-    return {"serving_default": from_text}, from_ids, tokenizer
+    return {"serving_default": from_text}, from_ids
 
 
 _PADDING = {"types": "", "scores": 0.0}

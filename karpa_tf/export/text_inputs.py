@@ -9,11 +9,16 @@ from karpa_tf.data.text.tokenizer import WordPiece
 from karpa_tf.data.text.vocabulary import PAD
 from karpa_tf.export.compatibility import VOCABULARY, format_lines
 
-SYNTHETIC_TEXTS = ("A good text.", "", "bad [MASK] " * 50)
+SYNTHETIC_TEXTS = ("A good text.", "", "bad [MASK] " * 50, "Zürich, cafe\u0301 日本 " * 20, " \t")
 """Texts on which every exported model is compared with the original."""
 
 MAX_CHARACTERS = 100
 """Maximum length of the example in the model card."""
+
+
+def list_names(has_pairs):
+    """Returns the names of the inputs of signatures for texts, or for pairs of texts, a list."""
+    return ["text", "text_pair"] if has_pairs else ["text"]
 
 
 class TextInputs:
@@ -28,7 +33,7 @@ class TextInputs:
     def __init__(self, vocabulary, max_tokens, has_pairs=False):
         self.vocabulary, self.max_tokens = vocabulary, max_tokens
         self.tokenizer = WordPiece(vocabulary)
-        self.names = ("text", "text_pair") if has_pairs else ("text",)
+        self.names = tuple(list_names(has_pairs))
 
     def make_function(self, compute):
         """Returns a `tf.function` of texts from a function of token ids and mask, (batch, length), to a dict."""

@@ -1,6 +1,7 @@
 """Masked language models: making the trainer, and loading, describing and exporting a finished run."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import tensorflow as tf
@@ -123,12 +124,26 @@ def read_masked_lm_config(run, flag="--run"):
 
 def load(run, kind=None, flag="--run"):
     """Returns the `FinishedRun` of a run; its model is that of `make_network`."""
-    config, vocabulary = read_masked_lm_config(run, flag), load_vocabulary(run)
-    weights = require_weights(run, kind, flag)
+    config = read_masked_lm_config(run, flag)
+    return load_finished(run, config, functools.partial(make_network, config), kind, flag=flag)
+
+
+def load_finished(run, config, make_model, kind=None, classes=(), flag="--run"):
+    """Returns the `FinishedRun` of a run of any task on texts.
+
+    Args:
+        run: a `Run` with a vocabulary.
+        config: its config.
+        make_model: function of the size of the vocabulary that returns the model.
+        kind: which weights, as for `find_weights`.
+        classes: names of its classes, if there are any.
+        flag: the flag that named the run, for errors.
+    """
+    vocabulary, weights = load_vocabulary(run), require_weights(run, kind, flag)
     with policy_scope("float32"):
-        model = make_network(config, len(vocabulary))
+        model = make_model(len(vocabulary))
     weights.load(model)
-    return FinishedRun(run, config, model, weights, vocabulary=vocabulary)
+    return FinishedRun(run, config, model, weights, tuple(classes), vocabulary)
 
 
 def describe(finished):

@@ -10,17 +10,16 @@ from karpa_tf.data.text.tags import count_tags
 from karpa_tf.evaluation.predictions import SPANS
 from karpa_tf.export import examples
 from karpa_tf.export.tagger import make_tagger_export, make_tagger_functions
+from karpa_tf.export.text_inputs import TextInputs
 from karpa_tf.models import bert
 from karpa_tf.models.classifiers import split_by_depth
 from karpa_tf.tasks import masked_lm
-from karpa_tf.tasks.task import FinishedRun, Task, read_config
+from karpa_tf.tasks.task import Task, read_config
 from karpa_tf.training.optimizers import make_parameter_groups
-from karpa_tf.training.precision import policy_scope
 from karpa_tf.training.pretrained_text import copy_weights
 from karpa_tf.training.run import Run
 from karpa_tf.training.trainers.classifier import Classifier
 from karpa_tf.training.trainers.updates import compile_trainer
-from karpa_tf.training.weights import require_weights
 
 NAME, APP, TITLE = "tagger", "finetune_tagger", "token classification"
 
@@ -90,13 +89,9 @@ def make_network(config, vocabulary_size, classes):
 
 def load(run, kind=None):
     """Returns the `FinishedRun` of a run; its model maps tokens and words to logits, of texts of any length."""
-    config, vocabulary = read_config(run, NAME, APP, TaggerConfig), masked_lm.load_vocabulary(run)
+    config = read_config(run, NAME, APP, TaggerConfig)
     classes = run.metadata().get("data", {}).get("classes", ())
-    weights = require_weights(run, kind)
-    with policy_scope("float32"):
-        model = make_network(config, len(vocabulary), len(classes))
-    weights.load(model)
-    return FinishedRun(run, config, model, weights, tuple(classes), vocabulary)
+    return masked_lm.load_finished(run, config, lambda size: make_network(config, size, len(classes)), kind, classes)
 
 
 def describe(finished):
@@ -106,9 +101,8 @@ def describe(finished):
 
 def make_export(finished):
     """Returns the `Export` of a `FinishedRun`."""
-    texts = examples.load_texts(finished.run)
-    max_tokens = finished.config.max_tokens
-    return make_tagger_export(finished.model, finished.vocabulary, max_tokens, finished.classes, texts, task=TITLE)
+    inputs, texts = _make_inputs(finished), examples.load_texts(finished.run)
+    return make_tagger_export(finished.model, inputs, finished.classes, texts, task=TITLE)
 
 
 def load_function(run, saved_model):
@@ -123,10 +117,13 @@ def load_function(run, saved_model):
     """
     if run:
         finished = load(Run(run))
-        max_tokens = finished.config.max_tokens
-        functions, *_ = make_tagger_functions(finished.model, finished.vocabulary, max_tokens, finished.classes)
+        functions, _ = make_tagger_functions(finished.model, _make_inputs(finished), finished.classes)
         return masked_lm.as_text_function(functions["serving_default"])
     return masked_lm.load_text_function(saved_model, *SPANS)
+
+
+def _make_inputs(finished):
+    return TextInputs(finished.vocabulary, finished.config.max_tokens)
 
 
 TASK = Task(

@@ -15,14 +15,12 @@ from karpa_tf.export.text_inputs import TextInputs
 from karpa_tf.models import bert
 from karpa_tf.models.classifiers import split_by_depth
 from karpa_tf.tasks import masked_lm
-from karpa_tf.tasks.task import FinishedRun, Task, read_config
+from karpa_tf.tasks.task import Task, read_config
 from karpa_tf.training.optimizers import make_parameter_groups
-from karpa_tf.training.precision import policy_scope
 from karpa_tf.training.pretrained_text import copy_weights
 from karpa_tf.training.run import Run
 from karpa_tf.training.trainers.classifier import Classifier
 from karpa_tf.training.trainers.updates import compile_trainer
-from karpa_tf.training.weights import require_weights
 
 NAME, APP, TITLE = "text_classifier", "finetune_text", "text classification"
 
@@ -122,13 +120,8 @@ def make_options(config):
 def load(run, kind=None):
     """Returns the `FinishedRun` of a run; its model maps tokens to logits."""
     config = read_config(run, NAME, f"{APP} with classes", TextClassifierConfig)
-    vocabulary = masked_lm.load_vocabulary(run)
     classes = run.metadata().get("data", {}).get("classes", ())
-    weights = require_weights(run, kind)
-    with policy_scope("float32"):
-        model = make_network(config, len(vocabulary), len(classes))
-    weights.load(model)
-    return FinishedRun(run, config, model, weights, tuple(classes), vocabulary)
+    return masked_lm.load_finished(run, config, lambda size: make_network(config, size, len(classes)), kind, classes)
 
 
 def describe(finished):
@@ -146,11 +139,6 @@ def make_inputs(finished):
     """Returns the `TextInputs` of a `FinishedRun`."""
     config = finished.config
     return TextInputs(finished.vocabulary, config.max_tokens, config.pair_field is not None)
-
-
-def list_inputs(config):
-    """Returns the names of the inputs of the exported model of a `TextClassifierConfig`, a list."""
-    return ["text", "text_pair"] if config.pair_field else ["text"]
 
 
 def require_inputs(finished, has_pairs):

@@ -10,14 +10,12 @@ from karpa_tf.export.text_regressor import make_text_regressor_export, make_text
 from karpa_tf.models.bert import make_text_regressor
 from karpa_tf.models.classifiers import split_by_depth
 from karpa_tf.tasks import masked_lm, text_classifier
-from karpa_tf.tasks.task import FinishedRun, Task, read_config
+from karpa_tf.tasks.task import Task, read_config
 from karpa_tf.training.optimizers import make_parameter_groups
-from karpa_tf.training.precision import policy_scope
 from karpa_tf.training.pretrained_text import copy_weights
 from karpa_tf.training.run import Run
 from karpa_tf.training.trainers.regressor import Regressor
 from karpa_tf.training.trainers.updates import compile_trainer
-from karpa_tf.training.weights import require_weights
 
 NAME, APP, TITLE = "text_regressor", text_classifier.APP, "text regression"
 
@@ -71,12 +69,9 @@ def evaluate(run, splits, name, batches, config):
 def load(run, kind=None):
     """Returns the `FinishedRun` of a run; its model maps tokens to numbers."""
     config = read_config(run, NAME, f"{APP} --regression", TextClassifierConfig)
-    vocabulary, data = masked_lm.load_vocabulary(run), run.metadata().get("data", {})
-    weights = require_weights(run, kind)
-    with policy_scope("float32"):
-        model = make_network(config, len(vocabulary), data.get("mean", 0.0), data.get("stddev", 1.0))
-    weights.load(model)
-    return FinishedRun(run, config, model, weights, vocabulary=vocabulary)
+    data = run.metadata().get("data", {})
+    mean, stddev = data.get("mean", 0.0), data.get("stddev", 1.0)
+    return masked_lm.load_finished(run, config, lambda size: make_network(config, size, mean, stddev), kind)
 
 
 def make_export(finished):

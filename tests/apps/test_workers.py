@@ -19,6 +19,10 @@ WORDS = {
     "train_classifier": ("smoke", "--epochs", "2", "--optimizer", "sgd", "--mixup", "0.2", "--ema", "0.9"),
     "train_mlm": ("smoke", "--epochs", "2", "--optimizer", "sgd", "--batch-size", "8", *TEXT),
     "train_gan": ("smoke", "--epochs", "2", "--sync-batch-norm", "--dropout", "0"),
+    "finetune_text": (
+        *("regression", "--epochs", "2", "--optimizer", "sgd", "--dropout", "0", "--weight-decay", "0", "--batch-size"),
+        *("8", "--init", "pretrained", "--data", "pairs.tsv", "--text-field", "first", "--label-field", "rating"),
+    ),
     "finetune_tagger": (
         *("smoke", "--epochs", "2", "--optimizer", "sgd", "--dropout", "0", "--weight-decay", "0"),
         *("--init", "pretrained", "--data", "tagged.conll"),

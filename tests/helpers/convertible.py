@@ -15,6 +15,7 @@ from karpa_tf.export.classifier import make_classifier_functions
 from karpa_tf.export.generator import make_generator_functions
 from karpa_tf.export.masked_lm import make_masked_lm_functions
 from karpa_tf.export.tagger import make_tagger_functions
+from karpa_tf.export.text_inputs import TextInputs
 from karpa_tf.models.bert import make_encoder, make_masked_lm, make_tagger, make_text_classifier
 from karpa_tf.models.classifiers import make_classifier
 from karpa_tf.models.dcgan import make_generator
@@ -67,7 +68,7 @@ def make_network(name, **config):
             positions = {"word_positions": np.sort(random.integers(0, length, (count, length // 2), np.int32))}
             return make_token_ids(count, length) | positions
 
-        return make_tagger_functions(model, VOCABULARY, 40, ("LOC", "PER"))[1], model, make_words
+        return make_tagger_functions(model, TextInputs(VOCABULARY, 40), ("LOC", "PER"))[1], model, make_words
     model = randomize(make_text_classifier(config, len(VOCABULARY), 2, window_length=8), 0.3)
 
     @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32, name="token_ids")])

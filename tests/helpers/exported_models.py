@@ -107,7 +107,7 @@ def make_tiny_tagger(seed=0):
     """Returns the `Export` of a tagger of two types of spans."""
     keras.utils.set_random_seed(seed)
     model = randomize(make_tagger(BERT, len(VOCABULARY), 1 + 2 * len(TYPES), window_length=8))
-    return make_tagger_export(model, VOCABULARY, 40, TYPES, TEXTS, task="token_classification")
+    return make_tagger_export(model, TextInputs(VOCABULARY, 40), TYPES, TEXTS, task="token_classification")
 
 
 EXPORTS = {

@@ -41,6 +41,22 @@ PROGRAMS = {
         *("train_mlm", "smoke", "--epochs", "2", "--dropout", "0.1", "--batch-size", "8"),
         *("--data", str(ROOT / "docs"), "--vocabulary-size", "800", "--held-out-fraction", "0.2"),
     ),
+    # Numbers for pairs of texts: their mean and deviation are needed to go on.
+    "finetune_text": (
+        *(
+            "finetune_text",
+            "regression",
+            "--epochs",
+            "3",
+            "--dropout",
+            "0.1",
+            "--batch-size",
+            "8",
+            "--init",
+            "pretrained",
+        ),
+        *("--data", "pairs.tsv", "--text-field", "first", "--pair-field", "second", "--label-field", "rating"),
+    ),
     "finetune_tagger": (
         *("finetune_tagger", "smoke", "--epochs", "3", "--dropout", "0.1", "--ema", "0.9"),
         *("--init", "pretrained", "--data", "tagged.conll", "--freeze", "features", "--unfreeze-every", "1"),
@@ -72,6 +88,7 @@ def prepare(name, folder):
         environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"}
         subprocess.run([sys.executable, "-c", code, str(folder)], env=environment, capture_output=True, check=True)
         tiny_texts.write_tagged(folder / "tagged.conll")
+        tiny_texts.write_pairs(folder / "pairs.tsv", 120)
 
 
 def start(name, folder, kill_before=-1):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from karpa_tf.data.splits import SPLIT_FOLDERS, hold_out
+from karpa_tf.data.splits import SPLIT_FOLDERS, hold_out_missing
 from karpa_tf.data.text.lines import read_lines
 from karpa_tf.data.text.tables import SUFFIXES, NoLabels, Row, read_rows
 from karpa_tf.data.walk import FolderWalk, require_no_model, to_text
@@ -100,11 +100,7 @@ def load_text_splits(data, columns, validation_fraction=0.1, test_fraction=0.2, 
     if not (has_classes or labels):
         raise UserError(f"--data {data} has no texts with a number.")
     splits = {split: _make_text_set(files[split], rows[split], classes, has_pairs) for split in rows}
-    if "test" not in splits and test_fraction:
-        splits["train"], splits["test"] = hold_out(splits["train"], test_fraction, "test")
-    if "validation" not in splits and validation_fraction:
-        splits["train"], splits["validation"] = hold_out(splits["train"], validation_fraction, "validation")
-    return {split: splits[split] for split in SPLIT_FOLDERS if split in splits and len(splits[split])}
+    return hold_out_missing(splits, validation_fraction, test_fraction)
 
 
 def _find_split_files(folder):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from karpa_tf.data.splits import SPLIT_FOLDERS, hold_out
+from karpa_tf.data.splits import SPLIT_FOLDERS, hold_out_missing
 from karpa_tf.data.text.tagged_files import read_tagged_texts
 from karpa_tf.data.walk import require_no_model
 from karpa_tf.errors import UserError
@@ -104,11 +104,7 @@ def load_tagged_splits(data, columns, validation_fraction=0.1, test_fraction=0.2
     if not classes:
         raise UserError(f"--data {data}: the {len(rows['train']):,} training texts have no spans to find.")
     splits = {split: _make_tagged_set(files[split], split_rows, classes) for split, split_rows in rows.items()}
-    if "test" not in splits and test_fraction:
-        splits["train"], splits["test"] = hold_out(splits["train"], test_fraction, "test")
-    if "validation" not in splits and validation_fraction:
-        splits["train"], splits["validation"] = hold_out(splits["train"], validation_fraction, "validation")
-    return {split: splits[split] for split in SPLIT_FOLDERS if split in splits and len(splits[split])}
+    return hold_out_missing(splits, validation_fraction, test_fraction)
 
 
 def _find_split_files(folder):

@@ -30,7 +30,7 @@ class WordPiece(tf.Module):
 
     def __call__(self, texts):
         """Returns the token ids of texts, string (batch,), as ragged int32 (batch, tokens)."""
-        return self._tokenize_words(texts).merge_dims(1, 2)
+        return self._tokenize_words(self._normalize(texts)[0]).merge_dims(1, 2)
 
     def pack(self, texts, length):
         """Returns texts between [CLS] and [SEP], truncated to `length` ids and padded to the longest of them.
@@ -74,42 +74,29 @@ class WordPiece(tf.Module):
             (batch, words): the index of that id, the index of the word's first character in the text, and the index
             after its last one. Combining marks belong to the character before them.
         """
-        words = self._tokenize_words(texts)
+        cleaned, source, sizes = self._normalize(texts)
+        words = self._tokenize_words(cleaned)
         counts = tf.cast(words.row_lengths(axis=2).flat_values, tf.int32)
         before = words.row_splits  # (batch + 1,)
         sums = tf.concat([[0], tf.cumsum(counts)], axis=0)
         first = sums[:-1] - tf.repeat(tf.gather(sums, before[:-1]), before[1:] - before[:-1]) + 1  # after [CLS]
         is_kept = tf.RaggedTensor.from_row_splits(first < length - 1, before)
-        located = [tf.RaggedTensor.from_row_splits(values, before) for values in (first, *self._locate_words(texts))]
-        positions = [tf.ragged.boolean_mask(values, is_kept) for values in located]
-        return *self._add_special_tokens(words.merge_dims(1, 2)[:, : length - 2]), *positions
+        located = first, *_locate_words(cleaned, source, sizes)
+        rows = (tf.RaggedTensor.from_row_splits(values, before) for values in located)
+        kept = (tf.ragged.boolean_mask(values, is_kept) for values in rows)
+        return *self._add_special_tokens(words.merge_dims(1, 2)[:, : length - 2]), *kept
 
     def _add_special_tokens(self, pieces):
         ends = [tf.fill([pieces.nrows(), 1], self.special[name]) for name in (CLS, SEP)]
         rows = tf.concat([ends[0], pieces, ends[1]], axis=1)
         return rows.to_tensor(self.special[PAD]), tf.sequence_mask(rows.row_lengths())
 
-    def _tokenize_words(self, texts):
-        """Returns the token ids of words, ragged int32 (batch, words, tokens)."""
-        cleaned, _, _ = self._normalize(texts)
+    def _tokenize_words(self, cleaned):
+        """Returns the token ids of words, ragged int32 (batch, words, tokens), of characters from `_normalize`."""
         words = tf.strings.split(tf.strings.unicode_encode(cleaned, "UTF-8"))
         unique, index = tf.unique(words.values)
         pieces = tf.gather(self._split_pieces(unique), index)
         return tf.RaggedTensor.from_nested_row_splits(pieces.values, [words.row_splits, pieces.row_splits])
-
-    def _locate_words(self, texts):
-        """Returns the index of the first character of every word, and that after its last one, int32 (words,)."""
-        cleaned, source, sizes = self._normalize(texts)
-        is_letter = tf.concat([[False], cleaned.values != ord(" "), [False]], axis=0)
-        row = tf.concat([[-1], tf.cast(cleaned.value_rowids(), tf.int32), [-1]], axis=0)
-        is_new_row = row[1:] != row[:-1]  # at every character, and at the end
-        is_first = is_letter[1:-1] & (~is_letter[:-2] | is_new_row[:-1])
-        is_last = is_letter[1:-1] & (~is_letter[2:] | is_new_row[1:])
-        # A word ends where the next character that is kept begins: in between are only combining marks and the like.
-        following = tf.concat([source[1:], [0]], axis=0)
-        following = tf.where(is_new_row[1:], tf.gather(sizes, row[1:-1]), following)
-        ends = tf.maximum(following, source + 1)
-        return tf.boolean_mask(source, is_first), tf.boolean_mask(ends, is_last)
 
     def _normalize(self, texts):
         """Returns normalized characters in which spaces separate words, with their origin.
@@ -170,3 +157,20 @@ class WordPiece(tf.Module):
         ids = tf.concat([tf.where(is_known[:, None], -1, unknown), tf.where(is_known[:, None], ids, -1)], axis=1)
         counts = tf.reduce_sum(tf.cast(ids >= 0, tf.int64), axis=1)
         return tf.RaggedTensor.from_row_lengths(tf.boolean_mask(ids, ids >= 0), counts)
+
+
+def _locate_words(cleaned, source, sizes):
+    """Returns the index of the first character of every word, and that after its last one, int32 (words,).
+
+    Arguments are the results of `WordPiece._normalize`.
+    """
+    is_letter = tf.concat([[False], cleaned.values != ord(" "), [False]], axis=0)
+    row = tf.concat([[-1], tf.cast(cleaned.value_rowids(), tf.int32), [-1]], axis=0)
+    is_new_row = row[1:] != row[:-1]  # at every character, and at the end
+    is_first = is_letter[1:-1] & (~is_letter[:-2] | is_new_row[:-1])
+    is_last = is_letter[1:-1] & (~is_letter[2:] | is_new_row[1:])
+    # A word ends where the next character that is kept begins: in between are only combining marks and the like.
+    following = tf.concat([source[1:], [0]], axis=0)
+    following = tf.where(is_new_row[1:], tf.gather(sizes, row[1:-1]), following)
+    ends = tf.maximum(following, source + 1)
+    return tf.boolean_mask(source, is_first), tf.boolean_mask(ends, is_last)
