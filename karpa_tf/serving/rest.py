@@ -16,7 +16,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 from karpa_tf.errors import first_line
 from karpa_tf.serving import rpc
 from karpa_tf.serving.errors import ServingError, invalid
-from karpa_tf.serving.tensors import from_json, is_base64, to_json
+from karpa_tf.serving.tensors import from_json, is_base64, list_pieces, to_json, to_json_rows
 from karpa_tf.serving.web_guard import error_response
 
 PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d{1,18}))?(/metadata|:predict)?")
@@ -66,20 +66,21 @@ class Rest:
                 )
             name, number = unquote(match[1]), match[2] and int(match[2])
             answer = {None: self._status, "/metadata": self._metadata, ":predict": self._predict}[match[3]]
-            return web.Response(text=await answer(request, name, number), content_type="application/json")
+            body = await answer(request, name, number)
+            return web.Response(body=body, content_type="application/json", charset="utf-8")
         except ServingError as error:
             return error_response(error.http_status, error.message)
 
     async def _status(self, request, name, number):
         version = {"value": number} if number is not None else None
         status = get_model_status_pb2.GetModelStatusRequest(model_spec={"name": name, "version": version})
-        return _to_json(rpc.answer_status(self._manager, status))
+        return _to_json(rpc.answer_status(self._manager, status)).encode()
 
     async def _metadata(self, request, name, number):
         with self._manager.use(name, number) as servable:
             signatures = _to_json(get_model_metadata_pb2.SignatureDefMap(signature_def=servable.signatures))
             spec = json.dumps({"name": name, "signature_name": "", "version": str(servable.version)})
-        return f'{{"model_spec": {spec}, "metadata": {{"signature_def": {signatures}}}}}'
+        return f'{{"model_spec": {spec}, "metadata": {{"signature_def": {signatures}}}}}'.encode()
 
     async def _predict(self, request, name, number):
         if self._draining:
@@ -144,7 +145,10 @@ def _to_json(message):
 
 
 def predict(servable, body):
-    """Returns the JSON of a `Servable`'s answer to the body of a predict request, in rows or in columns."""
+    """Returns the JSON of a `Servable`'s answer to the body of a predict request, in rows or in columns, as bytes.
+
+    They are written into one buffer as they are made: millions of freed strings would leave the memory in fragments.
+    """
     document = _parse(body)
     name = document.get("signature_name", "")
     if not isinstance(name, str):
@@ -156,8 +160,11 @@ def predict(servable, body):
     columns = _transpose(document["instances"], inputs) if in_rows else _columns(document["inputs"], inputs)
     dtypes = servable.dtypes(name, columns)
     outputs = servable.run(name, {key: from_json(key, value, dtypes[key]) for key, value in columns.items()})
-    answer = {"predictions": _rows(outputs)} if in_rows else {"outputs": _only_or_all(outputs)}
-    return json.dumps(answer, ensure_ascii=False)
+    answer = bytearray(b'{"predictions": ' if in_rows else b'{"outputs": ')
+    for piece in _rows(outputs) if in_rows else _only_or_all(outputs):
+        answer += piece.encode()
+    answer += b"}"
+    return answer
 
 
 def _parse(body):
@@ -196,12 +203,20 @@ def _rows(outputs):
     if any(value.ndim == 0 for value in outputs.values()) or len({len(value) for value in outputs.values()}) != 1:
         shapes = {key: value.shape for key, value in outputs.items()}
         raise invalid(f"The outputs have no common first dimension: {shapes}; ask with 'inputs', not 'instances'.")
-    columns = _only_or_all(outputs)
-    if len(outputs) == 1:
-        return columns
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    columns = [to_json_rows(key, value) for key, value in outputs.items()]
+    if len(columns) == 1:
+        return list_pieces(columns[0])
+    return list_pieces("".join(_object(outputs, [[text] for text in row])) for row in zip(*columns, strict=True))
 
 
 def _only_or_all(outputs):
-    columns = {key: to_json(key, value) for key, value in outputs.items()}
-    return next(iter(columns.values())) if len(columns) == 1 else columns
+    columns = [to_json(key, value) for key, value in outputs.items()]
+    return columns[0] if len(columns) == 1 else _object(outputs, columns)
+
+
+def _object(keys, values):
+    """Yields the JSON of an object in pieces, from its keys and the JSON, in pieces, of its values."""
+    for number, (key, value) in enumerate(zip(keys, values, strict=True)):
+        yield f"{', ' if number else '{'}{json.dumps(key)}: "
+        yield from value
+    yield "}"

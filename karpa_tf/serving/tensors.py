@@ -14,6 +14,11 @@ from karpa_tf.serving.errors import invalid
 MAX_REPEATED = 2**24
 """Bytes by which a tensor may exceed ten times its proto: a few bytes can stand for any number of equal values."""
 
+MAX_CONVERTED = 2**16
+"""Elements that are converted at a time."""
+
+ENCODE = json.JSONEncoder(ensure_ascii=False).encode
+
 FIELDS = {"float32": "float_val", "float64": "double_val", "int64": "int64_val", "bool": "bool_val"} | dict.fromkeys(
     ("int8", "int16", "int32", "uint8", "uint16"), "int_val"
 )
@@ -81,18 +86,50 @@ def is_base64(value):
 
 
 def to_json(name, array):
-    """Returns an array as nested lists for JSON; strings are {"b64": text} if the name ends in `_bytes`."""
+    """Yields the JSON of an array in pieces; strings are {"b64": text} if the name ends in `_bytes`."""
+    if array.ndim == 0:
+        yield from to_json_rows(name, array[None])
+    else:
+        yield from list_pieces(to_json_rows(name, array))
+
+
+def to_json_rows(name, array):
+    """Yields the JSON of each row of an array of one dimension or more, as `to_json`.
+
+    No nested lists are made, which would take ten times the memory and keep Python's garbage collector busy.
+    """
+    if array.dtype.kind not in "biufO":
+        raise invalid(f"Output {name!r} is of {array.dtype.name}, which JSON does not have; use gRPC.")
+    step = max(MAX_CONVERTED // max(math.prod(array.shape[1:]), 1), 1)
+    for start in range(0, len(array), step):
+        block = array[start : start + step]
+        yield from _join_rows(block.shape, _elements(name, block.ravel()))
+
+
+def list_pieces(rows):
+    """Yields the JSON of a list in pieces, from the JSON of its elements."""
+    yield "["
+    for number, row in enumerate(rows):
+        yield f", {row}" if number else row
+    yield "]"
+
+
+def _join_rows(shape, texts):
+    """Returns the JSON of each row of an array of some shape, from the JSON of its elements."""
+    for axis in range(len(shape) - 1, 0, -1):
+        size = shape[axis]
+        starts = (number * size for number in range(math.prod(shape[:axis])))
+        texts = [f"[{', '.join(texts[start : start + size])}]" for start in starts]
+    return texts
+
+
+def _elements(name, array):
+    """Returns the JSON of each element of an array of one dimension."""
     if array.dtype == object:
-        return _to_text(array.tolist(), name.endswith("_bytes"))
+        if name.endswith("_bytes"):
+            return [ENCODE({"b64": base64.b64encode(value).decode()}) for value in array]
+        return [ENCODE(value.decode(errors="replace")) for value in array]
     if array.dtype == np.float32:
         # The shortest decimal fraction that a float32 is read from: 0.1, not 0.10000000149011612.
         array = array.astype(str).astype(np.float64)
-    if array.dtype.kind not in "biuf":
-        raise invalid(f"Output {name!r} is of {array.dtype.name}, which JSON does not have; use gRPC.")
-    return array.tolist()
-
-
-def _to_text(value, as_base64):
-    if isinstance(value, list):
-        return [_to_text(item, as_base64) for item in value]
-    return {"b64": base64.b64encode(value).decode()} if as_base64 else value.decode(errors="replace")
+    return ENCODE(array.tolist())[1:-1].split(", ") if len(array) else []

@@ -73,7 +73,7 @@ def test_an_unexpected_error_is_answered_without_its_traceback(server, monkeypat
     def broken(*_):
         raise RuntimeError("secret")
 
-    monkeypatch.setattr("karpa_tf.serving.rest.to_json", broken)
+    monkeypatch.setattr("karpa_tf.serving.rest.to_json_rows", broken)
     code, answer = ask(server, SEEDS, {"instances": [1]})
     assert (code, answer) == (500, {"error": "Internal error: RuntimeError; the server's log says more."})
     assert "secret" in capsys.readouterr().err
