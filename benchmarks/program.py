@@ -69,7 +69,7 @@ class Workload:
     title: str
     """Title in reports."""
 
-    unit: Literal["images", "tokens", "batches", "starts"]
+    unit: Literal["images", "tokens", "sentences", "batches", "starts"]
     """What is counted per second; for batches and starts the time of one is reported instead."""
 
     units_per_step: int

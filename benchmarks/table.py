@@ -65,7 +65,7 @@ def format_markdown(results):
 
 def _is_training(record):
     has_weights = all(contender["parameters"] for contender in record["contenders"].values())
-    return record["unit"] in ("images", "tokens") and has_weights
+    return record["unit"] in ("images", "tokens", "sentences") and has_weights
 
 
 def _training_row(record):

@@ -140,6 +140,28 @@ def _masked_lm(title, vocabulary_size, batch_size=32):
     return Workload(title, "tokens", batch_size * config.max_sequence_length, contenders)
 
 
+def _tagger(title, vocabulary_size, tags=9, batch_size=32):
+    config = dataclasses.replace(bert.SMALL, num_segments=2)
+
+    def ours(folder, precision):
+        from benchmarks.ours.tagger import make_program
+
+        return make_program(folder, precision, config, batch_size, vocabulary_size, tags)
+
+    def hugging_face(folder, precision, by_length=False):
+        from benchmarks.peers.transformers_tagger import make_program
+
+        return make_program(folder, precision, config, batch_size, vocabulary_size, tags, by_length)
+
+    by_length = functools.partial(hugging_face, by_length=True)
+    contenders = _in_both_precisions(ours) | {
+        "Transformers": Contender(hugging_face, "published", needs=TRANSFORMERS),
+        "Transformers bfloat16": Contender(hugging_face, "precision", "bfloat16", TRANSFORMERS),
+        "Transformers bfloat16, grouped by length": Contender(by_length, "altered", "bfloat16", TRANSFORMERS),
+    }
+    return Workload(title, "sentences", batch_size, contenders, seconds=10.0, quick=False)
+
+
 def _in_both_precisions(ours):
     return {f"karpa_tf {precision}": Contender(ours, "ours", precision) for precision in ("float32", "bfloat16")}
 
@@ -229,6 +251,7 @@ WORKLOADS = {
     "resnet18": _resnet("ResNet-18, 32x32, batch 128", resnet.imagenet((2, 2, 2, 2), "basic", stem="3x3")),
     "bert_small_8k": _masked_lm("BERT-small MLM, vocabulary 8,000, batch 32 x 128", 8_000),
     "bert_small_30k": _masked_lm("BERT-small MLM, vocabulary 30,522, batch 32 x 128", 30_522),
+    "tagger": _tagger("BERT-small token classification, sentences as long as CoNLL-2003's, batch 32", 8_000),
     "inputs_labeled": _inputs("Input pipeline: 32x32 images, flips and shifts, batch 128", "labeled", "images", 128),
     "inputs_noise": _inputs("Input pipeline: 64x64 images and noise, batch 64", "noise", "images", 64, quick=False),
     "inputs_masked": _inputs(

@@ -1,4 +1,4 @@
-"""Masked language modeling with Hugging Face Transformers, with AdamW and clipping at 1.0 as in its run_mlm.py."""
+"""Masked language models with Hugging Face Transformers, trained with AdamW and clipping at 1.0 as by its Trainer."""
 
 import numpy as np
 import torch
@@ -28,42 +28,58 @@ def make_program(folder, precision, config, batch_size, vocabulary_size, gathere
     compute_loss = gathered_loss if gathered else published_loss
     with torch.no_grad(), autocast(precision):
         loss = compute_loss(network.eval(), inputs, positions, targets).item()
+    step = make_step(network, precision, lambda: compute_loss(network, inputs, positions, targets))
+    return make_step_program(step, (network,), loss)
+
+
+def make_step(network, precision, compute_loss):
+    """Returns a function of a training step with the settings of Transformers' Trainer.
+
+    Args:
+        network: the module to train.
+        precision: "float32" or "bfloat16" (autocast).
+        compute_loss: function without arguments that returns the loss of the next batch.
+    """
     network.train()
     decay, no_decay = [], []
     for name, weight in network.named_parameters():
         (no_decay if "bias" in name or "LayerNorm" in name else decay).append(weight)
     groups = [{"params": decay, "weight_decay": 0.01}, {"params": no_decay, "weight_decay": 0.0}]
-    adam = torch.optim.AdamW(groups, 1e-4, fused=True)  # The default of Transformers' Trainer.
+    adam = torch.optim.AdamW(groups, 1e-4, fused=True)
 
     def step():
         with autocast(precision):
-            loss = compute_loss(network, inputs, positions, targets)
+            loss = compute_loss()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         adam.step()
         adam.zero_grad()
         return loss.item()
 
-    return make_step_program(step, (network,), loss)
+    return step
 
 
 def make_network(config, vocabulary_size, attention_dropout=True):
     """Returns a `BertForMaskedLM`."""
-    return transformers.BertForMaskedLM(
-        transformers.BertConfig(
-            vocab_size=vocabulary_size,
-            hidden_size=config.hidden_dim,
-            num_hidden_layers=config.num_layers,
-            num_attention_heads=config.num_heads,
-            intermediate_size=config.intermediate_dim,
-            hidden_act="gelu",
-            hidden_dropout_prob=config.dropout,
-            attention_probs_dropout_prob=config.dropout if attention_dropout else 0.0,
-            max_position_embeddings=config.max_sequence_length,
-            type_vocab_size=config.num_segments,
-            layer_norm_eps=1e-12,
-            pad_token_id=0,
-        )
+    return transformers.BertForMaskedLM(make_config(config, vocabulary_size, attention_dropout))
+
+
+def make_config(config, vocabulary_size, attention_dropout=True, **settings):
+    """Returns the `transformers.BertConfig` of a `BERTConfig`; `settings` are further ones of it."""
+    return transformers.BertConfig(
+        vocab_size=vocabulary_size,
+        hidden_size=config.hidden_dim,
+        num_hidden_layers=config.num_layers,
+        num_attention_heads=config.num_heads,
+        intermediate_size=config.intermediate_dim,
+        hidden_act="gelu",
+        hidden_dropout_prob=config.dropout,
+        attention_probs_dropout_prob=config.dropout if attention_dropout else 0.0,
+        max_position_embeddings=config.max_sequence_length,
+        type_vocab_size=config.num_segments,
+        layer_norm_eps=1e-12,
+        pad_token_id=0,
+        **settings,
     )
 
 
@@ -92,7 +108,7 @@ def gathered_loss(network, inputs, positions, targets):
 
 @torch.no_grad()
 def assign_weights(network, arrays, num_layers):
-    """Assigns arrays, named like karpa_tf's weights, to the weights of a `BertForMaskedLM`.
+    """Assigns arrays, named like karpa_tf's weights, to the weights of a `BertForMaskedLM` or a token classifier.
 
     Raises:
         ValueError: an array or a weight is left over.
@@ -100,7 +116,8 @@ def assign_weights(network, arrays, num_layers):
     arrays, parameters = dict(arrays), dict(network.named_parameters())
 
     def assign(path, source, weight="kernel", bias="bias"):
-        copy(parameters.pop(f"{path}.weight"), arrays.pop(f"{source}/{weight}").T)
+        if weight:
+            copy(parameters.pop(f"{path}.weight"), arrays.pop(f"{source}/{weight}").T)
         copy(parameters.pop(f"{path}.bias"), arrays.pop(f"{source}/{bias}"))
 
     for kind, name in (("word", "token"), ("position", "position"), ("token_type", "segment")):
@@ -119,8 +136,11 @@ def assign_weights(network, arrays, num_layers):
         assign(f"{path}.intermediate.dense", f"{source}_feedforward_intermediate_dense")
         assign(f"{path}.output.dense", f"{source}_feedforward_output_dense")
         assign(f"{path}.output.LayerNorm", f"{source}_feedforward_layer_norm", "gamma", "beta")
-    assign("cls.predictions.transform.dense", "mlm_head_dense")
-    assign("cls.predictions.transform.LayerNorm", "mlm_head_layer_norm", "gamma", "beta")
-    copy(parameters.pop("cls.predictions.bias"), arrays.pop("logits/bias"))
+    if isinstance(network, transformers.BertForTokenClassification):
+        assign("classifier", "logits")
+    else:
+        assign("cls.predictions.transform.dense", "mlm_head_dense")
+        assign("cls.predictions.transform.LayerNorm", "mlm_head_layer_norm", "gamma", "beta")
+        assign("cls.predictions", "logits", weight=None)
     if arrays or parameters:
         raise ValueError(f"Left over: the arrays {[*arrays]} and the weights {[*parameters]}.")

@@ -40,12 +40,14 @@ def shuffle_indices(step, count, batch_size, seed):
     """
     steps_per_epoch = count // batch_size
     epoch, position = step // steps_per_epoch, step % steps_per_epoch
-    indices = tf.random.experimental.index_shuffle(
-        position * batch_size + tf.range(batch_size, dtype=tf.int64),
-        seed=tf.stack([epoch, tf.constant(seed, tf.int64)]),
-        max_index=count - 1,
-    )
-    return indices, epoch
+    positions = position * batch_size + tf.range(batch_size, dtype=tf.int64)
+    return shuffle_positions(positions, epoch, count, seed), epoch
+
+
+def shuffle_positions(positions, epoch, count, seed):
+    """Returns what is at some positions of the permutation of [0, count) that is seeded by (`seed`, epoch), int64."""
+    seeds = tf.stack([epoch, tf.constant(seed, tf.int64)])
+    return tf.random.experimental.index_shuffle(positions, seeds, count - 1)
 
 
 def make_endless_dataset(make_batch, first_step=0, meter=None):

@@ -1,12 +1,13 @@
 """Other programs do the same work as karpa_tf: the same weights and loss, and working training steps."""
 
+import dataclasses
 import importlib.util
 import itertools
 
 import pytest
 
 from benchmarks import inference, start_up
-from benchmarks.ours import classifier, gan, masked_lm, residual_gan
+from benchmarks.ours import classifier, gan, masked_lm, residual_gan, tagger
 from benchmarks.peers import keras_dcgan, keras_hub_bert, keras_resnet
 from benchmarks.program import StopRun
 from karpa_tf.configs.bert import BERTConfig
@@ -45,7 +46,8 @@ SAGAN = ResidualGAN(
 PADDED = ResNetConfig(blocks=(1, 2), filters=(4, 9), shortcut="padding")
 PROJECTED = ResNetConfig(blocks=(1, 2), filters=(4, 8))
 BERT = BERTConfig(max_sequence_length=20, hidden_dim=16, num_layers=2, num_heads=4, intermediate_dim=40, num_segments=2)
-VOCABULARY_SIZE, BATCH_SIZE = 60, 4
+LONGER_BERT = dataclasses.replace(BERT, max_sequence_length=128)
+VOCABULARY_SIZE, BATCH_SIZE, TAGS = 60, 4, 5
 
 
 def needs(module):
@@ -86,6 +88,16 @@ def transformers_bert_gathered(*arguments):
     return transformers_bert.make_program(*arguments, gathered=True, attention_dropout=False)
 
 
+def transformers_tagger(*arguments):
+    from benchmarks.peers import transformers_tagger
+
+    return transformers_tagger.make_program(*arguments)
+
+
+def transformers_tagger_by_length(*arguments):
+    return transformers_tagger(*arguments, True)
+
+
 PEERS = [
     (gan.make_program, keras_dcgan.make_program, (PAPER, BATCH_SIZE)),
     (gan.make_program, keras_dcgan.make_program, (TUTORIAL, BATCH_SIZE)),
@@ -108,6 +120,12 @@ PEERS = [
         transformers_bert_gathered,
         (BERT, BATCH_SIZE, VOCABULARY_SIZE),
         marks=needs("transformers"),
+    ),
+    *(
+        pytest.param(
+            tagger.make_program, other, (LONGER_BERT, BATCH_SIZE, VOCABULARY_SIZE, TAGS), marks=needs("transformers")
+        )
+        for other in (transformers_tagger, transformers_tagger_by_length)
     ),
 ]
 

@@ -1,9 +1,10 @@
-"""Batches of labeled texts as token ids, padded to the longest text of each batch."""
+"""Batches of labeled texts of similar length as token ids, padded to the longest text of each batch."""
 
 import numpy as np
 import tensorflow as tf
 
-from karpa_tf.data.pipeline import disable_autotune, make_endless_dataset, shuffle_indices
+from karpa_tf.data.pipeline import disable_autotune, make_endless_dataset
+from karpa_tf.data.text.similar_lengths import shuffle_similar_lengths
 from karpa_tf.data.text.vocabulary import CLS, SEP, SPECIAL
 
 
@@ -61,9 +62,10 @@ def make_labeled_text_batches(rows, labels, classes, batch_size, seed, first_ste
         A `tf.data.Dataset` of pairs: a dict of `token_ids`, int32 (batch_size, longest), and `padding_mask`,
         bool (batch_size, longest); and one-hot targets, float32 (batch_size, classes), or numbers (batch_size, 1).
     """
+    lengths = np.array([len(row) for row in rows])
 
     def make_batch(step):
-        indices, _ = shuffle_indices(step, len(rows), batch_size, seed)
+        indices = shuffle_similar_lengths(step, lengths, batch_size, seed)
         return _make_inputs(rows, indices, batch_size), _make_targets(labels, indices, classes)
 
     return make_endless_dataset(make_batch, first_step, meter)

@@ -1,11 +1,12 @@
-"""Batches of texts as token ids, with a tag for every word, padded to the longest text of each batch."""
+"""Batches of texts of similar length as token ids, with a tag for every word, padded to the longest text of each."""
 
 import dataclasses
 
 import numpy as np
 import tensorflow as tf
 
-from karpa_tf.data.pipeline import disable_autotune, make_endless_dataset, shuffle_indices
+from karpa_tf.data.pipeline import disable_autotune, make_endless_dataset
+from karpa_tf.data.text.similar_lengths import shuffle_similar_lengths
 from karpa_tf.data.text.tags import tag_words
 from karpa_tf.data.text.tokenizer import WordPiece
 from karpa_tf.system.console import track
@@ -87,9 +88,10 @@ def make_tagged_batches(rows, tags, batch_size, seed, first_step=0, meter=None):
         word; one-hot targets, float32 (batch_size, words, tags); and weights, float32 (batch_size, words), 0 for
         padding.
     """
+    lengths = np.array([len(ids) for ids in rows.token_ids])
 
     def make_batch(step):
-        indices, _ = shuffle_indices(step, len(rows.tags), batch_size, seed)
+        indices = shuffle_similar_lengths(step, lengths, batch_size, seed)
         return _make_batch(rows, indices, tf.ones(batch_size), tags)
 
     return make_endless_dataset(make_batch, first_step, meter)
