@@ -11,8 +11,8 @@ POOL = 32
 def shuffle_similar_lengths(step, lengths, batch_size, seed):
     """Returns the indices of the texts of a batch, int64 (batch_size,) in [0, n).
 
-    Every epoch has the order of `shuffle_indices`. `POOL` batches of it at a time are sorted by length, cut into batches
-    again, and these are shuffled; of texts of equal length the order is random.
+    Every epoch has the order of `shuffle_indices`. `POOL` batches of it at a time are sorted by length, cut into
+    batches again, and these are shuffled; of texts of equal length the order is random.
 
     Args:
         step: int64 scalar, number of the batch since the start of the first epoch.
