@@ -8,6 +8,10 @@ POOL = 32
 """Number of batches that are formed together. With more, the longest texts of an epoch would meet again and again."""
 
 
+LONG = 512
+"""Length from which on texts count as equally long: a batch of nothing but the longest would need the most memory."""
+
+
 def shuffle_similar_lengths(step, lengths, batch_size, seed):
     """Returns the indices of the texts of a batch, int64 (batch_size,) in [0, n).
 
@@ -27,7 +31,7 @@ def shuffle_similar_lengths(step, lengths, batch_size, seed):
     batches = tf.minimum(first + POOL, steps_per_epoch) - first
     texts = tf.range(first * batch_size, (first + batches) * batch_size)
     indices = shuffle_positions(texts, epoch, count, seed)
-    order = tf.argsort(tf.gather(tf.constant(lengths), indices), stable=True)
+    order = tf.argsort(tf.gather(tf.minimum(lengths, LONG), indices), stable=True)
     # Pools need other permutations of their batches than epochs of their texts.
     batch = shuffle_positions(position - first, ~(step - position + first), batches, seed)
     return tf.ensure_shape(tf.gather(indices, order[batch * batch_size : (batch + 1) * batch_size]), (batch_size,))

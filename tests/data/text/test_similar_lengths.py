@@ -38,9 +38,12 @@ def test_batches_are_of_similar_length_and_in_random_order():
     assert len(set(ranks)) == 3  # of the epochs and of the seeds
 
 
-def test_texts_of_equal_length_are_in_random_batches(monkeypatch):
+@pytest.mark.parametrize("lengths", [np.ones(40, int), 512 + np.arange(40)], ids=["equal", "long"])
+def test_texts_of_equal_length_and_long_texts_are_in_random_batches(monkeypatch, lengths):
     monkeypatch.setattr(similar_lengths, "POOL", 1000)
-    shuffle = tf.function(lambda step: shuffle_similar_lengths(step, np.ones(40, int), 4, 0))
+    shuffle = tf.function(lambda step: shuffle_similar_lengths(step, lengths, 4, 0))
     companions = [{*np.array(shuffle(tf.constant(step, tf.int64)))} for step in range(20)]
     with_0 = [texts - {0} for texts in companions if 0 in texts]
     assert len(with_0) == 2 and with_0[0] != with_0[1]
+    # Were they sorted, the texts of a batch would be neighbors.
+    assert np.mean([max(texts) - min(texts) for texts in companions]) > 10
