@@ -37,10 +37,12 @@ def make_trainer(config, rows, vocabulary, classes, steps_per_epoch):
     model = make_network(config, len(vocabulary), len(classes))
     if not config.scratch:
         copy_weights(model, masked_lm.open_init(config.init).load()[0], excluded=("logits",))
-    counts = np.bincount(np.concatenate(rows["train"].tags), minlength=count_tags(len(classes)))
+    tags = np.concatenate(rows["train"].tags)
+    counts = np.bincount(tags, minlength=count_tags(len(classes)))
     balanced = counts.sum() / (len(counts) * np.maximum(counts, 1))
     class_weights = balanced if config.class_weights == "balanced" else None
-    trainer = Classifier(model, config.label_smoothing, class_weights, config.optimization.ema)
+    words = len(tags) / len(rows["train"].tags)
+    trainer = Classifier(model, config.label_smoothing, class_weights, config.optimization.ema, words)
     groups = make_parameter_groups(split_by_depth(model), config.freezing, steps_per_epoch)
     # XLA would compile for every number of tokens and of words anew.
     compile_trainer(trainer, config, groups, steps_per_epoch)

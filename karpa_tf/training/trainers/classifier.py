@@ -33,15 +33,18 @@ class Classifier(AlreadyBuilt, keras.Model):
         label_smoothing: as for `cross_entropy`.
         class_weights: float32 (classes,), factors of the training loss, or None.
         ema: decay of the moving average of weights and batch statistics, as for `update_moving_average`; 0 for none.
+        words: mean number of words per text, for a model that classifies every word. Then the gradient is that of the
+            sum over the words of a batch, divided by this number for each text, so that a word has the same weight in
+            batches of short texts and of long ones; otherwise that of the mean.
 
     Attributes:
         network: the trained model.
         exported: the model to evaluate and export: the moving average, or `network` if `ema` is 0.
     """
 
-    def __init__(self, model, label_smoothing=0.0, class_weights=None, ema=0.0, **kwargs):
+    def __init__(self, model, label_smoothing=0.0, class_weights=None, ema=0.0, words=None, **kwargs):
         super().__init__(**kwargs)
-        self.network = model
+        self.network, self.words = model, words
         self.label_smoothing = label_smoothing
         self.class_weights = None if class_weights is None else tf.constant(class_weights, tf.float32)
         self.ema = ema
@@ -90,7 +93,9 @@ class Classifier(AlreadyBuilt, keras.Model):
         return self.exported(inputs, training=training)
 
     def train_step(self, data):
-        if len(data) > 2:
+        if self.words:
+            count = self.words * reductions.sum_over_replicas(tf.shape(data[1])[0])
+        elif len(data) > 2:
             count = tf.maximum(reductions.sum_over_replicas(tf.reduce_sum(data[2])), 1)
         else:
             count = reductions.sum_over_replicas(tf.shape(data[1])[0])
@@ -114,7 +119,7 @@ class Classifier(AlreadyBuilt, keras.Model):
         return {metric.name: metric.result() for metric in self.metrics}
 
     def _compute_gradients(self, part, count, variables):
-        """Returns the gradients of this replica's contribution to the mean loss over `count` examples."""
+        """Returns the gradients of this replica's contribution to the sum of the losses, divided by `count`."""
         inputs, targets, weights = part if len(part) > 2 else (*part, None)
         with tf.GradientTape() as tape:
             logits = self.network(select_inputs(self.network, inputs), training=True)

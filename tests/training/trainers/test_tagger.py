@@ -46,7 +46,7 @@ def fit(trainer, data):
 
 SLOW = pytest.mark.slow
 OPTIONS = [
-    {"parts": 2, "class_weights": [0.2, 1, 1, 2, 3]},
+    {"parts": 2, "class_weights": [0.2, 1, 1, 2, 3], "words": 1.7},
     pytest.param({}, marks=SLOW),
     pytest.param({"label_smoothing": 0.1}, marks=SLOW),
 ]
@@ -76,6 +76,20 @@ def test_loss_and_accuracy_are_means_over_words():
     assert figures["loss"] == pytest.approx(-(log_p * targets).sum(-1)[weights > 0].mean(), rel=1e-5)
     is_right = log_p.argmax(-1) == targets.argmax(-1)
     assert figures["accuracy"] == pytest.approx(is_right[weights > 0].mean())
+
+
+def test_a_word_has_the_same_weight_in_batches_of_short_and_of_long_texts():
+    batch, mean_words = make_batches().take(1), 2.5
+    *_, weights = next(batch.as_numpy_iterator())
+    factor = weights.sum() / (len(weights) * mean_words)
+    assert abs(factor - 1) > 0.1
+    start, by_mean, by_words = make_trainer(), make_trainer(), make_trainer(words=mean_words)
+    for trainer in (by_mean, by_words):
+        trainer.fit(batch, verbose=0, shuffle=False)
+    for before, mean, words in zip(
+        *(trainer.network.get_weights() for trainer in (start, by_mean, by_words)), strict=True
+    ):
+        np.testing.assert_allclose(words - before, factor * (mean - before), atol=1e-6)
 
 
 def test_what_is_no_word_changes_nothing():
