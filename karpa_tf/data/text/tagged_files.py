@@ -120,9 +120,12 @@ def _read_columns(path, encoding, tag_column, token_column):
     for flag, column in (("--tag-column", tag_column), ("--token-column", token_column)):
         if column and column > expected:
             raise UserError(f"{path} has columns 1 to {expected}; received {flag} {column}.")
-    if token_column is None:
-        are_numbered = all(_is_numbered([columns[0] for _, columns in rows]) for rows in sentences)
-        token_column = 2 if are_numbered and expected > 2 else 1
+    # Of CoNLL-U, which also has lines for tokens of several words, and for words that are not in the text. In other
+    # files such tokens are scores and decimal numbers.
+    words = [[row for row in rows if not re.fullmatch(r"\d+[-.]\d+", row[1][0])] for rows in sentences]
+    if expected > 2 and any(words) and all(_is_numbered([columns[0] for _, columns in rows]) for rows in words):
+        sentences, token_column = [rows for rows in words if rows], token_column or 2
+    token_column = token_column or 1
     tag_column = tag_column or expected
     return [
         (
@@ -141,7 +144,7 @@ def _split_sentences(path, encoding):
         line = line.strip("\r\n")
         columns = [column.strip() for column in line.split("\t")] if "\t" in line.strip() else line.split()
         is_comment = line.startswith("# ") and ("=" in line or len(columns) != (expected or len(columns)))
-        if is_comment or re.match(r"\d+[-.]\d+$", columns[0] if columns else ""):  # CoNLL-U: parts and empty nodes
+        if is_comment:
             continue
         if not columns or columns[0] == DOCUMENT_START:
             if rows:

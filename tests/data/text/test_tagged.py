@@ -57,6 +57,14 @@ def test_columns_are_joined_by_spaces(tmp_path):
     assert read_tagged_texts(file, tag_column=3)[0][1] == (Span(0, 19, "NP"),)
 
 
+def test_tokens_that_look_like_numbers_of_conll_u_are_kept(tmp_path):
+    file = tmp_path / "eng.train"
+    file.write_text("Ajax NNP I-NP I-ORG\n2-1 CD I-NP O\n\n3.5 CD I-NP O\n\n1996-97 CD I-NP I-MISC\n")
+    assert [text for text, _ in read_tagged_texts(file)] == ["Ajax 2-1", "3.5", "1996-97"]
+    file.write_text("3-1 CD I-NP O\n")
+    assert read_tagged_texts(file) == [("3-1", ())]
+
+
 def test_comments_before_sentences_are_skipped(tmp_path):
     file = tmp_path / "train.conll"
     file.write_text("# id 7\tdomain=en\nAnna\tB-PER\n\n# id 8\tdomain=en\n#\tO\nx\tO\n")
