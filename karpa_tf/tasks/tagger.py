@@ -50,7 +50,7 @@ def make_trainer(config, rows, vocabulary, classes, steps_per_epoch):
 
 
 def tokenize(splits, vocabulary, length):
-    """Returns the `TaggedRows` of a dict of `TaggedSet` by split; prints their numbers.
+    """Returns the `TaggedRows` of a dict of `TaggedSet` by split; prints their numbers, and what the vocabulary loses.
 
     Args:
         splits: dict of `TaggedSet`.
@@ -67,6 +67,9 @@ def tokenize(splits, vocabulary, length):
         if split.skipped:
             note += f"; {len(split.skipped):,} skipped, the first: {split.skipped[0]}"
         print(f"{name:10} {len(split):,} texts of {Path(split.name).name} with {spans:,} spans{note}")
+    if vocabulary.lowercase and any(text != text.lower() for text in splits["train"].texts):
+        lost = "capital letters, by which names are told, are lost"
+        print(f"The vocabulary of --init is in lowercase: {lost}; {masked_lm.APP} --no-lowercase keeps them.")
     return rows
 
 
