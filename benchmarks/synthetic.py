@@ -29,24 +29,30 @@ def make_tokens(length, vocabulary_size):
     return Tokens(ids, COUNT, np.bincount(ids, minlength=vocabulary_size), "0")
 
 
-WORDS = np.array([1, 3, 5, 7, 8, 10, 13, 19, 26, 32, 90])
-"""Deciles of the number of words in the training sentences of CoNLL-2003 (Tjong Kim Sang and De Meulder), of which the
-longest has 113; 90 are about as many as 128 tokens hold."""
+WORDS = {0: 1, 10: 3, 20: 5, 30: 7, 40: 8, 50: 10, 60: 13, 70: 19, 80: 26, 90: 32, 95: 37, 99: 46, 100: 90}
+"""Percentiles of the number of words in the training sentences of CoNLL-2003 (Tjong Kim Sang and De Meulder), of which
+the longest has 113; 90 are about as many as 128 tokens hold."""
+
+TAGS = 9
+"""O, and B and I of four types, as in CoNLL-2003."""
+
+SENTENCES = 8192
+"""Number of sentences, of which Transformers' sampler, too, sorts 50 batches at a time."""
 
 
-def make_tagged_rows(vocabulary_size, tags):
-    """Returns `TaggedRows` of COUNT sentences as long as those of CoNLL-2003, every fourth word of two tokens."""
+def make_tagged_rows(vocabulary_size):
+    """Returns `TaggedRows` of sentences about as long as those of CoNLL-2003, every fourth word of two tokens."""
     from karpa_tf.data.text.tagged_batches import TaggedRows
     from karpa_tf.data.text.vocabulary import SPECIAL
 
     rng, rows = np.random.default_rng(0), TaggedRows([], [], [], [], [])
-    counts = np.interp(rng.uniform(0, 10, COUNT), np.arange(11), WORDS).astype(int)
+    counts = np.interp(rng.uniform(0, 100, SENTENCES), [*WORDS], [*WORDS.values()]).round().astype(int)
     for count in counts:
         tokens = 1 + (rng.uniform(size=count) < 0.25)
         ids = rng.integers(len(SPECIAL), vocabulary_size, tokens.sum())
         rows.token_ids.append(np.array([2, *ids, 3], np.int32))
         rows.positions.append((1 + np.cumsum(tokens) - tokens).astype(np.int32))
-        rows.tags.append(rng.integers(0, tags, count).astype(np.int32))
+        rows.tags.append(rng.integers(0, TAGS, count).astype(np.int32))
     return rows
 
 

@@ -140,24 +140,28 @@ def _masked_lm(title, vocabulary_size, batch_size=32):
     return Workload(title, "tokens", batch_size * config.max_sequence_length, contenders)
 
 
-def _tagger(title, vocabulary_size, tags=9, batch_size=32):
+def _tagger(title, vocabulary_size, batch_size=32):
     config = dataclasses.replace(bert.SMALL, num_segments=2)
 
     def ours(folder, precision):
         from benchmarks.ours.tagger import make_program
 
-        return make_program(folder, precision, config, batch_size, vocabulary_size, tags)
+        return make_program(folder, precision, config, batch_size, vocabulary_size)
 
-    def hugging_face(folder, precision, by_length=False):
+    def hugging_face(folder, precision, **changes):
         from benchmarks.peers.transformers_tagger import make_program
 
-        return make_program(folder, precision, config, batch_size, vocabulary_size, tags, by_length)
+        return make_program(folder, precision, config, batch_size, vocabulary_size, **changes)
 
     by_length = functools.partial(hugging_face, by_length=True)
+    same = functools.partial(hugging_face, by_length=True, attention_dropout=False)
     contenders = _in_both_precisions(ours) | {
         "Transformers": Contender(hugging_face, "published", needs=TRANSFORMERS),
         "Transformers bfloat16": Contender(hugging_face, "precision", "bfloat16", TRANSFORMERS),
         "Transformers bfloat16, grouped by length": Contender(by_length, "altered", "bfloat16", TRANSFORMERS),
+        "Transformers bfloat16, grouped by length, no attention dropout": Contender(
+            same, "altered", "bfloat16", TRANSFORMERS
+        ),
     }
     return Workload(title, "sentences", batch_size, contenders, seconds=10.0, quick=False)
 

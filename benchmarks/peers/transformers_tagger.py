@@ -15,7 +15,7 @@ IGNORED = -100
 """Label of tokens that are not the first of a word."""
 
 
-def make_program(folder, precision, config, batch_size, vocabulary_size, tags, by_length=False):
+def make_program(folder, precision, config, batch_size, vocabulary_size, by_length=False, attention_dropout=True):
     """Returns the `Program` of training steps on the sentences of `synthetic.make_tagged_rows`.
 
     Args:
@@ -24,17 +24,17 @@ def make_program(folder, precision, config, batch_size, vocabulary_size, tags, b
         config: a `BERTConfig` with post-norm, learned position embeddings and two segments.
         batch_size: sentences per step.
         vocabulary_size: number of tokens.
-        tags: number of tags.
-        by_length: group sentences by length, as with the Trainer's `group_by_length`; otherwise batches are random, its
-            default.
+        by_length: group sentences by length, as the Trainer's train_sampling_strategy "group_by_length" does; batches
+            are random by default.
+        attention_dropout: as for `transformers_bert.make_program`.
     """
     arrays, batch = shared_weights.load(folder)
-    settings = make_config(config, vocabulary_size, num_labels=tags)
+    settings = make_config(config, vocabulary_size, attention_dropout, num_labels=synthetic.TAGS)
     network = transformers.BertForTokenClassification(settings)
     assign_weights(network, arrays, config.num_layers)
     with torch.no_grad(), autocast(precision):
         loss = network.eval()(**make_tensors(batch)).loss.item()
-    batches = make_batches(synthetic.make_tagged_rows(vocabulary_size, tags), batch_size, by_length)
+    batches = make_batches(synthetic.make_tagged_rows(vocabulary_size), batch_size, by_length)
     step = make_step(network, precision, lambda: network(**next(batches)).loss)
     return make_step_program(step, (network,), loss)
 

@@ -100,7 +100,15 @@ def to_json_rows(name, array):
     """
     if array.dtype.kind not in "biufO":
         raise invalid(f"Output {name!r} is of {array.dtype.name}, which JSON does not have; use gRPC.")
-    step = max(MAX_CONVERTED // max(math.prod(array.shape[1:]), 1), 1)
+    size = math.prod(array.shape[1:])
+    if size > MAX_CONVERTED:
+        for row in array:
+            text = bytearray()  # "".join would hold millions of pieces first.
+            for piece in to_json(name, row):
+                text += piece.encode()
+            yield text.decode()
+        return
+    step = MAX_CONVERTED // max(size, 1)
     for start in range(0, len(array), step):
         block = array[start : start + step]
         yield from _join_rows(block.shape, _elements(name, block.ravel()))

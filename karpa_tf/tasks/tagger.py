@@ -41,7 +41,7 @@ def make_trainer(config, rows, vocabulary, classes, steps_per_epoch):
     counts = np.bincount(tags, minlength=count_tags(len(classes)))
     balanced = counts.sum() / (len(counts) * np.maximum(counts, 1))
     class_weights = balanced if config.class_weights == "balanced" else None
-    words = len(tags) / len(rows["train"].tags)
+    words = max(len(tags), 1) / len(rows["train"].tags)
     trainer = Classifier(model, config.label_smoothing, class_weights, config.optimization.ema, words)
     groups = make_parameter_groups(split_by_depth(model), config.freezing, steps_per_epoch)
     # XLA would compile for every number of tokens and of words anew.

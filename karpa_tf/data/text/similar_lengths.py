@@ -32,6 +32,7 @@ def shuffle_similar_lengths(step, lengths, batch_size, seed):
     texts = tf.range(first * batch_size, (first + batches) * batch_size)
     indices = shuffle_positions(texts, epoch, count, seed)
     order = tf.argsort(tf.gather(tf.minimum(lengths, LONG), indices), stable=True)
-    # Pools need other permutations of their batches than epochs of their texts.
-    batch = shuffle_positions(position - first, ~(step - position + first), batches, seed)
+    # Of the seeds TensorFlow uses a few bits only, so that those of neighboring pools must differ in the lowest.
+    pool = epoch * -(-steps_per_epoch // POOL) + first // POOL
+    batch = shuffle_positions(position - first, ~pool, batches, seed)
     return tf.ensure_shape(tf.gather(indices, order[batch * batch_size : (batch + 1) * batch_size]), (batch_size,))

@@ -108,7 +108,7 @@ def _begins_with_brace(path, encoding):
 
 def _read_columns(path, encoding, tag_column, token_column):
     """Returns a list of (location, tokens, tags), one for every sentence."""
-    sentences = list(_split_sentences(path, encoding))
+    sentences = [_select_words(rows) for rows in _split_sentences(path, encoding)]
     expected = len(sentences[0][0][1]) if sentences else 2
     for number, columns in (row for rows in sentences for row in rows):
         if len(columns) < 2 or len(columns) != expected:
@@ -120,12 +120,9 @@ def _read_columns(path, encoding, tag_column, token_column):
     for flag, column in (("--tag-column", tag_column), ("--token-column", token_column)):
         if column and column > expected:
             raise UserError(f"{path} has columns 1 to {expected}; received {flag} {column}.")
-    # Of CoNLL-U, which also has lines for tokens of several words, and for words that are not in the text. In other
-    # files such tokens are scores and decimal numbers.
-    words = [[row for row in rows if not re.fullmatch(r"\d+[-.]\d+", row[1][0])] for rows in sentences]
-    if expected > 2 and any(words) and all(_is_numbered([columns[0] for _, columns in rows]) for rows in words):
-        sentences, token_column = [rows for rows in words if rows], token_column or 2
-    token_column = token_column or 1
+    if token_column is None:
+        are_numbered = all(_is_numbered([columns[0] for _, columns in rows]) for rows in sentences)
+        token_column = 2 if are_numbered and expected > 2 else 1
     tag_column = tag_column or expected
     return [
         (
@@ -153,6 +150,23 @@ def _split_sentences(path, encoding):
             continue
         expected = expected or len(columns)
         rows.append((number, columns))
+
+
+def _select_words(rows):
+    """Returns the lines of a sentence; of CoNLL-U without those of several words (2-3) and of implied ones (2.1).
+
+    In other files such tokens are scores and decimal numbers: the lines beside them do not count on from them.
+    """
+    names = ["0", *(columns[0] for _, columns in rows), ""]
+    words = []
+    for row, before, name, after in zip(rows, names, names[1:], names[2:], strict=False):
+        number, separator, part = re.fullmatch(r"(\d+)(?:([-.])(\d+))?|.*", name).groups()
+        if separator == "-" and after == number:
+            continue
+        if separator == "." and before in (number, f"{number}.{int(part) - 1}"):
+            continue
+        words.append(row)
+    return words if words and all(columns[0].isdigit() for _, columns in words) else rows
 
 
 def _is_numbered(tokens):

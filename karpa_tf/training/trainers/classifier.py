@@ -22,8 +22,8 @@ class Classifier(AlreadyBuilt, keras.Model):
 
     `fit` takes batches of (`inputs`, `targets`): the inputs of the model, such as float32 images (batch, height, width,
     channels) in [-1, 1] or a dict; and float32 (batch, classes), probabilities. `evaluate` takes a third element,
-    `weights`, float32 (batch,): 1, or 0 for examples that only pad the batch; `fit` may take it too. For a model that
-    classifies every word, targets are (batch, words, classes) and weights (batch, words), and words are the examples.
+    `weights`, float32 (batch,): 1, or 0 for examples that only pad the batch. For a model that classifies every word,
+    targets are (batch, words, classes) and weights (batch, words), which `fit` takes too, and words are the examples.
 
     Every step reports `loss` (nats), `accuracy` and, with more than ten classes, `top_5_accuracy` (fractions), as means
     over the epoch so far. Under MixUp and CutMix, a prediction is correct if it is the class with the larger weight.
@@ -33,16 +33,16 @@ class Classifier(AlreadyBuilt, keras.Model):
         label_smoothing: as for `cross_entropy`.
         class_weights: float32 (classes,), factors of the training loss, or None.
         ema: decay of the moving average of weights and batch statistics, as for `update_moving_average`; 0 for none.
-        words: mean number of words per text, for a model that classifies every word. Then the gradient is that of the
-            sum over the words of a batch, divided by this number for each text, so that a word has the same weight in
-            batches of short texts and of long ones; otherwise that of the mean.
+        words: mean number of words per text, for a model that classifies every word. The loss of a batch in training is
+            the sum over its words, divided by this number for each text: a word has the same weight in batches of short
+            texts and of long ones.
 
     Attributes:
         network: the trained model.
         exported: the model to evaluate and export: the moving average, or `network` if `ema` is 0.
     """
 
-    def __init__(self, model, label_smoothing=0.0, class_weights=None, ema=0.0, words=None, **kwargs):
+    def __init__(self, model, label_smoothing=0.0, class_weights=None, ema=0.0, words=1.0, **kwargs):
         super().__init__(**kwargs)
         self.network, self.words = model, words
         self.label_smoothing = label_smoothing
@@ -93,12 +93,7 @@ class Classifier(AlreadyBuilt, keras.Model):
         return self.exported(inputs, training=training)
 
     def train_step(self, data):
-        if self.words:
-            count = self.words * reductions.sum_over_replicas(tf.shape(data[1])[0])
-        elif len(data) > 2:
-            count = tf.maximum(reductions.sum_over_replicas(tf.reduce_sum(data[2])), 1)
-        else:
-            count = reductions.sum_over_replicas(tf.shape(data[1])[0])
+        count = self.words * reductions.sum_over_replicas(tf.shape(data[1])[0])
         variables = self.active_variables
         gradients = accumulate_gradients(
             lambda part: self._compute_gradients(part, count, variables),

@@ -63,6 +63,16 @@ def test_tokens_that_look_like_numbers_of_conll_u_are_kept(tmp_path):
     assert [text for text, _ in read_tagged_texts(file)] == ["Ajax 2-1", "3.5", "1996-97"]
     file.write_text("3-1 CD I-NP O\n")
     assert read_tagged_texts(file) == [("3-1", ())]
+    file.write_text("2-1 CD I-NP O\n2 CD I-NP O\nAjax NNP I-NP I-ORG\n2 CD I-NP O\n2.5 CD I-NP O\n")
+    assert [text for text, _ in read_tagged_texts(file)] == ["2-1 2 Ajax 2 2.5"]
+
+
+def test_lines_of_conll_u_that_are_no_words_are_skipped_whatever_the_numbers_of_other_sentences(tmp_path):
+    file = tmp_path / "train.conllu"
+    file.write_text(
+        "1-2\tim\n1\tin\tADP\n2\tdem\tDET\n2.1\t_\t_\n2.2\t_\t_\n\n1\ta\tX\n3\tb\tX\n\n0.1\t_\t_\n1\tc\tX\n"
+    )
+    assert [text for text, _ in read_tagged_texts(file, token_column=2)] == ["in dem", "a b", "c"]
 
 
 def test_comments_before_sentences_are_skipped(tmp_path):
