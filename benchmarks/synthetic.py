@@ -43,14 +43,15 @@ SENTENCES = 8192
 def make_tagged_rows(vocabulary_size):
     """Returns `TaggedRows` of sentences about as long as those of CoNLL-2003, every fourth word of two tokens."""
     from karpa_tf.data.text.tagged_batches import TaggedRows
-    from karpa_tf.data.text.vocabulary import SPECIAL
+    from karpa_tf.data.text.vocabulary import CLS, SEP, SPECIAL
 
+    cls_id, sep_id = (SPECIAL.index(name) for name in (CLS, SEP))
     rng, rows = np.random.default_rng(0), TaggedRows([], [], [], [], [])
     counts = np.interp(rng.uniform(0, 100, SENTENCES), [*WORDS], [*WORDS.values()]).round().astype(int)
     for count in counts:
         tokens = 1 + (rng.uniform(size=count) < 0.25)
         ids = rng.integers(len(SPECIAL), vocabulary_size, tokens.sum())
-        rows.token_ids.append(np.array([2, *ids, 3], np.int32))
+        rows.token_ids.append(np.array([cls_id, *ids, sep_id], np.int32))
         rows.positions.append((1 + np.cumsum(tokens) - tokens).astype(np.int32))
         rows.tags.append(rng.integers(0, TAGS, count).astype(np.int32))
     return rows

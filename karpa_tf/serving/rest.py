@@ -16,7 +16,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 from karpa_tf.errors import first_line
 from karpa_tf.serving import rpc
 from karpa_tf.serving.errors import ServingError, invalid
-from karpa_tf.serving.tensors import from_json, is_base64, list_pieces, to_json, to_json_rows
+from karpa_tf.serving.tensors import from_json, is_base64, join_pieces, list_pieces, to_json, to_json_rows
 from karpa_tf.serving.web_guard import error_response
 
 PATH = re.compile(r"/v1/models/([^/:]+)(?:/versions/(\d{1,18}))?(/metadata|:predict)?")
@@ -145,10 +145,7 @@ def _to_json(message):
 
 
 def predict(servable, body):
-    """Returns the JSON of a `Servable`'s answer to the body of a predict request, in rows or in columns, as bytes.
-
-    They are written into one buffer as they are made: millions of freed strings would leave the memory in fragments.
-    """
+    """Returns the JSON of a `Servable`'s answer to the body of a predict request, in rows or in columns, as bytes."""
     document = _parse(body)
     name = document.get("signature_name", "")
     if not isinstance(name, str):
@@ -160,11 +157,8 @@ def predict(servable, body):
     columns = _transpose(document["instances"], inputs) if in_rows else _columns(document["inputs"], inputs)
     dtypes = servable.dtypes(name, columns)
     outputs = servable.run(name, {key: from_json(key, value, dtypes[key]) for key, value in columns.items()})
-    answer = bytearray(b'{"predictions": ' if in_rows else b'{"outputs": ')
-    for piece in _rows(outputs) if in_rows else _only_or_all(outputs):
-        answer += piece.encode()
-    answer += b"}"
-    return answer
+    name, value = ("predictions", _rows(outputs)) if in_rows else ("outputs", _only_or_all(outputs))
+    return join_pieces(_object([name], [value]))
 
 
 def _parse(body):

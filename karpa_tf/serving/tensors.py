@@ -102,16 +102,24 @@ def to_json_rows(name, array):
         raise invalid(f"Output {name!r} is of {array.dtype.name}, which JSON does not have; use gRPC.")
     size = math.prod(array.shape[1:])
     if size > MAX_CONVERTED:
-        for row in array:
-            text = bytearray()  # "".join would hold millions of pieces first.
-            for piece in to_json(name, row):
-                text += piece.encode()
-            yield text.decode()
+        yield from (join_pieces(to_json(name, row)).decode() for row in array)
         return
     step = MAX_CONVERTED // max(size, 1)
     for start in range(0, len(array), step):
         block = array[start : start + step]
         yield from _join_rows(block.shape, _elements(name, block.ravel()))
+
+
+def join_pieces(pieces):
+    """Returns pieces of text as UTF-8, a bytearray.
+
+    They are written into one buffer as they are made: millions of strings, which "".join would hold first, take several
+    times the memory, and leave it in fragments.
+    """
+    text = bytearray()
+    for piece in pieces:
+        text += piece.encode()
+    return text
 
 
 def list_pieces(rows):

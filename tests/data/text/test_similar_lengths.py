@@ -38,6 +38,13 @@ def test_batches_are_of_similar_length_and_in_random_order():
     assert len(set(ranks)) == 3  # of the epochs and of the seeds
 
 
+def test_the_batches_of_every_pool_are_in_another_order():
+    lengths = np.random.default_rng(0).permutation(16 * 32)  # 16 pools of 32 batches of one text
+    steps = tf.range(len(lengths), dtype=tf.int64)
+    texts = tf.map_fn(lambda step: shuffle_similar_lengths(step, lengths, 1, 0), steps).numpy()
+    assert len({tuple(np.argsort(pool)) for pool in lengths[texts].reshape(16, 32)}) == 16
+
+
 @pytest.mark.parametrize("lengths", [np.ones(40, int), 512 + np.arange(40)], ids=["equal", "long"])
 def test_texts_of_equal_length_and_long_texts_are_in_random_batches(monkeypatch, lengths):
     monkeypatch.setattr(similar_lengths, "POOL", 1000)
