@@ -56,6 +56,8 @@ def run(config):
     job.fit(batches, [Unfreeze(steps_per_epoch)], evaluation_batches.get(validate_on), "texts")
 
     name = config.select_for_report(splits)
+    if run.writes and not config.regression:
+        text_classifier.add_ngrams(run, rows, splits, evaluation_batches, config)
     if name and run.writes:
         task.evaluate(run, splits, name, evaluation_batches[name], config)
     return job.finish(task.CURVES)

@@ -35,6 +35,10 @@ class TextClassifierConfig(FinetuningConfig):
     """What to do with longer texts: read them in windows of --sequence-length, which overlap by a quarter, and average
     over all of them; or truncate them. Windows are not compiled by --jit auto."""
 
+    ngrams: bool = True
+    """After training, fit a logistic regression on n-grams of tokens, in seconds, and average it with the network in
+    the report and the export, weighed by the validation split; for classes of single texts."""
+
     def __post_init__(self):
         super().__post_init__()
         if self.regression and (self.label_smoothing or self.class_weights != "none"):
@@ -46,6 +50,11 @@ class TextClassifierConfig(FinetuningConfig):
     def reads_windows(self):
         """Whether long texts are read in windows; pairs of texts are not."""
         return self.long_texts == "windows" and self.pair_field is None
+
+    @property
+    def averages_ngrams(self):
+        """Whether --ngrams is for this kind of task."""
+        return self.ngrams and not self.regression and self.pair_field is None
 
     @property
     def max_tokens(self):

@@ -1,4 +1,4 @@
-"""Stratified held-out splits of labeled examples."""
+"""Stratified held-out splits and samples of labeled examples."""
 
 import dataclasses
 import hashlib
@@ -48,3 +48,19 @@ def hold_out_missing(splits, validation_fraction, test_fraction):
             train, held_out = hold_out(splits["train"], fraction, split)
             splits = splits | {"train": train, split: held_out}
     return {split: splits[split] for split in SPLIT_FOLDERS if split in splits and len(splits[split])}
+
+
+def sample(examples, maximum, seed):
+    """Returns the sorted indices of a random sample, int (n,), with at least one example per class that has any.
+
+    Args:
+        examples: labeled `ImageSet` or `TextSet`.
+        maximum: number of examples up to which all are returned, and above which about so many are.
+        seed: int.
+    """
+    count = len(examples.labels)
+    if count <= maximum:
+        return np.arange(count)
+    order = np.random.default_rng(seed).permutation(count)
+    first = order[np.unique(examples.labels[order], return_index=True)[1]] if examples.classes else []
+    return np.union1d(first, order[:maximum]).astype(int)

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from karpa_tf.data.splits import sample
 from karpa_tf.evaluation.results import describe_gain
 from karpa_tf.metrics.classification import compute_log_loss
 from karpa_tf.system.console import track
@@ -100,7 +101,7 @@ def _score(name, predict, labels):
 
 
 def _predict_images(train, split, config):
-    indices = _sample(len(train.labels), min(MAX_IMAGES, MAX_IMAGE_CLASSES // len(train.classes)), train, config.seed)
+    indices = sample(train, min(MAX_IMAGES, MAX_IMAGE_CLASSES // len(train.classes)), config.seed)
     model = make_pipeline(
         StandardScaler(), LogisticRegression(C=0.01, max_iter=100, class_weight=_class_weight(config))
     )
@@ -173,7 +174,7 @@ def fit_features(train, seed=0):
     classes = max(len(train.classes), 1)
     mean_length = max(1, sum(map(len, (*train.texts, *train.pairs))) // len(train.texts))
     maximum = min(MAX_CHARACTERS, MAX_CHARACTER_CLASSES // classes) // mean_length
-    indices = _sample(len(train.labels), maximum, train, seed)
+    indices = sample(train, maximum, seed)
     vectorizer = TfidfVectorizer(
         token_pattern=TERM,
         ngram_range=(1, 2),
@@ -205,15 +206,6 @@ def _predict(model, examples, train):
     probabilities = np.zeros((len(known), len(train.classes)))
     probabilities[:, model.classes_] = known
     return probabilities
-
-
-def _sample(count, maximum, train, seed):
-    """Returns the sorted indices of a random sample, int (n,), of at least one example per class that has any."""
-    if count <= maximum:
-        return np.arange(count)
-    order = np.random.default_rng(seed).permutation(count)
-    first = order[np.unique(train.labels[order], return_index=True)[1]] if train.classes else []
-    return np.union1d(first, order[:maximum]).astype(int)
 
 
 def _class_weight(config):

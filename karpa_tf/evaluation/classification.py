@@ -118,7 +118,7 @@ def save_image_report(folder, image_set, probabilities, baselines=()):
     return report
 
 
-def save_report(folder, examples, probabilities, kind, baselines=()):
+def save_report(folder, examples, probabilities, kind, baselines=(), parts=()):
     """Writes the metrics of a classifier and returns the content of `report.json`.
 
     Files: `report.json` (all metrics), `confusion.csv` and `confusion.png`, `reliability.png`, and `mistakes.csv`: the
@@ -131,6 +131,7 @@ def save_report(folder, examples, probabilities, kind, baselines=()):
         kind: "image" or "text".
         baselines: figures of simple classifiers on the same examples, a list of dicts as `measure_image_baselines`
             returns; the report has the interval of the gain in accuracy over each, of `paired_difference`.
+        parts: figures of parts of the model on the same examples, a list of dicts with a `name`.
     """
     labels, classes = examples.labels, examples.classes
     per_class = metrics.summarize_classes(labels, probabilities)
@@ -147,6 +148,8 @@ def save_report(folder, examples, probabilities, kind, baselines=()):
     }
     if baselines:
         report["baselines"] = [_add_gain(row, probabilities.argmax(1) == labels) for row in baselines]
+    if parts:
+        report["parts"] = list(parts)
     write_text(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     confusion = confusion_matrix(labels, probabilities.argmax(1), labels=np.arange(len(classes)))
     rows = zip(classes, *confusion.T, strict=True)

@@ -1,5 +1,7 @@
 """Text classifiers: making the trainer, and loading, describing and exporting a finished run."""
 
+import dataclasses
+
 import numpy as np
 
 from karpa_tf.configs.text_classifier import TextClassifierConfig
@@ -12,10 +14,12 @@ from karpa_tf.evaluation.predictions import TEXT_PAIRS, TEXTS
 from karpa_tf.export import examples
 from karpa_tf.export.text_classifier import make_text_classifier_export, make_text_classifier_functions
 from karpa_tf.export.text_inputs import TextInputs
+from karpa_tf.metrics.classification import summarize
 from karpa_tf.models import bert
 from karpa_tf.models.classifiers import split_by_depth
 from karpa_tf.tasks import masked_lm
 from karpa_tf.tasks.task import Task, read_config
+from karpa_tf.training import ngrams
 from karpa_tf.training.optimizers import make_parameter_groups
 from karpa_tf.training.pretrained_text import copy_weights
 from karpa_tf.training.run import Run
@@ -23,6 +27,9 @@ from karpa_tf.training.trainers.classifier import Classifier
 from karpa_tf.training.trainers.updates import compile_trainer
 
 NAME, APP, TITLE = "text_classifier", "finetune_text", "text classification"
+
+NGRAMS_FILE = "ngrams.npz"
+"""In the folder of a run whose network is averaged with an n-gram model."""
 
 CURVES = {
     "Loss (nats)": ("loss", "val_loss"),
@@ -58,6 +65,30 @@ def describe_labels(train):
     return f"{len(train.classes)} classes: {', '.join(train.classes[:10])}"
 
 
+def add_ngrams(run, rows, splits, batches, config):
+    """Fits an n-gram model after training, with which `load` then averages the network.
+
+    Args:
+        run: a `Run` with its last weights.
+        rows: result of `tokenize`.
+        splits: dict of `TextSet`; the weights of both models are learned on the validation split.
+        batches: dict of datasets of `make_evaluation_text_batches`, by split.
+        config: the `TextClassifierConfig`.
+    """
+    train, validation = splits["train"], splits.get("validation")
+    if not config.averages_ngrams:
+        return
+    if validation is None or not 2 <= len(np.unique(train.labels)) <= ngrams.MAX_CLASSES:
+        print(f"No n-grams: they need a validation split, and 2 to {ngrams.MAX_CLASSES} classes.")
+        return
+    finished = load_network(run)
+    model = ngrams.fit(rows["train"], train, len(finished.vocabulary), config)
+    probabilities = compute_text_probabilities(finished.model, batches["validation"], len(validation))
+    model, factors = model.weigh(probabilities, rows["validation"], validation.labels)
+    model.save(run.path / NGRAMS_FILE)
+    print("Logits: {:.2f} times the network's + {:.2f} times those of n-grams".format(*factors))
+
+
 def evaluate(run, splits, name, batches, config):
     """Writes the report of a run on the split `name` and prints its figures.
 
@@ -69,11 +100,15 @@ def evaluate(run, splits, name, batches, config):
         config: the `TextClassifierConfig`.
     """
     split = splits[name]
-    probabilities = compute_text_probabilities(load(run).model, batches, len(split))
+    models = [load(run).model, *([load_network(run).model] if (run.path / NGRAMS_FILE).exists() else [])]
+    probabilities, *alone = (compute_text_probabilities(model, batches, len(split)) for model in models)
+    parts = [{"name": "the network alone", **summarize(split.labels, values)} for values in alone]
     figures = baselines.measure_text_baselines(splits["train"], split, config) if config.baseline else []
-    report = save_report(run.eval, split, probabilities, "text", figures)
+    report = save_report(run.eval, split, probabilities, "text", figures, parts)
     accuracy = f"{name.capitalize()} accuracy {report['accuracy']:.2%}, F1 {report['macro_f1']:.4f}"
     print(f"{accuracy} of {len(split):,} texts; see {run.eval}")
+    for part in parts:
+        print(f"{'':10} {part['accuracy']:7.2%} by {part['name']}")
     baselines.print_comparison(report)
 
 
@@ -118,7 +153,15 @@ def make_options(config):
 
 
 def load(run, kind=None):
-    """Returns the `FinishedRun` of a run; its model maps tokens to logits."""
+    """Returns the `FinishedRun` of a run; its model maps tokens to logits, averaged with those of n-grams."""
+    finished, path = load_network(run, kind), run.path / NGRAMS_FILE
+    if not path.exists():
+        return finished
+    return dataclasses.replace(finished, model=ngrams.load(path).add_to(finished.model))
+
+
+def load_network(run, kind=None):
+    """Returns the `FinishedRun` of a run as `load` does, but of the network alone."""
     config = read_config(run, NAME, f"{APP} with classes", TextClassifierConfig)
     classes = run.metadata().get("data", {}).get("classes", ())
     return masked_lm.load_finished(run, config, lambda size: make_network(config, size, len(classes)), kind, classes)
