@@ -20,6 +20,7 @@ from karpa_tf.configs.masked_lm import MaskedLMConfig
 from karpa_tf.data.text.token_cache import is_held_out
 from karpa_tf.errors import UserError
 from karpa_tf.export.examples import load_texts
+from karpa_tf.tasks.text_classifier import NGRAMS_FILE
 
 DATA = ("smoke", "--data", "text.txt", "--vocabulary-size", "85", "--batch-size", "8")
 SIZES = {"max-sequence-length": 16, "hidden-dim": 16, "num-layers": 1, "num-heads": 2, "intermediate-dim": 32}
@@ -335,6 +336,7 @@ def test_fine_tuning_writes_a_report_and_exports_a_classifier(pretrained):
     assert {"report.json", "confusion.csv", "confusion.png", "reliability.png", "mistakes.csv"} <= files
     report = json.loads((tuned.eval / "report.json").read_text())
     assert report["accuracy"] > 0.9 and report["classes"].keys() == {"color", "gray"}
+    assert [part["name"] for part in report["parts"]] == ["the network alone"] and (tuned.path / NGRAMS_FILE).exists()
     serve = tf.saved_model.load(tuned.metadata()["saved_model"]).signatures["serving_default"]
     answer = serve(text=tf.constant(["the snow is white a", "the lemon is yellow b"]))
     assert answer["scores"].numpy().argmax(1).tolist() == [1, 0]
@@ -372,6 +374,7 @@ def write_documents(path, count=240, words=600):
 def test_a_class_that_shows_late_in_a_text_is_found_in_windows_only(pretrained, long_texts, lowest, highest):
     write_documents("texts.tsv")
     words = ("--init", str(pretrained[0].path), "--data", "texts.tsv", "--long-texts", long_texts, "--dropout", "0")
+    words += ("--no-ngrams",)
     run = finetune(*words, "--epochs", "10", "--batch-size", "8", "--learning-rate", "0.01", "--run", "run")
     report = json.loads((run.eval / "report.json").read_text())
     assert lowest <= report["accuracy"] <= highest
@@ -380,6 +383,18 @@ def test_a_class_that_shows_late_in_a_text_is_found_in_windows_only(pretrained, 
     serve = tf.saved_model.load(run.metadata()["saved_model"]).signatures["serving_default"]
     scores = serve(text=tf.constant(texts))["scores"].numpy()
     assert (np.ptp(scores[:, 0]) > 0.5) == (long_texts == "windows")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "said"), [(("--no-ngrams",), ""), (("--validation-fraction", "0"), "No n-grams: they need a validation")]
+)
+def test_without_ngrams_or_a_validation_split_the_model_is_the_network(pretrained, words, said, capsys):
+    write_sentences()
+    words = ("--init", str(pretrained[0].path), "--data", "texts.tsv", "--epochs", "1", "--batch-size", "8", *words)
+    run = finetune(*words, "--run", "run", "--export-dir", "models", "--no-baseline")
+    report = json.loads((run.eval / "report.json").read_text())
+    assert "parts" not in report and not (run.path / NGRAMS_FILE).exists() and said in capsys.readouterr().out
 
 
 def test_frozen_features_and_new_weights(pretrained, capsys):

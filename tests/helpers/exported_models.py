@@ -23,6 +23,7 @@ from karpa_tf.models import residual_gan as residual_networks
 from karpa_tf.models.bert import make_encoder, make_masked_lm, make_tagger, make_text_classifier, make_text_regressor
 from karpa_tf.models.classifiers import make_classifier
 from karpa_tf.models.dcgan import make_generator
+from karpa_tf.training.ngrams import NgramModel
 
 CLASSES = ("Äpfel & Birnen", "cat", "日本")
 IMAGE_SIZE = 12
@@ -81,9 +82,11 @@ def make_tiny_masked_lm(seed=0, texts=TEXTS):
 def make_tiny_text_classifier(seed=0):
     """Returns the `Export` of a text classifier."""
     keras.utils.set_random_seed(seed)
-    model = randomize(make_text_classifier(BERT, len(VOCABULARY), len(TEXT_CLASSES), window_length=8))
+    network = randomize(make_text_classifier(BERT, len(VOCABULARY), len(TEXT_CLASSES), window_length=8))
+    table = np.abs(np.random.default_rng(seed).normal(size=(len(VOCABULARY) + 99, 1 + len(TEXT_CLASSES))))
+    ngrams = NgramModel(len(VOCABULARY), np.float32(0.5), table.astype(np.float32), np.zeros(2, np.float32))
     inputs = TextInputs(VOCABULARY, BERT.max_sequence_length)
-    return make_text_classifier_export(model, inputs, TEXT_CLASSES, TEXTS, task="text_classification")
+    return make_text_classifier_export(ngrams.add_to(network), inputs, TEXT_CLASSES, TEXTS, task="text_classification")
 
 
 def make_tiny_pair_classifier(seed=0):
