@@ -104,8 +104,23 @@ class MaskedLMConfig(RunConfig):
 # Trains faster than BERT's post-norm and learned positions; a short run needs no dropout.
 _easy = functools.partial(dataclasses.replace, normalize_first=True, position_embedding="rotary", dropout=0.0)
 
-_TINY = MaskedLMConfig(
-    name="bert_tiny", epochs=12, batch_size=32, learning_rate=4e-3, vocabulary_size=4000, model=_easy(bert.TINY)
+_ADAMW = MaskedLMConfig(epochs=12, batch_size=32)
+
+
+def _make_muon(adam_learning_rate):
+    """Returns a schedule like AdamW's; docs/results.md compares both."""
+    return dataclasses.replace(
+        _ADAMW.optimization, optimizer="muon", weight_decay=0.0, adam_learning_rate=adam_learning_rate
+    )
+
+
+_TINY = dataclasses.replace(
+    _ADAMW,
+    name="bert_tiny",
+    learning_rate=0.04,
+    vocabulary_size=4000,
+    optimization=_make_muon(0.016),
+    model=_easy(bert.TINY),
 )
 _SMOKE = bert.BERTConfig(max_sequence_length=32, hidden_dim=16, num_layers=1, num_heads=2, intermediate_dim=32)
 
@@ -113,19 +128,25 @@ PRESETS = {
     "tiny": _TINY,
     "smoke": dataclasses.replace(_TINY, name="bert_smoke", epochs=1, vocabulary_size=600, model=_easy(_SMOKE)),
     "mini": dataclasses.replace(
-        _TINY, name="bert_mini", learning_rate=2e-3, vocabulary_size=8000, model=_easy(bert.MINI)
+        _TINY,
+        name="bert_mini",
+        learning_rate=0.03,
+        vocabulary_size=8000,
+        optimization=_make_muon(0.008),
+        model=_easy(bert.MINI),
     ),
     "small": dataclasses.replace(
-        _TINY, name="bert_small", epochs=8, learning_rate=1e-3, vocabulary_size=8000, model=_easy(bert.SMALL)
+        _ADAMW, name="bert_small", epochs=8, learning_rate=1e-3, vocabulary_size=8000, model=_easy(bert.SMALL)
     ),
     "base": dataclasses.replace(
-        _TINY,
+        _ADAMW,
         name="bert_base",
         epochs=40,
         batch_size=256,
         learning_rate=1e-4,
         vocabulary_size=30_522,
-        optimization=dataclasses.replace(_TINY.optimization, gradient_accumulation_steps=8),
+        optimization=dataclasses.replace(_ADAMW.optimization, gradient_accumulation_steps=8),
         model=bert.BASE,
     ),
+    "adapt": dataclasses.replace(_ADAMW, name="bert_adapted", epochs=3, learning_rate=3e-5),
 }

@@ -18,7 +18,12 @@ from karpa_tf.system.console import warn
 from karpa_tf.tasks.task import FinishedRun, Task, read_config
 from karpa_tf.training.optimizers import ParameterGroup
 from karpa_tf.training.precision import policy_scope
-from karpa_tf.training.pretrained_text import PretrainedText, copy_weights, open_published
+from karpa_tf.training.pretrained_text import (
+    PretrainedText,
+    copy_weights,
+    open_published,
+    require_norms_of_muon,
+)
 from karpa_tf.training.run import Run
 from karpa_tf.training.trainers.masked_lm import MaskedLM, Pretraining
 from karpa_tf.training.trainers.updates import compile_trainer
@@ -168,6 +173,8 @@ def _assign_init_weights(model, vocabulary, config):
     pretrained, has_head = init.load()
     kept = copy_weights(model, pretrained)
     kept += [] if has_head else bert.HEAD
+    if config.optimization.optimizer == "muon":
+        require_norms_of_muon([layer for layer in model.layers if layer.name not in kept], config.init)
     if kept:
         warn(f"--init {config.init} has no weights for {', '.join(kept)}: these are new.")
 

@@ -215,8 +215,8 @@ def make_optimizer_groups(config, learning_rate, parameter_groups, steps, steps_
 def _split_by_optimizer(config, variables, learning_rate):
     """Returns triples of variables, a function from a schedule to an optimizer, and the maximum learning rate."""
     if config.optimizer == "muon":
-        hidden = [variable for variable in variables if _is_hidden_matrix(variable)]
-        others = [variable for variable in variables if not _is_hidden_matrix(variable)]
+        hidden = [variable for variable in variables if is_hidden_matrix(variable)]
+        others = [variable for variable in variables if not is_hidden_matrix(variable)]
         return [
             (hidden, lambda schedule: Muon(schedule, config.momentum), learning_rate),
             (others, keras.optimizers.Adam, config.adam_learning_rate or learning_rate),
@@ -239,5 +239,6 @@ def has_weight_decay(variable):
     return len(variable.shape) > 1 and "embedding" not in variable.path
 
 
-def _is_hidden_matrix(variable):
+def is_hidden_matrix(variable):
+    """Returns whether `Muon` updates a variable: a matrix or convolution that is neither embedding nor output layer."""
     return len(variable.shape) in (2, 4) and "embedding" not in variable.path and "logits" not in variable.path

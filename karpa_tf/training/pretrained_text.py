@@ -5,11 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from karpa_tf.configs.bert import BERTConfig
 from karpa_tf.data.text.published_vocabulary import read_tokens
 from karpa_tf.data.text.vocabulary import Vocabulary, order_tokens
+from karpa_tf.errors import UserError
 from karpa_tf.models import bert, hugging_face, keras_hub_presets
+from karpa_tf.training.optimizers import is_hidden_matrix
 from karpa_tf.training.precision import policy_scope
 from karpa_tf.training.run import describe_init
 
@@ -76,3 +79,19 @@ def copy_weights(model, pretrained, excluded=()):
         elif layer.weights:
             kept.append(layer.name)
     return kept
+
+
+def require_norms_of_muon(layers, init):
+    """Raises `UserError` if the first step of `Muon` would rescale weights, which come from `init`.
+
+    Args:
+        layers: Keras layers with those weights.
+        init: what --init says.
+    """
+    for variable in (variable for layer in layers for variable in layer.trainable_variables):
+        norm = np.linalg.norm(variable) / np.sqrt(variable.shape[-1])
+        if is_hidden_matrix(variable) and not 0.9 < norm < 1.1:
+            raise UserError(
+                f"--optimizer muon would rescale the weights of --init {init}, which was not trained with it; use the "
+                "preset adapt, or another --optimizer and --learning-rate."
+            )

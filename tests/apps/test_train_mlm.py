@@ -317,6 +317,17 @@ def test_the_architecture_is_that_of_the_model_to_start_from(pretrained, capsys)
     )
 
 
+def test_muon_continues_what_it_has_trained_and_refuses_what_it_would_rescale(pretrained, capsys):
+    write_text()
+    assert train("--init", str(pretrained[0].path), "--dry-run") is None
+    adamw = ("--optimizer", "adamw", "--learning-rate", "0.01", "--epochs", "20", "--run", "adamw")
+    run = train(*adamw)
+    message = "--optimizer muon would rescale the weights of --init adamw, which was not trained with it"
+    assert message in refusal(capsys, lambda: train("--init", str(run.path), "--dry-run"))
+    words = ("--data", "text.txt", "--batch-size", "8", "--init", str(run.path), "--dry-run")
+    assert train_mlm.run(config_of("adapt", *words)) is None
+
+
 SENTENCES = [f"the {thing} is {color} {end}" for thing, color in COLORS.items() for end in "abcdefghij"]
 
 
