@@ -169,7 +169,8 @@ def load_network(run, kind=None):
 
 def describe(finished):
     """Returns a line about the model of a `FinishedRun`."""
-    return f"{len(finished.classes)} classes, {masked_lm.describe(finished)}"
+    beside = " and n-grams" if (finished.run.path / NGRAMS_FILE).exists() else ""
+    return f"{len(finished.classes)} classes, {masked_lm.describe(finished)}{beside}"
 
 
 def make_export(finished):

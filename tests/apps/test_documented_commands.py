@@ -54,7 +54,7 @@ TINY = {
 """Flags after those of the documents, for commands that begin with these words."""
 
 DRY_RUN = ("mnist", "cifar10", "lm1b", "small", "table.csv", "--scratch", "--precision", "--seed", "classifier smoke",
-           "train_mlm --init", "--init RUN --data DIR", "--freeze", "train_gan --data ~",
+           "train_mlm --init", "train_mlm adapt", "--init RUN --data DIR", "--freeze", "train_gan --data ~",
            "projection_64")  # fmt: skip
 """Commands that train and have these words differ in data or settings only from one that trains to its end, so they get
 --dry-run too: it loads the data and the weights, and builds the networks."""
@@ -162,6 +162,7 @@ def fill_in(app, words):
     filled = []
     for word in words:
         run = ("train_classifier", 1) if filled[-1:] == ["--features"] else (trained, number)
+        word = "RUN" if filled[-1:] == ["--init"] and word == "DIR" else word  # A run does for published weights.
         word = re.sub(r"\bRUN\b", find_run(*run), word) if "RUN" in word else word
         word = re.sub(r"\bDIR\b", "tensorflow_datasets" if filled[-1:] == ["--data-dir"] else folder, word)
         name = "tagger_entities" if app == "tag_text" else "cnn_digits"
