@@ -17,7 +17,10 @@ ROOT = Path(__file__).parents[2]
 TEXT = ("--data", str(ROOT / "docs"), "--vocabulary-size", "800", "--held-out-fraction", "0.2")
 WORDS = {
     "train_classifier": ("smoke", "--epochs", "2", "--optimizer", "sgd", "--mixup", "0.2", "--ema", "0.9"),
-    "train_mlm": ("smoke", "--epochs", "2", "--optimizer", "sgd", "--batch-size", "8", *TEXT),
+    "train_mlm": (
+        *("smoke", "--epochs", "2", "--optimizer", "sgd", "--learning-rate", "4e-3", "--batch-size", "8"),
+        *TEXT,
+    ),
     "train_gan": ("smoke", "--epochs", "2", "--sync-batch-norm", "--dropout", "0"),
     "finetune_text": (
         *("regression", "--epochs", "2", "--optimizer", "sgd", "--dropout", "0", "--weight-decay", "0", "--batch-size"),

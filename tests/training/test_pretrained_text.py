@@ -79,7 +79,8 @@ def test_a_preset_is_pretrained_further_fine_tuned_and_exported(tmp_path, monkey
 
     def start(app, init, data, run):
         flags = ["--init", init, "--data", data, "--run", run, "--batch-size", "4", "--epochs", "1"]
-        return app.run(cli.parse(app.PRESETS, "", args=[*flags, "--export-dir", "models"]))
+        preset = ["adapt"] if app is train_mlm else []
+        return app.run(cli.parse(app.PRESETS, "", args=[*preset, *flags, "--export-dir", "models"]))
 
     start(train_mlm, "preset", "text.txt", "adapted")
     said = capsys.readouterr()
