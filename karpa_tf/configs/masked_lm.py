@@ -42,7 +42,7 @@ class MaskedLMConfig(RunConfig):
 
     init: str | None = None
     """A run folder of this program, a folder with a BERT of Hugging Face or KerasHub, or a preset of KerasHub: continue
-    pretraining from its sizes, weights and vocabulary, on other text."""
+    pretraining from its sizes, weights and vocabulary, on other text. Published weights need the preset adapt."""
 
     vocabulary: str | None = None
     """vocabulary.txt of an earlier run; None trains a vocabulary on the text."""

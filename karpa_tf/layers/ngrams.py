@@ -4,7 +4,7 @@ import keras
 from keras import layers, ops
 
 _MULTIPLIER = 7919
-"""A prime; products with token ids stay below 2**31."""
+"""A prime; products that overflow do so alike in NumPy and TensorFlow."""
 
 
 @keras.saving.register_keras_serializable("karpa_tf")
@@ -29,18 +29,19 @@ class NgramEnsemble(layers.Layer):
     def build(self, logits_shape):
         classes, ngrams = logits_shape[-1], self.vocabulary_size + self.pair_buckets
         self.scale = self.add_weight(shape=(), initializer="ones", trainable=False, name="scale")
-        # W, and v in the last column, so that there is one lookup.
-        shape = ngrams, classes + 1
+        # Not one table: quantized weights have one scale each, and v is much larger than W.
+        shape = ngrams, classes
         self.table = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="table")
+        self.squares = self.add_weight(shape=(ngrams, 1), initializer="zeros", trainable=False, name="squares")
         self.bias = self.add_weight(shape=(classes,), initializer="zeros", trainable=False, name="bias")
 
     def call(self, logits, token_ids, padding_mask):
         pairs = hash_pairs(token_ids[:, :-1], token_ids[:, 1:], self.vocabulary_size, self.pair_buckets)
         ngrams = ops.concatenate([token_ids, pairs], axis=1)
         is_used = ops.cast(ops.concatenate([padding_mask, padding_mask[:, 1:]], axis=1), self.compute_dtype)
-        sums = ops.sum(ops.take(self.table, ngrams, axis=0) * ops.expand_dims(is_used, -1), axis=1)
-        norm = ops.sqrt(ops.maximum(sums[:, -1:], keras.config.epsilon()))
-        return self.scale * logits + sums[:, :-1] / norm + self.bias
+        is_used = ops.expand_dims(is_used, -1)
+        sums, squares = (ops.sum(ops.take(x, ngrams, axis=0) * is_used, axis=1) for x in (self.table, self.squares))
+        return self.scale * logits + sums / ops.sqrt(ops.maximum(squares, keras.config.epsilon())) + self.bias
 
     def compute_output_spec(self, logits, token_ids, padding_mask):
         return keras.KerasTensor(logits.shape, self.compute_dtype)

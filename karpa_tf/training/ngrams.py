@@ -41,7 +41,10 @@ class NgramModel:
     """Factor of the network's logits, float32 ()."""
 
     table: np.ndarray
-    """float32 (ngrams, classes + 1)."""
+    """W, float32 (ngrams, classes)."""
+
+    squares: np.ndarray
+    """v, float32 (ngrams, 1)."""
 
     bias: np.ndarray
     """float32 (classes,)."""
@@ -49,8 +52,8 @@ class NgramModel:
     def compute_logits(self, rows):
         """Returns the logits of n-grams alone, float64 (texts, classes), of a list of int32 (length,), token ids."""
         counts = count_ngrams(rows, self.vocabulary_size, len(self.table) - self.vocabulary_size)
-        sums = counts @ self.table.astype(np.float64)
-        return sums[:, :-1] / np.sqrt(np.maximum(sums[:, -1:], EPSILON)) + self.bias
+        sums, squares = counts @ self.table.astype(np.float64), counts @ self.squares.astype(np.float64)
+        return sums / np.sqrt(np.maximum(squares, EPSILON)) + self.bias
 
     def weigh(self, probabilities, rows, labels):
         """Returns the model with the factors of both kinds of logits that minimize the log loss of some texts.
@@ -74,8 +77,7 @@ class NgramModel:
             return (np.square(factors - USUAL_FACTORS).sum() / 2 - log_likelihood) / len(labels)
 
         factors = minimize(compute_loss, USUAL_FACTORS, bounds=[(0, None)] * 2).x
-        table = np.hstack([factors[1] * self.table[:, :-1], self.table[:, -1:]]).astype(np.float32)
-        bias = np.float32(factors[1] * self.bias)
+        table, bias = (np.float32(factors[1] * x) for x in (self.table, self.bias))
         return dataclasses.replace(self, scale=np.float32(factors[0]), table=table, bias=bias), factors
 
     def add_to(self, network):
@@ -86,7 +88,7 @@ class NgramModel:
         """
         layer = NgramEnsemble(self.vocabulary_size, len(self.table) - self.vocabulary_size, name="ngrams")
         model = keras.Model(network.input, layer(network.output, **network.input), name=network.name)
-        layer.set_weights([self.scale, self.table, self.bias])
+        layer.set_weights([self.scale, self.table, self.squares, self.bias])
         return model
 
     def save(self, path):
@@ -125,14 +127,13 @@ def fit(rows, train, vocabulary_size, config):
     class_weight = "balanced" if config.class_weights == "balanced" else None
     logistic = LogisticRegression(C=10, solver="liblinear", class_weight=class_weight, random_state=config.seed)
     model = OneVsRestClassifier(logistic).fit(features.tocsr(), train.labels[indices])
-    table = np.zeros((counts.shape[1], classes + 1), np.float32)
-    table[:, -1] = np.square(idf)
+    table = np.zeros((counts.shape[1], classes), np.float32)
     bias = np.full(classes, -np.log(len(indices) + 1), np.float32)
     if len(model.classes_) == 2:  # There is one estimator, of the second class.
         bias[model.classes_[0]] = 0
     for label, estimator in zip(model.classes_[-len(model.estimators_) :], model.estimators_, strict=True):
         table[:, label], bias[label] = estimator.coef_[0] * idf, estimator.intercept_[0]
-    return NgramModel(vocabulary_size, np.float32(1), table, bias)
+    return NgramModel(vocabulary_size, np.float32(1), table, np.float32(np.square(idf))[:, None], bias)
 
 
 def count_ngrams(rows, vocabulary_size, pair_buckets):

@@ -92,6 +92,6 @@ def require_norms_of_muon(layers, init):
         norm = np.linalg.norm(variable) / np.sqrt(variable.shape[-1])
         if is_hidden_matrix(variable) and not 0.9 < norm < 1.1:
             raise UserError(
-                f"--optimizer muon would rescale the weights of --init {init}, which was not trained with it; use the "
-                "preset adapt, or another --optimizer and --learning-rate."
+                f"--optimizer muon would rescale the weights of --init {init}, which have other norms; use "
+                "the preset adapt, or another --optimizer and --learning-rate."
             )

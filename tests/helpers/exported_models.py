@@ -83,8 +83,10 @@ def make_tiny_text_classifier(seed=0):
     """Returns the `Export` of a text classifier."""
     keras.utils.set_random_seed(seed)
     network = randomize(make_text_classifier(BERT, len(VOCABULARY), len(TEXT_CLASSES), window_length=8))
-    table = np.abs(np.random.default_rng(seed).normal(size=(len(VOCABULARY) + 99, 1 + len(TEXT_CLASSES))))
-    ngrams = NgramModel(len(VOCABULARY), np.float32(0.5), table.astype(np.float32), np.zeros(2, np.float32))
+    rng, count = np.random.default_rng(seed), len(VOCABULARY) + 99
+    table, squares = rng.normal(size=(count, len(TEXT_CLASSES))), rng.uniform(1, 100, (count, 1))
+    weights = (np.float32(x) for x in (0.5, table, squares, np.zeros(len(TEXT_CLASSES))))
+    ngrams = NgramModel(len(VOCABULARY), *weights)
     inputs = TextInputs(VOCABULARY, BERT.max_sequence_length)
     return make_text_classifier_export(ngrams.add_to(network), inputs, TEXT_CLASSES, TEXTS, task="text_classification")
 

@@ -37,9 +37,9 @@ def make_set(labels, classes):
 
 def make_model(classes=2, buckets=40, seed=0):
     rng = np.random.default_rng(seed)
-    table = rng.normal(size=(WORDS + buckets, classes + 1)).astype(np.float32)
-    table[:, -1] = np.square(table[:, -1])
-    return ngrams.NgramModel(WORDS, np.float32(0.3), table, rng.normal(size=classes).astype(np.float32))
+    table = rng.normal(size=(WORDS + buckets, classes)).astype(np.float32)
+    squares = rng.uniform(1, 100, (WORDS + buckets, 1)).astype(np.float32)
+    return ngrams.NgramModel(WORDS, np.float32(0.3), table, squares, rng.normal(size=classes).astype(np.float32))
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -69,7 +69,8 @@ def test_the_layer_computes_the_logits_of_a_loop_over_ngrams_whatever_the_paddin
         counts = collections.Counter(row.tolist())
         counts.update(WORDS + (int(a) * 7919 + int(b)) % 40 for a, b in itertools.pairwise(row))
         sums = sum(count * model.table[gram].astype(float) for gram, count in counts.items())
-        expected.append(sums[:-1] / np.sqrt(sums[-1]) + model.bias)
+        squares = sum(count * float(model.squares[gram, 0]) for gram, count in counts.items())
+        expected.append(sums / np.sqrt(squares) + model.bias)
     np.testing.assert_allclose(model.compute_logits(rows), expected, rtol=1e-5)
     ids, mask = np.zeros((4, 33), np.int32), np.zeros((4, 33), bool)
     for index, row in enumerate(rows):
@@ -116,7 +117,7 @@ def test_more_texts_than_the_maximum_are_sampled_with_every_class(monkeypatch):
     labels[7] = 2
     monkeypatch.setattr(ngrams, "MAX_TOKENS", 80)
     model = ngrams.fit(rows, make_set(labels, 3), WORDS, CONFIG)
-    assert 0 < np.count_nonzero(model.table[WORDS:, -1]) < 80 and model.bias[2] > -np.log(30)
+    assert 0 < np.count_nonzero(model.squares[WORDS:]) < 80 and model.bias[2] > -np.log(30)
 
 
 def test_a_file_holds_the_model(tmp_path):
