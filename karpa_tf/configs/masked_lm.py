@@ -101,40 +101,32 @@ class MaskedLMConfig(RunConfig):
         return dataclasses.replace(self.model, num_segments=num_segments)
 
 
+@dataclasses.dataclass(frozen=True)
+class AdaptationConfig(MaskedLMConfig):
+    """Settings that are of no use for new weights: --init must be given."""
+
+
 # Trains faster than BERT's post-norm and learned positions; a short run needs no dropout.
 _easy = functools.partial(dataclasses.replace, normalize_first=True, position_embedding="rotary", dropout=0.0)
 
 _ADAMW = MaskedLMConfig(epochs=12, batch_size=32)
 
 
-def _make_muon(adam_learning_rate):
-    """Returns a schedule like AdamW's; docs/results.md compares both."""
-    return dataclasses.replace(
-        _ADAMW.optimization, optimizer="muon", weight_decay=0.0, adam_learning_rate=adam_learning_rate
-    )
+def _with_muon(name, learning_rate, adam_learning_rate, vocabulary_size, model):
+    """Returns a preset with Muon and AdamW's schedule; docs/results.md compares both."""
+    muon = {"optimizer": "muon", "weight_decay": 0.0, "adam_learning_rate": adam_learning_rate}
+    optimization = dataclasses.replace(_ADAMW.optimization, **muon)
+    changes = {"learning_rate": learning_rate, "vocabulary_size": vocabulary_size, "model": _easy(model)}
+    return dataclasses.replace(_ADAMW, name=name, optimization=optimization, **changes)
 
 
-_TINY = dataclasses.replace(
-    _ADAMW,
-    name="bert_tiny",
-    learning_rate=0.04,
-    vocabulary_size=4000,
-    optimization=_make_muon(0.016),
-    model=_easy(bert.TINY),
-)
+_TINY = _with_muon("bert_tiny", 0.04, 0.016, 4000, bert.TINY)
 _SMOKE = bert.BERTConfig(max_sequence_length=32, hidden_dim=16, num_layers=1, num_heads=2, intermediate_dim=32)
 
 PRESETS = {
     "tiny": _TINY,
     "smoke": dataclasses.replace(_TINY, name="bert_smoke", epochs=1, vocabulary_size=600, model=_easy(_SMOKE)),
-    "mini": dataclasses.replace(
-        _TINY,
-        name="bert_mini",
-        learning_rate=0.03,
-        vocabulary_size=8000,
-        optimization=_make_muon(0.008),
-        model=_easy(bert.MINI),
-    ),
+    "mini": _with_muon("bert_mini", 0.03, 0.008, 8000, bert.MINI),
     "small": dataclasses.replace(
         _ADAMW, name="bert_small", epochs=8, learning_rate=1e-3, vocabulary_size=8000, model=_easy(bert.SMALL)
     ),
@@ -148,5 +140,5 @@ PRESETS = {
         optimization=dataclasses.replace(_ADAMW.optimization, gradient_accumulation_steps=8),
         model=bert.BASE,
     ),
-    "adapt": dataclasses.replace(_ADAMW, name="bert_adapted", epochs=3, learning_rate=3e-5),
+    "adapt": AdaptationConfig(name="bert_adapted", epochs=3, batch_size=32, learning_rate=3e-5),
 }

@@ -10,6 +10,7 @@ from karpa_tf.evaluation.markup import element, section, text
 from karpa_tf.evaluation.report_folder import show_folder, show_samples
 from karpa_tf.evaluation.results import (
     describe_gain,
+    describe_parts,
     find_best,
     flatten,
     is_number,
@@ -90,7 +91,8 @@ def _compare(name, mode, report, best):
         start, css = "Perhaps no better than the best baseline", "unsure"
     ours, theirs = (markup.format_value(number, name) for number in (report[name], best[name]))
     words = f"{start}: {markup.label(name)} {ours} against {theirs} ({best['name']}). "
-    return element("p", text(words + describe_gain(best, report.get("count", 0))), css)
+    parts = describe_parts(report, best) if name == "accuracy" else []
+    return element("p", text(" ".join([words + describe_gain(best, report.get("count", 0)), *parts])), css)
 
 
 def _draw_panels(results, select):

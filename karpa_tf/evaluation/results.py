@@ -113,6 +113,15 @@ def describe_gain(baseline, count):
     )
 
 
+def describe_parts(report, baseline):
+    """Returns a list of sentences, one for each of a report's `parts` that is no better than a baseline."""
+    return [
+        f"But {part['name']} is not better than {baseline['name']}: {part['accuracy']:.2%}."
+        for part in report.get("parts", [])
+        if part["accuracy"] <= baseline["accuracy"] < report["accuracy"]
+    ]
+
+
 def is_uncertain(baseline):
     """Returns whether the interval of the gain over a baseline, if there is one, holds 0."""
     return baseline.get("accuracy_gain_low", 1) <= 0 <= baseline.get("accuracy_gain_high", 1)

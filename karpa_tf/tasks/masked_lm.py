@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from karpa_tf.configs.masked_lm import MaskedLMConfig
+from karpa_tf.configs.masked_lm import AdaptationConfig, MaskedLMConfig
 from karpa_tf.data.text import vocabulary as vocabularies
 from karpa_tf.errors import UserError
 from karpa_tf.evaluation.predictions import MASKED_TEXTS
@@ -91,8 +91,10 @@ def resolve_init(config):
         config: a `MaskedLMConfig` or a `FinetuningConfig`.
 
     Raises:
-        UserError: there is no such model, or --sequence-length is more than it takes.
+        UserError: there is no such model, --sequence-length is more than it takes, or the preset needs a model.
     """
+    if not config.init and isinstance(config, AdaptationConfig):
+        raise UserError("The preset adapt continues from a pretrained model; name it by --init.")
     if not config.init:
         return config
     network = dataclasses.replace(open_init(config.init).network, dropout=config.model.dropout)

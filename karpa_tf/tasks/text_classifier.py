@@ -51,9 +51,7 @@ def make_trainer(config, train, vocabulary, steps_per_epoch, jit_compile=False):
     model = make_network(config, len(vocabulary), len(train.classes))
     if not config.scratch:
         copy_weights(model, masked_lm.open_init(config.init).load()[0], excluded=("logits",))
-    counts = np.bincount(train.labels, minlength=len(train.classes))
-    class_weights = len(train) / (len(train.classes) * counts) if config.class_weights == "balanced" else None
-    trainer = Classifier(model, config.label_smoothing, class_weights, config.optimization.ema)
+    trainer = Classifier(model, config.label_smoothing, _weigh_classes(train, config), config.optimization.ema)
     groups = make_parameter_groups(split_by_depth(model), config.freezing, steps_per_epoch)
     # XLA needs to know the number of windows, and compiles for each length anew.
     compile_trainer(trainer, config, groups, steps_per_epoch, jit_compile and config.long_texts == "cut")
@@ -76,7 +74,8 @@ def add_ngrams(run, rows, splits, batches, config):
         config: the `TextClassifierConfig`.
     """
     train, validation = splits["train"], splits.get("validation")
-    if not config.averages_ngrams:
+    # What has been exported stays as it is, also if it is of a version without n-grams.
+    if not config.averages_ngrams or run.metadata().get("saved_model"):
         return
     if validation is None or not 2 <= len(np.unique(train.labels)) <= ngrams.MAX_CLASSES:
         print(f"No n-grams: they need a validation split, and 2 to {ngrams.MAX_CLASSES} classes.")
@@ -84,9 +83,10 @@ def add_ngrams(run, rows, splits, batches, config):
     finished = load_network(run)
     model = ngrams.fit(rows["train"], train, len(finished.vocabulary), config)
     probabilities = compute_text_probabilities(finished.model, batches["validation"], len(validation))
-    model, factors = model.weigh(probabilities, rows["validation"], validation.labels)
+    model, factors = model.weigh(probabilities, rows["validation"], validation.labels, _weigh_classes(train, config))
     model.save(run.path / NGRAMS_FILE)
-    print("Logits: {:.2f} times the network's + {:.2f} times those of n-grams".format(*factors))
+    words = "Logits: {:.2f} times the network's + {:.2f} times those of n-grams, by the validation split"
+    print(words.format(*factors))
 
 
 def evaluate(run, splits, name, batches, config):
@@ -211,6 +211,12 @@ def load_function(run, saved_model, has_pairs=False):
     inputs = require_inputs(finished, has_pairs)
     functions, _ = make_text_classifier_functions(finished.model, inputs, finished.classes)
     return masked_lm.as_text_function(functions["serving_default"])
+
+
+def _weigh_classes(train, config):
+    """Returns the weights of classes in the loss, float64 (classes,), or None."""
+    counts = np.bincount(train.labels, minlength=len(train.classes))
+    return len(train) / (len(train.classes) * counts) if config.class_weights == "balanced" else None
 
 
 TASK = Task(

@@ -7,11 +7,10 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.sparse import csr_array, diags_array
 from scipy.special import log_softmax
-from sklearn.linear_model import LogisticRegression
-from sklearn.multiclass import OneVsRestClassifier
 
 from karpa_tf.data.splits import sample
 from karpa_tf.layers.ngrams import NgramEnsemble, hash_pairs
+from karpa_tf.models.logistic import fit_text_classes
 from karpa_tf.system.files import replace
 
 PAIR_BUCKETS = 2**17
@@ -55,7 +54,7 @@ class NgramModel:
         sums, squares = counts @ self.table.astype(np.float64), counts @ self.squares.astype(np.float64)
         return sums / np.sqrt(np.maximum(squares, EPSILON)) + self.bias
 
-    def weigh(self, probabilities, rows, labels):
+    def weigh(self, probabilities, rows, labels, class_weights=None):
         """Returns the model with the factors of both kinds of logits that minimize the log loss of some texts.
 
         The texts must not have been used for training ("stacking", Wolpert 1992). Two factors have little to overfit
@@ -65,15 +64,17 @@ class NgramModel:
             probabilities: of the network, float (n, classes).
             rows: list of n int32 (length,), token ids.
             labels: int (n,).
+            class_weights: float (classes,), of the loss; None weighs all alike.
 
         Returns:
             An `NgramModel`; and the factors, float64 (2,), of the network and of the n-grams.
         """
         network, ours = np.log(np.maximum(probabilities, EPSILON)), self.compute_logits(rows)
+        weights = np.ones(len(labels)) if class_weights is None else class_weights[labels]
 
         def compute_loss(factors):
             log_likelihood = log_softmax(factors[0] * network + factors[1] * ours, axis=1)
-            log_likelihood = log_likelihood[np.arange(len(labels)), labels].sum()
+            log_likelihood = log_likelihood[np.arange(len(labels)), labels] @ weights
             return (np.square(factors - USUAL_FACTORS).sum() / 2 - log_likelihood) / len(labels)
 
         factors = minimize(compute_loss, USUAL_FACTORS, bounds=[(0, None)] * 2).x
@@ -124,9 +125,7 @@ def fit(rows, train, vocabulary_size, config):
     frequency = np.bincount(counts.indices, minlength=counts.shape[1])
     idf = np.where(frequency, np.log((1 + len(indices)) / (1 + frequency)) + 1, 0)
     features = diags_array(1 / np.sqrt(counts @ np.square(idf))) @ counts @ diags_array(idf)
-    class_weight = "balanced" if config.class_weights == "balanced" else None
-    logistic = LogisticRegression(C=10, solver="liblinear", class_weight=class_weight, random_state=config.seed)
-    model = OneVsRestClassifier(logistic).fit(features.tocsr(), train.labels[indices])
+    model = fit_text_classes(features.tocsr(), train.labels[indices], config.class_weights, config.seed)
     table = np.zeros((counts.shape[1], classes), np.float32)
     bias = np.full(classes, -np.log(len(indices) + 1), np.float32)
     if len(model.classes_) == 2:  # There is one estimator, of the second class.

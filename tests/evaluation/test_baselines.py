@@ -118,6 +118,14 @@ def test_more_classes_than_examples_and_a_limit_below_one_example_per_class(monk
     assert measure_text_baselines(train, train, CONFIG)[1]["accuracy"] == 1
 
 
+@pytest.mark.parametrize(("alone", "says_so"), [(0.7, True), (0.8, True), (0.82, False)])
+def test_a_network_that_is_better_only_with_its_other_parts_is_named(alone, says_so, capsys):
+    row = {"name": "TF-IDF", "accuracy": 0.8, "log_loss": 0.5, "seconds": 0.1}
+    parts = [{"name": "the network alone", "accuracy": alone}]
+    baselines.print_comparison({"accuracy": 0.85, "count": 80, "baselines": [row], "parts": parts})
+    assert ("But the network alone is not better than TF-IDF" in capsys.readouterr().out) == says_so
+
+
 @pytest.mark.parametrize(
     ("accuracy", "gain", "says_so", "chance"),
     [

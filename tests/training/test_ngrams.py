@@ -105,6 +105,16 @@ def test_the_factors_minimize_the_log_loss_and_few_texts_keep_the_usual_ones():
     assert np.abs(usual - ngrams.USUAL_FACTORS).max() < 0.5
 
 
+def test_a_class_of_weight_3_counts_as_if_its_texts_were_there_three_times():
+    model, (rows, labels) = make_model(), make_rows(60, 2)
+    network = np.random.default_rng(0).dirichlet((1, 1), 60)
+    index = np.concatenate([np.arange(60), *[np.flatnonzero(labels == 1)] * 2])
+    _, expected = model.weigh(network[index], [rows[i] for i in index], labels[index])
+    _, factors = model.weigh(network, rows, labels, np.array([1.0, 3.0]))
+    np.testing.assert_allclose(factors, expected, atol=1e-3)
+    assert np.abs(factors - model.weigh(network, rows, labels)[1]).max() > 0.01
+
+
 def test_a_class_without_texts_is_improbable_and_the_others_are_found():
     rows, labels = make_rows(200, 2)
     labels = np.where(labels == 1, 3, 1).astype(np.int32)
