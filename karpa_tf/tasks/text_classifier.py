@@ -169,7 +169,7 @@ def load_network(run, kind=None):
 
 def describe(finished):
     """Returns a line about the model of a `FinishedRun`."""
-    beside = " and n-grams" if (finished.run.path / NGRAMS_FILE).exists() else ""
+    beside = ", n-grams included" if (finished.run.path / NGRAMS_FILE).exists() else ""
     return f"{len(finished.classes)} classes, {masked_lm.describe(finished)}{beside}"
 
 
