@@ -74,3 +74,15 @@ def update_moving_averages(averages, variables, decay):
 def _move(average, value, decay):
     rate = tf.cast(1 - decay, average.dtype)
     average.assign_sub(rate * (average - tf.cast(value, average.dtype)))
+
+
+def gather_over_replicas(*tensors):
+    """Returns the index of this replica's first row, and every tensor, (n, ...), with the rows of all replicas.
+
+    Gradients reach the replica that a row is from. All replicas have the same number of rows.
+    """
+    context = tf.distribute.get_replica_context()
+    if context.num_replicas_in_sync == 1:
+        return 0, *tensors
+    index = context.replica_id_in_sync_group * tf.shape(tensors[0])[0]
+    return index, *(context.all_gather(tensor, axis=0) for tensor in tensors)

@@ -11,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from karpa_tf.data.splits import sample
+from karpa_tf.data.text.word_search import TERM
 from karpa_tf.evaluation.results import describe_gain, describe_parts
 from karpa_tf.metrics.classification import compute_log_loss
 from karpa_tf.models.logistic import fit_quietly, fit_text_classes, to_class_weight
@@ -31,9 +32,6 @@ MAX_CHARACTERS, MAX_CHARACTER_CLASSES = 10_000_000, 200_000_000
 
 MAX_TERMS, MAX_TERM_CLASSES = 200_000, 20_000_000
 """Maximum number of different words and pairs, and of those times classes."""
-
-TERM = r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]|[^\W\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]+|[^\w\s]"
-"""A word, a letter of a script without spaces between words (Thai, Japanese, Chinese), or another character."""
 
 CHUNK_SIZE = 1000
 """Number of images in memory at a time."""

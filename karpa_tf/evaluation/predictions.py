@@ -23,6 +23,7 @@ TEXT_PAIRS = ("classifier of pairs of texts", ["text", "text_pair"], ["classes",
 TEXT_VALUES = ("regressor of texts", ["text"], ["values"])
 PAIR_VALUES = ("regressor of pairs of texts", ["text", "text_pair"], ["values"])
 SPANS = ("token classifier", ["text"], ["starts", "ends", "types", "scores"])
+EMBEDDINGS = ("embedder of texts", ["text"], ["embedding"])
 SEEDS = ("generator of images", ["seed"], ["image_bytes"])
 NOISE = ("generator of images", ["noise"], ["images"])
 """Kinds of models, with the inputs and outputs of their signatures: arguments of `serving.client.Client.function`."""

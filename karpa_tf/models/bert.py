@@ -196,6 +196,17 @@ def make_tagger(config, vocabulary_size, tags, window_length=None):
     return keras.Model(inputs, logits, name="bert_tagger")
 
 
+def make_embedder(config, vocabulary_size, window_length=None):
+    """Returns a model of tokens to `embedding`, float32 (batch, hidden_dim), the mean of the features, of unit length.
+
+    Inputs and arguments are those of `make_text_classifier`.
+    """
+    model = make_text_classifier(config, vocabulary_size, 1, window_length)
+    mean = model.get_layer("mean_pooling").output
+    embedding = layers.UnitNormalization(dtype="float32", name="embedding")(mean)
+    return keras.Model({tensor.name: tensor for tensor in model.inputs}, embedding, name="bert_embedder")
+
+
 def extract_encoder(model):
     """Returns the encoder of a model of this file: tokens to `features`. Its weights are shared."""
     return _extract(model, "features", excluded_inputs=("mask_positions",))

@@ -9,6 +9,7 @@ from karpa_tf.errors import UserError
 
 TASKS = {
     "classifier": "karpa_tf.tasks.classifier",
+    "embedder": "karpa_tf.tasks.embedder",
     "gan": "karpa_tf.tasks.gan",
     "masked_lm": "karpa_tf.tasks.masked_lm",
     "tagger": "karpa_tf.tasks.tagger",

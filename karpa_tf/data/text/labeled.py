@@ -82,7 +82,7 @@ def load_text_splits(data, columns, validation_fraction=0.1, test_fraction=0.2, 
         columns: a `Columns`.
         validation_fraction: fraction of the training texts to hold out if there is no validation split, in [0, 1).
         test_fraction: fraction of the training texts to hold out if there is no test split, in [0, 1).
-        has_classes: whether labels are classes; otherwise they are numbers.
+        has_classes: whether labels are classes; otherwise they are numbers. Without a column of labels all are 0.
 
     Raises:
         UserError: the data does not exist, cannot be read, has fewer than two classes, or labels that are no numbers.
@@ -96,10 +96,11 @@ def load_text_splits(data, columns, validation_fraction=0.1, test_fraction=0.2, 
     rows = {split: split_rows for split, split_rows in rows.items() if split_rows is not None}
     has_pairs = columns.pair is not None
     labels = [row.label for row in rows["train"] if row.is_complete(has_pairs)]
-    classes = _find_classes(data, labels) if has_classes else ()
-    if not (has_classes or labels):
-        raise UserError(f"--data {data} has no texts with a number.")
-    splits = {split: _make_text_set(files[split], rows[split], classes, has_pairs) for split in rows}
+    classes = _find_classes(data, labels) if has_classes and columns.has_labels else ()
+    if not (classes or labels):
+        what = "texts with a number" if columns.has_labels else "pairs of texts" if has_pairs else "texts"
+        raise UserError(f"--data {data} has no {what}.")
+    splits = {split: _make_text_set(files[split], rows[split], classes, columns) for split in rows}
     return hold_out_missing(splits, validation_fraction, test_fraction)
 
 
@@ -166,8 +167,9 @@ def _sort_classes(names):
     return tuple(sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name)))
 
 
-def _make_text_set(path, rows, classes, has_pairs):
-    """Returns the `TextSet` of rows; without `classes` labels are numbers."""
+def _make_text_set(path, rows, classes, columns):
+    """Returns the `TextSet` of rows; without `classes` labels are numbers, or 0 if there are no labels."""
+    has_pairs = columns.pair is not None
     unknown = sorted({row.label for row in rows if row.is_complete(has_pairs)} - set(classes))
     if unknown and classes:
         raise UserError(f"{path} has a class that the training texts do not have: {unknown[0]:.40}.")
@@ -179,6 +181,8 @@ def _make_text_set(path, rows, classes, has_pairs):
     )
     if classes:
         labels = np.array([classes.index(row.label) for row in examples], np.int32)
+    elif not columns.has_labels:
+        labels = np.zeros(len(examples), np.int32)
     else:
         labels = np.array([_parse_number(path, row.label) for row in examples], np.float32)
     pairs = tuple(row.pair for row in examples) if has_pairs else ()

@@ -58,6 +58,9 @@ class Columns:
     encoding: str = "utf-8"
     """Encoding of the files."""
 
+    has_labels: bool = True
+    """Whether there is a column of labels; otherwise the label of a row is its text."""
+
 
 def read_rows(path, columns):
     """Returns the list of `Row` of a file that ends in one of `SUFFIXES`; null is "".
@@ -99,7 +102,7 @@ def _read_table(path, columns):
     indices, has_header = _find_indices(path, first, columns)
     if not has_header:
         rows = itertools.chain([(1, first)], rows)
-    if len(first) < 2:
+    if len(first) < 2 and columns.has_labels:
         raise NoLabels(f"{path}, line 1: 1 column; expected at least two, of texts and of labels.")
     texts = []
     for line, row in rows:
@@ -129,21 +132,21 @@ def _find_indices(path, first, columns):
     named = [name for name in (columns.text, columns.label, columns.pair) if name is not None]
     if named or {name.lower() for name in first} & {*TEXT_FIELDS, *LABEL_FIELDS}:
         if named and all(name.isdecimal() for name in named) and not all(name in first for name in named):
-            indices = [int(columns.text or 1) - 1, int(columns.label or len(first)) - 1]
+            indices = [int(columns.text or 1) - 1]
+            indices += [int(columns.label or len(first)) - 1 if columns.has_labels else indices[0]]
             indices += [int(columns.pair) - 1] if columns.pair else []
             if not all(0 <= index < len(first) for index in indices):
                 raise UserError(f"{path} has columns 1 to {len(first)}; received {' and '.join(named)}.")
             return indices, False
         return tuple(first.index(name) for name in _find_columns(path, first, columns)), True
-    return (0, len(first) - 1), False
+    return (0, len(first) - 1 if columns.has_labels else 0), False
 
 
 def _find_columns(location, names, columns):
     """Returns the names of the columns of a `Row` among `names`."""
-    found = [
-        _find_column(location, names, columns.text, TEXT_FIELDS, "--text-field", UserError),
-        _find_column(location, names, columns.label, LABEL_FIELDS, "--label-field", NoLabels),
-    ]
+    found = [_find_column(location, names, columns.text, TEXT_FIELDS, "--text-field", UserError)]
+    labels = (columns.label, LABEL_FIELDS, "--label-field", NoLabels)
+    found.append(_find_column(location, names, *labels) if columns.has_labels else found[0])
     if columns.pair:
         found.append(_find_column(location, names, columns.pair, (), "--pair-field", UserError))
     return found

@@ -1,0 +1,59 @@
+"""Texts that belong together, such as questions and answers, in train, validation and test splits."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from karpa_tf.data.splits import hold_out_missing
+from karpa_tf.data.text.corpus import find_corpus
+from karpa_tf.data.text.labeled import TextSet, load_text_splits
+from karpa_tf.data.text.tables import DELIMITERS, Columns
+from karpa_tf.errors import UserError
+
+
+def load_related_splits(config):
+    """Returns a dict of `TextSet` without labels: `train`, and `validation` and `test` unless they are empty.
+
+    With --pair-field every set has pairs. Otherwise `train` has texts alone, and each of the others the halves of its
+    texts as pairs, which are known to belong together; texts of one word are left out there.
+
+    Args:
+        config: an `EmbedderConfig`.
+
+    Raises:
+        UserError: the data does not exist, cannot be read, or has fewer than two texts.
+    """
+    fractions = config.held_out_for_validation, config.test_fraction
+    path = Path(config.data).expanduser()
+    if config.pair_field is not None or path.suffix.lower() in DELIMITERS:
+        columns = Columns(config.text_field, pair=config.pair_field, encoding=config.encoding, has_labels=False)
+        splits = load_text_splits(config.data, columns, *fractions)
+    else:
+        field = config.text_field or "text"
+        corpus = find_corpus(config.data, field, config.encoding, documents=config.documents)
+        texts = tuple(dict.fromkeys(corpus.read()))  # a text and its copy would be held to be different
+        splits = hold_out_missing({"train": TextSet(corpus.name, texts, np.zeros(len(texts), np.int32))}, *fractions)
+    if len(splits["train"]) < 2:
+        raise UserError(f"--data {config.data} has {len(splits['train'])} text to train on; expected at least two.")
+    if config.pair_field is not None:
+        return splits
+    halves = {name: halve(split) for name, split in splits.items() if name != "train"}
+    return {"train": splits["train"]} | {name: split for name, split in halves.items() if len(split)}
+
+
+def halve(split):
+    """Returns the `TextSet` whose pairs are the halves of the texts of another, cut between the words in the middle."""
+    rows = [text.split() for text in split.texts]
+    rows = [words for words in rows if len(words) > 1]
+    texts, pairs = (
+        tuple(" ".join(words[part(len(words) // 2)]) for words in rows)
+        for part in (lambda middle: slice(middle), lambda middle: slice(middle, None))
+    )
+    return dataclasses.replace(split, texts=texts, pairs=pairs, labels=np.zeros(len(texts), np.int32), skipped=())
+
+
+def number_equal(texts, first=0):
+    """Returns a number for each text, int32 (n,), the same for equal texts, from `first` on."""
+    numbers = {}
+    return np.array([numbers.setdefault(text, first + len(numbers)) for text in texts], np.int32)

@@ -1,0 +1,131 @@
+"""Embedders of texts: making the trainer, and loading, describing, evaluating and exporting a finished run."""
+
+from karpa_tf.configs.embedder import EmbedderConfig
+from karpa_tf.data.text.labeled_batches import make_token_rows
+from karpa_tf.evaluation import retrieval
+from karpa_tf.evaluation.predictions import EMBEDDINGS
+from karpa_tf.export import examples
+from karpa_tf.export.embedder import make_embedder_export, make_embedder_functions
+from karpa_tf.export.text_inputs import TextInputs
+from karpa_tf.models import bert
+from karpa_tf.models.classifiers import split_by_depth
+from karpa_tf.tasks import masked_lm
+from karpa_tf.tasks.task import Task, read_config
+from karpa_tf.training.optimizers import make_parameter_groups
+from karpa_tf.training.pretrained_text import copy_weights
+from karpa_tf.training.run import Run
+from karpa_tf.training.trainers.contrastive import Contrastive
+from karpa_tf.training.trainers.updates import compile_trainer
+
+NAME, APP, TITLE = "embedder", "finetune_embedder", "text embedding"
+
+CURVES = {
+    "Loss (nats)": ("loss", "val_loss"),
+    "Accuracy within a batch": ("accuracy", "val_accuracy"),
+    "Texts per second": ("texts_per_second",),
+}
+
+
+def make_trainer(config, vocabulary, steps_per_epoch):
+    """Returns the compiled trainer of an `EmbedderConfig`; call it in the scope of the strategy.
+
+    Args:
+        config: an `EmbedderConfig`, with the model of --init.
+        vocabulary: the `Vocabulary` of --init.
+        steps_per_epoch: number of steps in one epoch.
+    """
+    model = make_network(config, len(vocabulary))
+    if not config.scratch:
+        copy_weights(model, masked_lm.open_init(config.init).load()[0])
+    trainer = Contrastive(model, config.temperature, config.optimization.ema)
+    _, *features = split_by_depth(model)  # There is nothing after the features.
+    compile_trainer(trainer, config, make_parameter_groups(features, config.freezing, steps_per_epoch), steps_per_epoch)
+    return trainer
+
+
+def tokenize(splits, vocabulary, length):
+    """Returns the token ids of the first and of the second texts by split, or None for these; prints their numbers.
+
+    Args:
+        splits: dict of `TextSet`, result of `load_related_splits`.
+        vocabulary: a `Vocabulary`.
+        length: maximum number of tokens of a text.
+    """
+    rows = {}
+    for name, split in splits.items():
+        columns = [make_token_rows(texts, vocabulary, length) for texts in (split.texts, split.pairs) if texts]
+        truncated = sum(count for _, count in columns)
+        note = f", {truncated:,} of the texts truncated to {length} tokens" if truncated else ""
+        if split.skipped:
+            note += f"; {len(split.skipped):,} rows skipped, the first: {split.skipped[0]}"
+        print(f"{name:10} {len(split):,} {'pairs of ' * bool(split.pairs)}texts{note}")
+        rows[name] = tuple(ids for ids, _ in columns) if split.pairs else (columns[0][0], None)
+    return rows
+
+
+def describe_data(config, splits):
+    """Returns what `run.json` says about a dict of `TextSet` and the pretrained model of an `EmbedderConfig`."""
+    values = {
+        name: {"count": len(split), "fingerprint": split.fingerprint, "skipped": list(split.skipped)}
+        for name, split in splits.items()
+    }
+    return {"splits": values} | masked_lm.open_init(config.init).metadata()
+
+
+def evaluate(run, splits, name, batches, config):
+    """Writes the report of a run on the split `name` and prints its figures; arguments as for text classifiers."""
+    embeddings = retrieval.compute_embeddings(load(run).model, batches, len(splits[name]))
+    retrieval.print_report(retrieval.save_report(run.eval, splits[name], embeddings, config.baseline), name)
+
+
+def make_network(config, vocabulary_size):
+    """Returns the model of an `EmbedderConfig`, from tokens to embeddings."""
+    return bert.make_embedder(config.model, vocabulary_size, config.row_length)
+
+
+def load(run, kind=None):
+    """Returns the `FinishedRun` of a run; its model maps tokens to embeddings, of texts of any length."""
+    config = read_config(run, NAME, APP, EmbedderConfig)
+    return masked_lm.load_finished(run, config, lambda size: make_network(config, size), kind)
+
+
+def make_export(finished):
+    """Returns the `Export` of a `FinishedRun`."""
+    texts = examples.load_texts(finished.run)
+    return make_embedder_export(finished.model, _make_inputs(finished), texts, task=TITLE)
+
+
+def load_function(run, saved_model):
+    """Returns the signature `serving_default` of `make_embedder_export` for `evaluation.predictions`.
+
+    Args:
+        run: path of a run folder, or None.
+        saved_model: path of an exported version, instead of a run.
+
+    Raises:
+        UserError: the model is none of this task.
+    """
+    if not run:
+        return masked_lm.load_text_function(saved_model, *EMBEDDINGS)
+    finished = load(Run(run))
+    functions, _ = make_embedder_functions(finished.model, _make_inputs(finished))
+    return masked_lm.as_text_function(functions["serving_default"])
+
+
+def _make_inputs(finished):
+    return TextInputs(finished.vocabulary, finished.config.max_tokens)
+
+
+TASK = Task(
+    name=NAME,
+    app=APP,
+    title=TITLE,
+    bfloat16=False,
+    evaluated_on="texts that were not used for training",
+    load=load,
+    describe=masked_lm.describe,
+    make_export=make_export,
+    headline={"mrr": "max", "recall_at_1": "max", "recall_at_10": "max"},
+    usage="python -m apps.index_texts --saved-model {saved_model} --data FOLDER --index INDEX\n"
+    'python -m apps.search --index INDEX "What to look for."',
+)
