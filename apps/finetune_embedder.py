@@ -1,6 +1,6 @@
 """Fine-tunes a pretrained encoder so that embeddings of texts that belong together are near, evaluates and exports it.
 
-$ python -m apps.finetune_embedder --init runs/train_mlm/... --data FOLDER      texts alone: parts of one belong together
+$ python -m apps.finetune_embedder --init runs/train_mlm/... --data FOLDER     texts alone: parts of one belong together
 $ python -m apps.finetune_embedder --init RUN --data faq.csv --text-field question --pair-field answer
 $ python -m apps.finetune_embedder --init RUN --data FOLDER --positives dropout       as SimCSE does
 $ python -m apps.finetune_embedder --init RUN --data FOLDER --scratch   the same architecture without pretrained weights

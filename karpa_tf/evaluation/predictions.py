@@ -113,6 +113,17 @@ def tag_texts(predict, texts):
             yield text, [(int(s), int(e), name.decode(), float(score)) for s, e, name, score in spans if s >= 0]
 
 
+def embed_texts(predict, texts):
+    """Yields the embeddings of batches of texts, float32 (batch, hidden_dim), of unit length.
+
+    Args:
+        predict: function of `text` to `embedding`.
+        texts: list of strings.
+    """
+    for batch in _make_batches(_check_texts(texts)):
+        yield np.asarray(predict(text=batch)["embedding"], np.float32)
+
+
 def fill_masks(predict, texts, top):
     """Yields every text and the words for each mask, lists of (word, probability), the most probable first.
 

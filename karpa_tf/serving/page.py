@@ -34,6 +34,7 @@ FORMS = {
     "value": ({"text": "string"}, {"values"}),
     "value_of_pair": ({"text": "string", "text_pair": "string"}, {"values"}),
     "spans": ({"text": "string"}, {"starts", "ends", "types", "scores"}),
+    "embedding": ({"text": "string"}, {"embedding"}),
 }
 """Forms of the page: the dtypes of the inputs, of shape (batch,), of a signature that the form can call, and its
 outputs."""

@@ -1,14 +1,20 @@
 """Embedders of texts: making the trainer, and loading, describing, evaluating and exporting a finished run."""
 
+import dataclasses
+
+import numpy as np
+
 from karpa_tf.configs.embedder import EmbedderConfig
 from karpa_tf.data.text.labeled_batches import make_token_rows
 from karpa_tf.evaluation import retrieval
-from karpa_tf.evaluation.predictions import EMBEDDINGS
+from karpa_tf.evaluation.predictions import EMBEDDINGS, embed_texts
 from karpa_tf.export import examples
 from karpa_tf.export.embedder import make_embedder_export, make_embedder_functions
 from karpa_tf.export.text_inputs import TextInputs
 from karpa_tf.models import bert
 from karpa_tf.models.classifiers import split_by_depth
+from karpa_tf.search.index import PROBE
+from karpa_tf.serving import client
 from karpa_tf.tasks import masked_lm
 from karpa_tf.tasks.task import Task, read_config
 from karpa_tf.training.optimizers import make_parameter_groups
@@ -110,6 +116,39 @@ def load_function(run, saved_model):
     finished = load(Run(run))
     functions, _ = make_embedder_functions(finished.model, _make_inputs(finished))
     return masked_lm.as_text_function(functions["serving_default"])
+
+
+def connect(source):
+    """Returns the function of a `ModelSource`, as `load_function` does, which may be a model on a server."""
+    if source.server:
+        return client.connect(source).function(*EMBEDDINGS)
+    return load_function(source.run, source.saved_model)
+
+
+def search(index, queries, config):
+    """Returns a list of (query, [(text, score), ...]), the best texts first.
+
+    Args:
+        index: a `SearchIndex`.
+        queries: list of strings.
+        config: flags of the program: a `ModelSource`, `by` and `top`; without a model, that of the index is used.
+    """
+    if config.by == "words":
+        found = [index.search_words(query, config.top) for query in queries]
+    else:
+        if not (config.run or config.saved_model or config.server):
+            config = dataclasses.replace(config, **index.metadata["source"])
+        config.require_source()
+        embed = connect(config)
+        index.require_model(next(embed_texts(embed, [PROBE])))
+        embeddings = np.concatenate(list(embed_texts(embed, queries)))
+        if config.by == "meaning":
+            found = [index.search_embeddings(embedding, config.top) for embedding in embeddings]
+        else:
+            rows = zip(queries, embeddings, strict=True)
+            found = [index.search_both(query, embedding, config.top) for query, embedding in rows]
+    pairs = [list(zip(index.read_texts(ids), map(float, scores), strict=True)) for ids, scores in found]
+    return list(zip(queries, pairs, strict=True))
 
 
 def _make_inputs(finished):

@@ -25,21 +25,38 @@ def load_related_splits(config):
         UserError: the data does not exist, cannot be read, or has fewer than two texts.
     """
     fractions = config.held_out_for_validation, config.test_fraction
-    path = Path(config.data).expanduser()
-    if config.pair_field is not None or path.suffix.lower() in DELIMITERS:
+    if config.pair_field is not None:
         columns = Columns(config.text_field, pair=config.pair_field, encoding=config.encoding, has_labels=False)
         splits = load_text_splits(config.data, columns, *fractions)
     else:
-        field = config.text_field or "text"
-        corpus = find_corpus(config.data, field, config.encoding, documents=config.documents)
-        texts = tuple(dict.fromkeys(corpus.read()))  # a text and its copy would be held to be different
-        splits = hold_out_missing({"train": TextSet(corpus.name, texts, np.zeros(len(texts), np.int32))}, *fractions)
+        texts = load_texts(config)
+        train = TextSet(config.data, texts, np.zeros(len(texts), np.int32))
+        splits = hold_out_missing({"train": train}, *fractions)
     if len(splits["train"]) < 2:
         raise UserError(f"--data {config.data} has {len(splits['train'])} text to train on; expected at least two.")
     if config.pair_field is not None:
         return splits
     halves = {name: halve(split) for name, split in splits.items() if name != "train"}
     return {"train": splits["train"]} | {name: split for name, split in halves.items() if len(split)}
+
+
+def load_texts(config):
+    """Returns the texts of a data set, each once, a tuple of strings.
+
+    Args:
+        config: any with `data`, a table or what `find_corpus` takes, `text_field`, `documents` and `encoding`.
+
+    Raises:
+        UserError: the data does not exist, cannot be read, or has no texts.
+    """
+    path = Path(config.data).expanduser()
+    if path.suffix.lower() in DELIMITERS:
+        columns = Columns(config.text_field, encoding=config.encoding, has_labels=False)
+        texts = load_text_splits(path, columns, 0, 0)["train"].texts
+    else:
+        field = config.text_field or "text"
+        texts = find_corpus(config.data, field, config.encoding, documents=config.documents).read()
+    return tuple(dict.fromkeys(texts))
 
 
 def halve(split):

@@ -4,7 +4,8 @@ import { element, refill } from "./form.js";
 import { imageForm } from "./image_form.js";
 import { jsonForm } from "./json_form.js";
 import { labeledSeedForm, seedForm } from "./seed_form.js";
-import { maskedTextForm, pairForm, spansForm, textForm, valueForm, valueOfPairForm } from "./text_forms.js";
+import { embeddingForm, maskedTextForm, pairForm, spansForm, textForm } from "./text_forms.js";
+import { valueForm, valueOfPairForm } from "./text_forms.js";
 
 /** By the kind of input that the model's card names. */
 const FORMS = {
@@ -17,6 +18,7 @@ const FORMS = {
   value: valueForm,
   value_of_pair: valueOfPairForm,
   spans: spansForm,
+  embedding: embeddingForm,
 };
 const STATES = { LOADING: "loading", AVAILABLE: "available", UNLOADING: "unloading", END: "unloaded" };
 const MAX_TEXT = 160;

@@ -39,6 +39,32 @@ const value = ({ predictions: [number] }) => [element("p", { className: "value" 
 export const valueForm = (url, signature) => formOf(url, signature, false, "Predict", value);
 export const valueOfPairForm = (url, signature) => formOf(url, signature, true, "Predict", value);
 
+/** One query and lines to search: the lines, the most similar first. Embeddings have unit length. */
+export function embeddingForm(url, signature) {
+  const query = textArea({ rows: 1, placeholder: "What to look for" });
+  const area = element("textarea", { rows: 6, spellcheck: true, placeholder: "Texts to search, one per line" });
+  const linesOf = () => area.value.split("\n").filter((line) => line.trim());
+  let searched = [];
+
+  function body(isSent) {
+    const lines = linesOf();
+    if (isSent && !lines.length) throw new Error("There are no texts to search: write one per line.");
+    if (isSent) searched = lines;
+    const instances = [query.value, ...lines].map((text) => ({ text }));
+    return JSON.stringify({ signature_name: signature, instances });
+  }
+
+  function show({ predictions: [first, ...others] }) {
+    const scores = others.map((row) => row.reduce((sum, x, index) => sum + x * first[index], 0));
+    const order = [...scores.keys()].sort((a, b) => scores[b] - scores[a]);
+    const rows = order.map((index) => element("li", {}, ...scored(searched[index], scores[index])));
+    return [element("ol", { className: "bars" }, ...rows)];
+  }
+
+  const fields = [...labeled("Query", query), ...labeled("Texts", area)];
+  return makeForm(url, { fields, button: "Search", body, show });
+}
+
 export function spansForm(url, signature) {
   const area = textArea({ placeholder: "A text with names" });
   let requested = "";

@@ -1,0 +1,81 @@
+"""Writes an index of texts, to be searched by meaning and by words, and optionally of the entities that they name.
+
+$ python -m apps.index_texts --run runs/finetune_embedder/... --data FOLDER --index texts.index
+$ python -m apps.index_texts --saved-model saved_models/embedder --data faq.csv --text-field answer --index faq.index
+$ python -m apps.index_texts --run RUN --data FOLDER --index texts.index --tagger runs/finetune_tagger/...
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Literal
+
+from karpa_tf import cli
+from karpa_tf.configs.source import ModelSource
+from karpa_tf.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(ModelSource):
+    """Flags of this program."""
+
+    data: str | None = None
+    """Texts: a table, a text file, a folder of text files, a glob, a .jsonl file, or python_docs."""
+
+    index: str | None = None
+    """Folder to write; nothing may be there yet."""
+
+    tagger: str | None = None
+    """Run folder, or exported version, of a tagger whose spans are the entities."""
+
+    text_field: str | None = None
+    """Column of the text, or field of JSON lines; None finds it by its name."""
+
+    documents: Literal["auto", "lines", "paragraphs", "files"] = "auto"
+    """What is a text of a text file, as for finetune_embedder."""
+
+    encoding: str = "utf-8"
+    """Encoding of the files."""
+
+
+def run(config):
+    """Writes the index; returns its folder."""
+    config.require_source()
+    if not (config.data and config.index):
+        raise UserError("Give --data, the texts, and --index, the folder to write.")
+    if Path(config.index).exists():
+        raise UserError(f"--index {config.index} exists; choose another folder, or remove it.")
+    from karpa_tf.data.text.related import load_texts
+    from karpa_tf.evaluation.predictions import BATCH_SIZE, embed_texts, tag_texts
+    from karpa_tf.search import entities, index
+    from karpa_tf.system.console import track
+    from karpa_tf.system.files import require_writable
+    from karpa_tf.tasks import embedder, tagger
+
+    index.require_usearch()
+    require_writable(config.index, "--index")
+    embed = embedder.connect(config)
+    mark = tagger.load_function(*_find_source(config.tagger)) if config.tagger else None
+    texts = load_texts(config)
+    (probe,) = embed_texts(embed, [index.PROBE])
+    batches = track(embed_texts(embed, texts), "Embedding", total=-(-len(texts) // BATCH_SIZE))
+    tagged = track(tag_texts(mark, texts), "Tagging", total=len(texts)) if mark else None
+    add_tables = functools.partial(entities.add_entities, tagged=tagged) if mark else None
+    metadata = {"source": config.describe_source(), "data": config.data}
+    index.write(config.index, texts, batches, probe, metadata, add_tables)
+    print(f"{len(texts):,} texts are indexed in {config.index}")
+    return config.index
+
+
+def _find_source(tagger):
+    """Returns a run folder and the folder of an exported version, one of which is None."""
+    return (tagger, None) if Path(tagger, "config.yaml").exists() else (None, tagger)
+
+
+def main():
+    with cli.handle_errors():
+        run(cli.parse(Config(), __doc__))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""Texts that a search has found, for a terminal, a table and a page."""
+
+from pathlib import Path
+
+from karpa_tf.errors import UserError
+from karpa_tf.evaluation.markup import element, page, text
+from karpa_tf.system.files import write_text
+from karpa_tf.system.text_files import write_table
+
+MAX_CHARACTERS = 300
+"""Maximum length of a text in a terminal and on a page; longer ones are shortened."""
+
+
+def describe_entity(entity, texts):
+    """Returns what is known about an entity as a result of a search.
+
+    Args:
+        entity: a `search.entities.Entity`.
+        texts: texts that name it.
+
+    Returns:
+        How often texts name it and what sentences name together with it, a string; and a list of (text, None).
+    """
+    linked = ", ".join(f"{name} {kind} ({count:,})" for name, kind, count in entity.linked)
+    return f"{entity.name} {entity.type}, {entity.mentions:,} mentions; with {linked or 'no other entity'}", [
+        (words, None) for words in texts
+    ]
+
+
+def format_results(results):
+    """Returns what has been found as text for a terminal.
+
+    Args:
+        results: list of (query, [(text, score), ...]); a score may be None.
+    """
+    lines = []
+    for query, found in results:
+        lines += [query, *(f"  {_format(score):>7}  {_shorten(words)}" for words, score in found)]
+        lines += [] if found else ["  nothing found"]
+    return "\n".join(lines)
+
+
+def save_table(path, results):
+    """Writes a CSV file with one row per text; raises `UserError`, naming --out, if it cannot be written."""
+    rows = (
+        (query, rank, _format(score), words) for query, found in results for rank, (words, score) in enumerate(found, 1)
+    )
+    write_table(path, ["query", "rank", "score", "text"], rows)
+
+
+def save_page(path, results):
+    """Writes a page with what has been found; raises `UserError`, naming --page, if it cannot be written."""
+    parts = [element("header", element("h1", "Search"))]
+    for query, found in results:
+        items = (
+            element("li", text(_shorten(words)) + element("small", text(f" {_format(score)}")))
+            for words, score in found
+        )
+        parts += [element("h2", text(query)), element("ol", "".join(items)) if found else element("p", "nothing found")]
+    try:
+        write_text(Path(path), page("Search", "".join(parts)))
+    except OSError as error:
+        raise UserError(f"--page {path} cannot be written ({error.strerror}).") from error
+
+
+def _format(score):
+    return "" if score is None else f"{score:.4g}"
+
+
+def _shorten(words):
+    words = " ".join(words.split())
+    return words[:MAX_CHARACTERS] + "…" * (len(words) > MAX_CHARACTERS)

@@ -1,0 +1,142 @@
+"""A folder with texts, their embeddings and their words, to be searched by meaning, by words, or by both.
+
+It holds `index.json`, `texts.sqlite`, `vectors.usearch` and the folder `words`.
+"""
+
+import contextlib
+import json
+import sqlite3
+from pathlib import Path
+
+import bm25s
+import numpy as np
+
+from karpa_tf.data.text.word_search import index_words, score_words
+from karpa_tf.errors import UserError
+from karpa_tf.metrics.retrieval import fuse_ranks
+from karpa_tf.system.files import publish_folder
+
+FILE, TEXTS_FILE, VECTORS_FILE, WORDS_FOLDER = "index.json", "texts.sqlite", "vectors.usearch", "words"
+
+PROBE = "The list of a text."
+"""Text whose embedding is kept with an index, to tell whether queries are embedded by the same model."""
+
+TOLERANCE = 0.01
+"""Of the similarity of the embedding of `PROBE` to what it was, for other machines and versions."""
+
+EXACT = 100_000
+"""Number of texts up to which all embeddings are compared; for more, usearch's graph is used."""
+
+MAX_FUSED = 1000
+"""Number of the best texts by meaning and by words of which ranks are fused."""
+
+
+class SearchIndex:
+    """An index that has been written by `write`.
+
+    Args:
+        folder: its folder.
+
+    Attributes:
+        metadata: content of `index.json`.
+        database: `sqlite3.Connection` with the table `texts` (id, text), and those of `search.entities` if it has any.
+
+    Raises:
+        UserError: the folder holds no index.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        try:
+            self.metadata = json.loads((self.folder / FILE).read_text(encoding="utf-8"))
+            self.database = sqlite3.connect(f"{(self.folder / TEXTS_FILE).absolute().as_uri()}?mode=ro", uri=True)
+        except (OSError, ValueError, sqlite3.Error):
+            raise UserError(f"--index {folder} is no index; write one with index_texts.") from None
+
+    def __len__(self):
+        return self.metadata["count"]
+
+    def read_texts(self, ids):
+        """Returns the texts with some ids, a list of strings."""
+        command = "SELECT text FROM texts WHERE id = ?"
+        return [self.database.execute(command, (int(index),)).fetchone()[0] for index in ids]
+
+    def require_model(self, embeddings):
+        """Raises `UserError` unless embeddings of `PROBE`, float32 (1, dimensions), are those of the index's model."""
+        expected = np.array(self.metadata["probe"], np.float32)
+        if embeddings.shape[1] != len(expected) or embeddings[0] @ expected < 1 - TOLERANCE:
+            source = " ".join(map(str, self.metadata["source"].values()))
+            raise UserError(
+                f"--index {self.folder} was made with another model ({source}); embeddings of different models cannot "
+                "be compared."
+            )
+
+    def search_embeddings(self, embedding, count):
+        """Returns the ids of the nearest texts, int64 (`count`,), and their similarities, float32 (`count`,).
+
+        Args:
+            embedding: float32 (dimensions,), of unit length.
+            count: maximum number of texts.
+        """
+        vectors = require_usearch().Index.restore(str(self.folder / VECTORS_FILE), view=True)
+        matches = vectors.search(embedding, min(count, len(self)), exact=len(self) <= EXACT)
+        return matches.keys.astype(np.int64), 1 - matches.distances
+
+    def search_words(self, query, count):
+        """Returns the ids of the best texts by BM25, int64 (n,), and their scores; n is at most `count`."""
+        scores = score_words(bm25s.BM25.load(self.folder / WORDS_FOLDER, mmap=True), query)
+        ids = np.argsort(-scores, kind="stable")[:count]
+        ids = ids[np.isfinite(scores[ids])]
+        return ids, scores[ids]
+
+    def search_both(self, query, embedding, count):
+        """Returns the ids of the best texts by reciprocal rank fusion of both searches, and their scores."""
+        found = self.search_embeddings(embedding, MAX_FUSED), self.search_words(query, MAX_FUSED)
+        ids = np.unique(np.concatenate([ids for ids, _ in found]))
+        columns = []
+        for own, scores in found:
+            columns.append(np.full((1, len(ids)), -np.inf))
+            columns[-1][0, np.searchsorted(ids, own)] = scores
+        fused = fuse_ranks(*columns)[0]
+        order = np.argsort(-fused, kind="stable")[:count]
+        return ids[order], fused[order]
+
+
+def write(folder, texts, embeddings, probe, metadata, add_tables=None):
+    """Writes the folder of an index, complete or not at all.
+
+    Args:
+        folder: a path at which nothing is yet.
+        texts: list of n strings.
+        embeddings: iterable of float32 (batch, dimensions), of unit length, n rows in all.
+        probe: float32 (1, dimensions), the embedding of `PROBE`.
+        metadata: what `index.json` says besides, a dict; its `source` has the fields of the `ModelSource`.
+        add_tables: function of the database that adds tables, or None.
+
+    Raises:
+        UserError: something is at `folder`, or usearch is not installed.
+    """
+    vectors, first = require_usearch().Index(ndim=probe.shape[1], metric="cos", dtype="f32"), 0
+    for batch in embeddings:
+        # With one thread the graph is the same every time.
+        vectors.add(np.arange(first, first + len(batch)), batch, threads=1)
+        first += len(batch)
+    with publish_folder(Path(folder)) as temporary:
+        with contextlib.closing(sqlite3.connect(temporary / TEXTS_FILE)) as database, database:
+            database.execute("CREATE TABLE texts (id INTEGER PRIMARY KEY, text TEXT NOT NULL)")
+            database.executemany("INSERT INTO texts VALUES (?, ?)", enumerate(texts))
+            if add_tables:
+                add_tables(database)
+        vectors.save(str(temporary / VECTORS_FILE))
+        index_words(texts).save(temporary / WORDS_FOLDER)
+        values = metadata | {"count": len(texts), "dimensions": probe.shape[1], "probe": probe[0].tolist()}
+        (temporary / FILE).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def require_usearch():
+    """Returns the module `usearch.index`; raises `UserError` if it is not installed."""
+    try:
+        from usearch import index
+    except ImportError as error:
+        raise UserError("usearch is not installed; pip install 'karpa_tf[search]' brings it.") from error
+    return index
