@@ -32,7 +32,7 @@ html_show_sphinx = False
 html_copy_source = False
 
 NAVIGATION = {
-    "Tasks": ["classification", "gans", "language", "tagging"],
+    "Tasks": ["classification", "gans", "language", "tagging", "search"],
     "Topics": ["training", "distribution", "/deploy/README", "export", "/saved_models/README", "serving", "speed"],
     "Reference": ["results", "library", "api/index", "design", "development"],
 }

@@ -13,7 +13,7 @@ FLOORS = (
     ("errors", "keras_compat"),
     ("configs", "distribution", "system", "layers", "metrics", "losses", "plots"),
     ("data", "models", "cli"),
-    ("training", "evaluation", "export", "serving"),
+    ("training", "evaluation", "export", "search", "serving"),
     ("tasks",),
     ("apps",),
 )

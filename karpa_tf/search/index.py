@@ -106,7 +106,7 @@ def write(folder, texts, embeddings, probe, metadata, add_tables=None):
     """Writes the folder of an index, complete or not at all.
 
     Args:
-        folder: a path at which nothing is yet.
+        folder: its path; what is there is replaced.
         texts: list of n strings.
         embeddings: iterable of float32 (batch, dimensions), of unit length, n rows in all.
         probe: float32 (1, dimensions), the embedding of `PROBE`.
@@ -114,7 +114,7 @@ def write(folder, texts, embeddings, probe, metadata, add_tables=None):
         add_tables: function of the database that adds tables, or None.
 
     Raises:
-        UserError: something is at `folder`, or usearch is not installed.
+        UserError: usearch is not installed.
     """
     vectors, first = require_usearch().Index(ndim=probe.shape[1], metric="cos", dtype="f32"), 0
     for batch in embeddings:

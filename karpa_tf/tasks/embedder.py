@@ -6,6 +6,7 @@ import numpy as np
 
 from karpa_tf.configs.embedder import EmbedderConfig
 from karpa_tf.data.text.labeled_batches import make_token_rows
+from karpa_tf.errors import UserError
 from karpa_tf.evaluation import retrieval
 from karpa_tf.evaluation.predictions import EMBEDDINGS, embed_texts
 from karpa_tf.export import examples
@@ -132,7 +133,12 @@ def search(index, queries, config):
         index: a `SearchIndex`.
         queries: list of strings.
         config: flags of the program: a `ModelSource`, `by` and `top`; without a model, that of the index is used.
+
+    Raises:
+        UserError: a query is blank, or the model is not that of the index.
     """
+    if not all(map(str.strip, queries)):
+        raise UserError("A query is blank; give words to search for.")
     if config.by == "words":
         found = [index.search_words(query, config.top) for query in queries]
     else:

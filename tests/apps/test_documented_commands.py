@@ -50,6 +50,7 @@ TINY = {
     "train_mlm": f"--epochs 1 --batch-size 8 --sequence-length 16 {TINY_BERT}",
     "finetune_text": "--epochs 1 --batch-size 16 --sequence-length 16",
     "finetune_tagger": "--epochs 1 --batch-size 16 --sequence-length 16",
+    "finetune_embedder": "--epochs 1 --batch-size 16 --sequence-length 16",
 }
 """Flags after those of the documents, for commands that begin with these words."""
 
@@ -68,6 +69,8 @@ RUNS = {
     "finetune_text": ("train_mlm", 0),
     "finetune_tagger": ("train_mlm", 0),
     "tag_text": ("finetune_tagger", 0),
+    "finetune_embedder": ("train_mlm", 0),
+    "index_texts": ("finetune_embedder", 0),
     "rate_text": ("finetune_text", "text_regressor_ratings"),
     "train_gan": ("train_gan", 0),
     "train_mlm": ("train_mlm", 0),
@@ -104,6 +107,7 @@ def folder(tmp_path_factory):
             "premise\thypothesis\tlabel",
             *(f"{a}\t{b}\t{c}" for a, b, c in zip(texts, texts[1:], labels, strict=False)),
         ],
+        "faq.csv": ["question,answer", *(f"what {a},{b}" for a, b in itertools.pairwise(texts))],
         "ratings.csv": ["text,rating", *(f"{text},{index % 7}" for index, text in enumerate(texts))],
         "table.csv": [f"{label},7,{text}" for text, label in pairs],
         "entities/train.conll": [f"{text.replace(' ', ' O' + chr(10))} B-X\n" for text in texts],
@@ -157,6 +161,7 @@ def fill_in(app, words):
     if app == "classify" and "--text" in words:
         trained, number = "finetune_text", "text_classifier_pairs" if "--text-pair" in words else 0
     folder = {"train_mlm": "texts", "finetune_text": "sentences", "finetune_tagger": "entities"}.get(app, "images")
+    folder = "texts" if app in ("finetune_embedder", "index_texts") else folder
     if app == "compare":
         return [find_run(trained, number) for number, _ in enumerate(words)]
     filled = []

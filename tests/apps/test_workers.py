@@ -26,6 +26,11 @@ WORDS = {
         *("regression", "--epochs", "2", "--optimizer", "sgd", "--dropout", "0", "--weight-decay", "0", "--batch-size"),
         *("8", "--init", "pretrained", "--data", "pairs.tsv", "--text-field", "first", "--label-field", "rating"),
     ),
+    # Texts are contrasted with those of the other worker too.
+    "finetune_embedder": (
+        *("smoke", "--epochs", "2", "--optimizer", "sgd", "--dropout", "0", "--weight-decay", "0"),
+        *("--init", "pretrained", "--data", "text.txt"),
+    ),
     "finetune_tagger": (
         *("smoke", "--epochs", "2", "--optimizer", "sgd", "--dropout", "0", "--weight-decay", "0"),
         *("--init", "pretrained", "--data", "tagged.conll"),

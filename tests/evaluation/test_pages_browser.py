@@ -13,6 +13,7 @@ from apps import (
     compare,
     evaluate_classifier,
     export,
+    finetune_embedder,
     finetune_tagger,
     finetune_text,
     tag_text,
@@ -21,6 +22,7 @@ from apps import (
     train_mlm,
 )
 from karpa_tf.configs.export import ExportConfig
+from karpa_tf.evaluation import found_texts
 
 pytestmark = [
     pytest.mark.slow,
@@ -56,6 +58,8 @@ def runs(tmp_path_factory):
     (base / "ratings.csv").write_text("text,rating\n" + "".join(f"a list {i},{i % 7}\n" for i in range(80)))
     data |= {"data": str(base / "ratings.csv"), "epochs": 1}
     found["regression"] = [train(finetune_text, f"value-{seed}", "regression", seed=seed, **data) for seed in (0, 1)]
+    data["data"] = str(base / "texts.tsv")
+    found["embedder"] = [train(finetune_embedder, f"embedder-{seed}", seed=seed, **data) for seed in (0, 1)]
     return found
 
 
@@ -87,7 +91,7 @@ def check(browser, page):
     return set(found.ids)
 
 
-@pytest.mark.parametrize("task", ["classifier", "gan", "mlm", "text", "tagger", "regression"])
+@pytest.mark.parametrize("task", ["classifier", "gan", "mlm", "text", "tagger", "regression", "embedder"])
 def test_pages_of_every_task_fit_wide_and_narrow_screens(runs, browser, task):
     run, other = runs[task]
     own = {"samples"} if task == "gan" else set()
@@ -101,6 +105,12 @@ def test_the_page_of_marked_texts_fits_too(runs, browser, tmp_path):
     texts = ("the sky is blue", "<b>nothing</b>", "the coal is black and the snow is white " * 20)
     tag_text.run(tag_text.Config(run=str(runs["tagger"][0].path), texts=texts, page=str(tmp_path / "marked.html")))
     check(browser, tmp_path / "marked.html")
+
+
+def test_the_page_of_a_search_fits_too(browser, tmp_path):
+    found = [("a very long text about a cat " * 30, 0.5), ("<b>", 0.25)]
+    found_texts.save_page(tmp_path / "found.html", [("a cat & a dog", found), ("x" * 200, [])])
+    check(browser, tmp_path / "found.html")
 
 
 def test_tools_add_to_the_page(runs, browser):

@@ -5,7 +5,7 @@ import pytest
 
 from karpa_tf.export.versions import write
 
-SLOW = ("pair_classification", "text_regression", "token_classification")
+SLOW = ("pair_classification", "text_regression", "token_classification", "text_embedding")
 EXPORTS = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in exported_models.EXPORTS]
 
 

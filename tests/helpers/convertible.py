@@ -12,15 +12,16 @@ from karpa_tf.configs import dcgan, resnet
 from karpa_tf.data.text.vocabulary import SPECIAL
 from karpa_tf.export import onnx, tflite
 from karpa_tf.export.classifier import make_classifier_functions
+from karpa_tf.export.embedder import make_embedder_functions
 from karpa_tf.export.generator import make_generator_functions
 from karpa_tf.export.masked_lm import make_masked_lm_functions
 from karpa_tf.export.tagger import make_tagger_functions
 from karpa_tf.export.text_inputs import TextInputs
-from karpa_tf.models.bert import make_encoder, make_masked_lm, make_tagger, make_text_classifier
+from karpa_tf.models.bert import make_embedder, make_encoder, make_masked_lm, make_tagger, make_text_classifier
 from karpa_tf.models.classifiers import make_classifier
 from karpa_tf.models.dcgan import make_generator
 
-NETWORKS = ("classifier", "generator", "masked_lm", "text_classifier", "tagger")
+NETWORKS = ("classifier", "generator", "masked_lm", "text_classifier", "tagger", "embedder")
 RESNET = resnet.ResNetConfig(filters=(4, 8), blocks=(1, 1))
 
 
@@ -69,6 +70,9 @@ def make_network(name, **config):
             return make_token_ids(count, length) | positions
 
         return make_tagger_functions(model, TextInputs(VOCABULARY, 40), ("LOC", "PER"))[1], model, make_words
+    if name == "embedder":
+        model = randomize(make_embedder(config, len(VOCABULARY), window_length=8), 0.3)
+        return make_embedder_functions(model, TextInputs(VOCABULARY, 40))[1], model, make_token_ids
     model = randomize(make_text_classifier(config, len(VOCABULARY), 2, window_length=8), 0.3)
 
     @tf.function(input_signature=[tf.TensorSpec((None, None), tf.int32, name="token_ids")])

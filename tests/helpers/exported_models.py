@@ -12,6 +12,7 @@ from karpa_tf.configs.resnet import ResNetConfig
 from karpa_tf.data.text.vocabulary import SEP, SPECIAL, Vocabulary
 from karpa_tf.export import conditional_generator
 from karpa_tf.export.classifier import make_classifier_export
+from karpa_tf.export.embedder import make_embedder_export
 from karpa_tf.export.generator import make_generator_export
 from karpa_tf.export.masked_lm import make_masked_lm_export
 from karpa_tf.export.tagger import make_tagger_export
@@ -19,6 +20,7 @@ from karpa_tf.export.text_classifier import make_text_classifier_export
 from karpa_tf.export.text_inputs import TextInputs
 from karpa_tf.export.text_regressor import make_text_regressor_export
 from karpa_tf.export.versions import write
+from karpa_tf.models import bert
 from karpa_tf.models import residual_gan as residual_networks
 from karpa_tf.models.bert import make_encoder, make_masked_lm, make_tagger, make_text_classifier, make_text_regressor
 from karpa_tf.models.classifiers import make_classifier
@@ -115,6 +117,13 @@ def make_tiny_tagger(seed=0):
     return make_tagger_export(model, TextInputs(VOCABULARY, 40), TYPES, TEXTS, task="token_classification")
 
 
+def make_tiny_embedder(seed=0):
+    """Returns the `Export` of an embedder of texts."""
+    keras.utils.set_random_seed(seed)
+    model = randomize(bert.make_embedder(BERT, len(VOCABULARY), window_length=8))
+    return make_embedder_export(model, TextInputs(VOCABULARY, 40), TEXTS, task="text_embedding")
+
+
 EXPORTS = {
     "image_classification": make_tiny_classifier,
     "image_generation": make_tiny_generator,
@@ -124,6 +133,7 @@ EXPORTS = {
     "pair_classification": make_tiny_pair_classifier,
     "text_regression": make_tiny_text_regressor,
     "token_classification": make_tiny_tagger,
+    "text_embedding": make_tiny_embedder,
 }
 """Functions that return an `Export`, by its task."""
 

@@ -57,6 +57,11 @@ PROGRAMS = {
         ),
         *("--data", "pairs.tsv", "--text-field", "first", "--pair-field", "second", "--label-field", "rating"),
     ),
+    # Two masks of dropout for each text, drawn anew after a restart as they would have been.
+    "finetune_embedder": (
+        *("finetune_embedder", "smoke", "--epochs", "3", "--dropout", "0.1", "--ema", "0.9"),
+        *("--init", "pretrained", "--data", "text.txt", "--positives", "dropout", "--batch-size", "16"),
+    ),
     "finetune_tagger": (
         *("finetune_tagger", "smoke", "--epochs", "3", "--dropout", "0.1", "--ema", "0.9"),
         *("--init", "pretrained", "--data", "tagged.conll", "--freeze", "features", "--unfreeze-every", "1"),

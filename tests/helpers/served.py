@@ -19,6 +19,7 @@ from exported_models import (
     export_tiny_masked_lm,
     export_tiny_text_classifier,
     make_tiny_conditional_generator,
+    make_tiny_embedder,
     make_tiny_pair_classifier,
     make_tiny_tagger,
     make_tiny_text_regressor,
@@ -49,12 +50,13 @@ def tiny_models(tmp_path_factory):
 
 
 def more_text_models(tmp_path_factory):
-    """Returns the folder of the models names, pairs and ratings, as `tiny_models`; few servers need them."""
+    """Returns the folder of the models names, pairs, ratings and meanings, as `tiny_models`; few servers need them."""
 
     def export(folder):
         write(folder / "names", make_tiny_tagger())
         write(folder / "pairs", make_tiny_pair_classifier())
         write(folder / "ratings", make_tiny_text_regressor())
+        write(folder / "meanings", make_tiny_embedder())
 
     return _export_once(tmp_path_factory, "more_text_models", export)
 

@@ -156,6 +156,20 @@ def test_a_pair_of_texts_is_classified_and_a_text_is_rated(page, server):
     assert float(page.one(".value").text) == pytest.approx(value, rel=1e-4)
 
 
+def test_lines_are_ranked_by_their_similarity_to_a_query(page, server):
+    page.open("meanings")
+    query, lines = page.all("textarea")
+    texts = ["a good cat", "the list of lists", "<b>a cat", "of"]
+    lines.send_keys("\n".join([texts[0], "", *texts[1:]]))
+    query.send_keys("the list" + ENTER)
+    page.status()
+    rows = signature(server, "meanings", {"text": strings([text.encode() for text in ["the list", *texts]])})[
+        "embedding"
+    ]
+    expected = sorted(zip(rows[1:] @ rows[0], texts, strict=True), reverse=True)
+    assert shown_bars(page) == [(text, f"{100 * score:.1f} %") for score, text in expected]
+
+
 def test_class_names_of_a_text_do_not_become_markup(page):
     page.open("nasty")
     page.write("textarea", "x" + ENTER)
