@@ -84,5 +84,14 @@ def gather_over_replicas(*tensors):
     context = tf.distribute.get_replica_context()
     if context.num_replicas_in_sync == 1:
         return 0, *tensors
-    index = context.replica_id_in_sync_group * tf.shape(tensors[0])[0]
-    return index, *(context.all_gather(tensor, axis=0) for tensor in tensors)
+    size = tf.shape(tensors[0])[0]
+    index = context.replica_id_in_sync_group * size
+
+    @tf.custom_gradient
+    def gather(tensor):
+        # A copy has a device, as in `_reduce`; the gradient of `all_gather` itself reduces tensors that have none.
+        # With several workers its result has no known rank.
+        gathered = tf.ensure_shape(context.all_gather(tf.identity(tensor), axis=0), [None, *tensor.shape[1:]])
+        return gathered, lambda gradient: _reduce("SUM", [gradient])[0][index : index + size]
+
+    return index, *map(gather, tensors)
