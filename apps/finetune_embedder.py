@@ -49,6 +49,8 @@ def run(config):
     job.fit(batches, (), evaluation_batches.get(validate_on), "texts")
 
     name = config.select_for_report(evaluation_batches)
+    if run.writes:
+        embedder.weigh_words(run, splits, evaluation_batches)
     if name and run.writes:
         embedder.evaluate(run, splits, name, evaluation_batches[name], config)
     return job.finish(embedder.CURVES)

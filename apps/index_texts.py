@@ -55,21 +55,18 @@ def run(config):
     index.require_usearch()
     require_writable(config.index, "--index")
     embed = embedder.connect(config)
-    mark = tagger.load_function(*_find_source(config.tagger)) if config.tagger else None
+    mark = tagger.load_run_or_version(config.tagger) if config.tagger else None
     texts = load_texts(config)
     (probe,) = embed_texts(embed, [index.PROBE])
     batches = track(embed_texts(embed, texts), "Embedding", total=-(-len(texts) // BATCH_SIZE))
-    tagged = track(tag_texts(mark, texts), "Tagging", total=len(texts)) if mark else None
-    add_tables = functools.partial(entities.add_entities, tagged=tagged) if mark else None
-    metadata = {"source": config.describe_source(), "data": config.data}
+    add_tables = None
+    if mark:
+        tagged = track(tag_texts(mark, texts), "Tagging", total=len(texts))
+        add_tables = functools.partial(entities.add_entities, tagged=tagged)
+    metadata = {"data": config.data} | embedder.describe_source(config)
     index.write(config.index, texts, batches, probe, metadata, add_tables)
     print(f"{len(texts):,} texts are indexed in {config.index}")
     return config.index
-
-
-def _find_source(tagger):
-    """Returns a run folder and the folder of an exported version, one of which is None."""
-    return (tagger, None) if Path(tagger, "config.yaml").exists() else (None, tagger)
 
 
 def main():

@@ -1,7 +1,6 @@
 """Flags that name the model to use: a run, an exported version, or a model on a server."""
 
 import dataclasses
-from pathlib import Path
 
 from karpa_tf.configs.run import require_positive
 from karpa_tf.errors import UserError
@@ -41,12 +40,6 @@ class ModelSource:
             raise UserError("Give one of --run DIR, --saved-model DIR and --server URL: the model to use.")
         if self.server is None and (self.model, self.version) != (None, None):
             raise UserError("--model and --version are of a model on --server; give its URL.")
-
-    def describe_source(self):
-        """Returns the fields that name the model, a dict; the paths of folders are absolute."""
-        names = ("run", "saved_model", "server", "model", "version")
-        values = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        return values | {name: str(Path(values[name]).absolute()) for name in names[:2] if name in values}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """How well embeddings find the text that belongs to a text, beside search by words, and the report on it."""
 
+import dataclasses
 import json
 import time
 
@@ -10,12 +11,12 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from karpa_tf.data.text.related import number_equal
 from karpa_tf.data.text.word_search import TERM, index_words, score_words
 from karpa_tf.metrics.intervals import paired_difference
-from karpa_tf.metrics.retrieval import compute_ranks, fuse_ranks, summarize
+from karpa_tf.metrics.retrieval import compute_ranks, fit_factors, summarize
 from karpa_tf.system.console import track
 from karpa_tf.system.files import write_text
 from karpa_tf.system.text_files import write_table
 
-CHANCE, TFIDF, BM25, FUSION = "chance", "TF-IDF", "BM25", "the model and BM25, fused"
+CHANCE, TFIDF, BM25, TOGETHER = "chance", "TF-IDF", "BM25", "the model and BM25 together"
 
 MAX_QUERIES = 1000
 """Maximum number of texts that are searched for; the texts to search in are all of the split, up to `MAX_TEXTS`."""
@@ -42,18 +43,27 @@ def compute_embeddings(model, batches, count):
     return np.concatenate(first)[:count], np.concatenate(second)[:count]
 
 
-def save_report(folder, split, embeddings, has_baselines=True):
-    """Writes `report.json` and `queries.csv`; returns the content of the first.
+@dataclasses.dataclass(frozen=True)
+class _Queries:
+    """Texts to search for, texts to search in, and how similar they are."""
 
-    Every first text is a query, and the second texts are searched; the answers are those that belong to it or to an
-    equal text.
+    queries: list
 
-    Args:
-        folder: an existing folder.
-        split: `TextSet` with pairs.
-        embeddings: result of `compute_embeddings`.
-        has_baselines: whether to search by words too.
-    """
+    texts: list
+    """Each once."""
+
+    answers: list
+    """The second text of each query."""
+
+    is_answer: np.ndarray
+    """bool (queries, texts): what belongs to the query or to an equal text."""
+
+    scores: np.ndarray
+    """float32 (queries, texts)."""
+
+
+def _select_queries(split, embeddings):
+    """Returns the `_Queries` of a `TextSet` with pairs: first texts, searched for in the second texts."""
     kept = np.sort(np.random.default_rng(0).permutation(len(split))[:MAX_TEXTS])
     split, embeddings = split.select(kept), [array[kept] for array in embeddings]
     groups, answers = number_equal(split.texts), number_equal(split.pairs)
@@ -65,17 +75,45 @@ def save_report(folder, split, embeddings, has_baselines=True):
     members = {group: answers[groups == group] for group in np.unique(groups[chosen])}
     for row, index in enumerate(chosen):
         is_answer[row, members[groups[index]]] = True
-
     scores = embeddings[0][chosen] @ embeddings[1][first].T
-    ranks = compute_ranks(scores, is_answer)
+    return _Queries(queries, texts, [split.pairs[index] for index in chosen], is_answer, scores)
+
+
+def weigh(split, embeddings):
+    """Returns the factors of `fit_factors` for similarities and for scores of BM25.
+
+    Args:
+        split: `TextSet` with pairs, not of the test split.
+        embeddings: result of `compute_embeddings`.
+    """
+    searched = _select_queries(split, embeddings)
+    return fit_factors(searched.scores, _search_bm25(searched.queries, searched.texts), searched.is_answer)
+
+
+def save_report(folder, split, embeddings, has_baselines=True, factors=None):
+    """Writes `report.json` and `queries.csv`; returns the content of the first.
+
+    Every first text is a query, and the second texts are searched; the answers are those that belong to it or to an
+    equal text.
+
+    Args:
+        folder: an existing folder.
+        split: `TextSet` with pairs.
+        embeddings: result of `compute_embeddings`.
+        has_baselines: whether to search by words too.
+        factors: result of `weigh`, or None.
+    """
+    searched = _select_queries(split, embeddings)
+    queries, texts, scores = searched.queries, searched.texts, searched.scores
+    ranks = compute_ranks(scores, searched.is_answer)
     report = {"data": split.name, "fingerprint": split.fingerprint, "count": len(queries), "searched": len(texts)}
     report |= summarize(ranks)
     if has_baselines:
-        report |= _compare(queries, texts, is_answer, scores, ranks)
+        report |= _compare(searched, ranks, factors)
     write_text(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
     best = scores.argmax(axis=1)
     rows = (
-        (queries[row], int(ranks[row]), split.pairs[chosen[row]], texts[best[row]], f"{scores[row, best[row]]:.3f}")
+        (queries[row], int(ranks[row]), searched.answers[row], texts[best[row]], f"{scores[row, best[row]]:.3f}")
         for row in range(min(len(queries), MAX_SHOWN))
     )
     header = ["query", "rank of the answer", "answer", "first result", "similarity"]
@@ -83,22 +121,25 @@ def save_report(folder, split, embeddings, has_baselines=True):
     return report
 
 
-def _compare(queries, texts, is_answer, scores, ranks):
+def _compare(searched, ranks, factors):
     """Returns what the report says about search by words, a dict."""
-    count = np.arange(1, len(texts) + 1)
+    count = np.arange(1, len(searched.texts) + 1)
     # An answer that is drawn at random has each rank with the same probability.
     baselines = [{"name": CHANCE, **summarize(count), "seconds": 0.0}]
     by_words = {}
     for name, search in ((TFIDF, _search_tfidf), (BM25, _search_bm25)):
         start = time.perf_counter()
-        by_words[name] = search(queries, texts)
+        by_words[name] = search(searched.queries, searched.texts)
         seconds = time.perf_counter() - start
-        own = compute_ranks(by_words[name], is_answer)
+        found = np.where(by_words[name] > 0, by_words[name], -np.inf)
+        own = compute_ranks(found, searched.is_answer)
         ends = zip(("low", "high"), paired_difference(ranks <= 10, own <= 10), strict=True)
         gain = {f"recall_at_10_gain_{end}": value for end, value in ends}
         baselines.append({"name": name, **summarize(own), "seconds": seconds, **gain})
-    fused = compute_ranks(fuse_ranks(scores, by_words[BM25]), is_answer)
-    return {"baselines": baselines, "parts": [{"name": FUSION, **summarize(fused)}]}
+    if not factors:
+        return {"baselines": baselines}
+    together = compute_ranks(factors[0] * searched.scores + factors[1] * by_words[BM25], searched.is_answer)
+    return {"baselines": baselines, "parts": [{"name": TOGETHER, **summarize(together)}]}
 
 
 def print_report(report, name):
@@ -110,16 +151,15 @@ def print_report(report, name):
         print(f"{label:10} {figures}{suffix}")
     best = max(report.get("baselines", []), key=lambda row: row["mrr"], default=None)
     if best and report["mrr"] <= best["mrr"]:
-        is_fusion_better = report["parts"][0]["mrr"] > best["mrr"]
-        advice = "Both together are better" if is_fusion_better else "Train for more epochs, on more texts"
-        print(f"The model is not better than its baseline, {best['name']}. {advice}, or search by words.")
+        are_better = any(part["mrr"] > best["mrr"] for part in report.get("parts", []))
+        advice = "Both together are better." if are_better else "Train for more epochs, on more texts, or use that."
+        print(f"The model is not better than its baseline, {best['name']}. {advice}")
 
 
 def _search_tfidf(queries, texts):
     vectorizer = TfidfVectorizer(token_pattern=TERM, sublinear_tf=True, dtype=np.float32)
     rows = vectorizer.fit_transform(texts)
-    scores = (vectorizer.transform(queries) @ rows.T).toarray()
-    return np.where(scores > 0, scores, -np.inf)
+    return (vectorizer.transform(queries) @ rows.T).toarray()
 
 
 def _search_bm25(queries, texts):

@@ -2,8 +2,11 @@
 
 from karpa_tf.export.versions import Call, Export
 
+FACTORS = "factors"
+"""In the details of the model card: those of `metrics.retrieval.fit_factors`, for similarities and BM25."""
 
-def make_embedder_export(model, inputs, texts=None, *, task):
+
+def make_embedder_export(model, inputs, texts=None, factors=None, *, task):
     """Returns the `Export` of a model from `make_embedder`.
 
     Its only signature, serving_default, takes `text`, string (batch,), truncated, and returns `embedding`, float32
@@ -13,6 +16,7 @@ def make_embedder_export(model, inputs, texts=None, *, task):
         model: the model.
         inputs: its `TextInputs`.
         texts: examples of real data, a list of strings, or None.
+        factors: those of similarities and of BM25 for searching by both, two floats, or None.
         task: name of the task, for the model card.
     """
     functions, from_ids = make_embedder_functions(model, inputs)
@@ -23,7 +27,7 @@ def make_embedder_export(model, inputs, texts=None, *, task):
         functions=functions,
         convertible=from_ids,
         files=inputs.files(),
-        details=inputs.details(texts) | {"dimensions": dimensions},
+        details=inputs.details(texts) | {"dimensions": dimensions} | ({FACTORS: list(factors)} if factors else {}),
         about=f"This model maps a text to {dimensions} numbers, which are alike for texts that belong together.",
         limits=(
             f"The texts are truncated to {inputs.max_tokens - 2:,} tokens.",

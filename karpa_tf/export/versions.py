@@ -190,14 +190,11 @@ def _write_graph(export, folder):
     archive.write_out(folder, verbose=False)
 
 
-def load_version(directory):
-    """Returns the signatures of a SavedModel by name.
-
-    Args:
-        directory: folder of a version, or of a model, whose newest version is loaded.
+def find_version(directory):
+    """Returns the folder of a version, a `Path`, from that of a version, or of a model, of which it is the newest.
 
     Raises:
-        UserError: there is no version, or it cannot be loaded.
+        UserError: there is none.
     """
     folder = Path(directory)
     versions = list_versions(folder)
@@ -205,6 +202,19 @@ def load_version(directory):
         folder = folder / str(versions[-1])
     if not (folder / SAVED_MODEL).is_file():
         raise UserError(f"--saved-model {directory} holds no SavedModel; expected saved_models/<name>[/<version>].")
+    return folder
+
+
+def load_version(directory):
+    """Returns the signatures of a SavedModel by name.
+
+    Args:
+        directory: as for `find_version`.
+
+    Raises:
+        UserError: there is no version, or it cannot be loaded.
+    """
+    folder = find_version(directory)
     try:
         loaded = tf.saved_model.load(str(folder))
     except Exception as error:  # TensorFlow raises exceptions of many classes for a damaged folder.

@@ -1,9 +1,14 @@
 """Metrics of retrieval: how high the right answer to a query is ranked."""
 
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import logsumexp
 
 RECALL_AT = (1, 5, 10)
 """Numbers of results among which the answer may be."""
+
+MAX_LOGIT = 100.0
+"""Largest score times its factor; with few queries that are all answered, factors would grow without limit."""
 
 
 def compute_ranks(scores, is_answer):
@@ -33,19 +38,21 @@ def summarize(ranks):
     return recall | {"mrr": float((1 / ranks).mean())}
 
 
-def fuse_ranks(*scores, constant=60):
-    """Returns the sum over searches of 1 / (`constant` + rank), float64 (queries, texts); -inf for what none finds.
+def fit_factors(first, second, is_answer):
+    """Returns two factors, floats of at least 0, by which two scores of the same texts are added.
 
-    Reciprocal rank fusion (Cormack et al. 2009).
+    They minimize the cross-entropy of the softmax over the texts of every query, which is stacking (Wolpert 1992).
 
     Args:
-        *scores: arrays as for `compute_ranks`.
-        constant: the paper's k.
+        first: float (queries, texts).
+        second: the same of another search.
+        is_answer: bool (queries, texts), with an answer in every row.
     """
-    total = 0.0
-    for values in scores:
-        order = np.argsort(-values, axis=1, kind="stable")
-        ranks = np.empty_like(order)
-        np.put_along_axis(ranks, order, np.arange(1, values.shape[1] + 1)[None], axis=1)
-        total = total + np.where(np.isfinite(values), 1 / (constant + ranks), 0.0)
-    return np.where(total > 0, total, -np.inf)
+
+    def compute_loss(factors):
+        logits = factors[0] * first + factors[1] * second
+        return np.mean(logsumexp(logits, axis=1) - logsumexp(np.where(is_answer, logits, -np.inf), axis=1))
+
+    scale = [max(float(np.abs(scores).max()), 1e-9) for scores in (first, second)]
+    start, bounds = [1 / size for size in scale], [(0.0, MAX_LOGIT / size) for size in scale]
+    return tuple(map(float, minimize(compute_loss, start, bounds=bounds, method="L-BFGS-B").x))

@@ -4,6 +4,7 @@ It holds `index.json`, `texts.sqlite`, `vectors.usearch` and the folder `words`.
 """
 
 import contextlib
+import functools
 import json
 import sqlite3
 from pathlib import Path
@@ -13,7 +14,6 @@ import numpy as np
 
 from karpa_tf.data.text.word_search import index_words, score_words
 from karpa_tf.errors import UserError
-from karpa_tf.metrics.retrieval import fuse_ranks
 from karpa_tf.system.files import publish_folder
 
 FILE, TEXTS_FILE, VECTORS_FILE, WORDS_FOLDER = "index.json", "texts.sqlite", "vectors.usearch", "words"
@@ -27,8 +27,8 @@ TOLERANCE = 0.01
 EXACT = 100_000
 """Number of texts up to which all embeddings are compared; for more, usearch's graph is used."""
 
-MAX_FUSED = 1000
-"""Number of the best texts by meaning and by words of which ranks are fused."""
+MAX_CANDIDATES = 1000
+"""Number of the best texts by meaning, and of those by words, whose scores are added."""
 
 
 class SearchIndex:
@@ -78,28 +78,38 @@ class SearchIndex:
             embedding: float32 (dimensions,), of unit length.
             count: maximum number of texts.
         """
-        vectors = require_usearch().Index.restore(str(self.folder / VECTORS_FILE), view=True)
-        matches = vectors.search(embedding, min(count, len(self)), exact=len(self) <= EXACT)
+        matches = self._vectors.search(embedding, min(count, len(self)), exact=len(self) <= EXACT)
         return matches.keys.astype(np.int64), 1 - matches.distances
 
     def search_words(self, query, count):
         """Returns the ids of the best texts by BM25, int64 (n,), and their scores; n is at most `count`."""
-        scores = score_words(bm25s.BM25.load(self.folder / WORDS_FOLDER, mmap=True), query)
-        ids = np.argsort(-scores, kind="stable")[:count]
-        ids = ids[np.isfinite(scores[ids])]
+        scores = score_words(self._words, query)
+        ids = _find_best(scores, count)
+        ids = ids[scores[ids] > 0]
         return ids, scores[ids]
 
     def search_both(self, query, embedding, count):
-        """Returns the ids of the best texts by reciprocal rank fusion of both searches, and their scores."""
-        found = self.search_embeddings(embedding, MAX_FUSED), self.search_words(query, MAX_FUSED)
-        ids = np.unique(np.concatenate([ids for ids, _ in found]))
-        columns = []
-        for own, scores in found:
-            columns.append(np.full((1, len(ids)), -np.inf))
-            columns[-1][0, np.searchsorted(ids, own)] = scores
-        fused = fuse_ranks(*columns)[0]
-        order = np.argsort(-fused, kind="stable")[:count]
-        return ids[order], fused[order]
+        """Returns the ids of the best texts by both searches, whose scores are added times `factors`, and the sums."""
+        by_words = score_words(self._words, query)
+        nearest, _ = self.search_embeddings(embedding, max(count, MAX_CANDIDATES))
+        ids = np.union1d(nearest, _find_best(by_words, max(count, MAX_CANDIDATES)))
+        factors = self.metadata["factors"]
+        scores = factors[0] * (self._vectors.get(ids) @ embedding) + factors[1] * by_words[ids]
+        order = _find_best(scores, count)
+        return ids[order], scores[order]
+
+    @functools.cached_property
+    def _vectors(self):
+        return require_usearch().Index.restore(str(self.folder / VECTORS_FILE), view=True)
+
+    @functools.cached_property
+    def _words(self):
+        return bm25s.BM25.load(self.folder / WORDS_FOLDER, mmap=True)
+
+
+def _find_best(scores, count):
+    """Returns the indices of the `count` highest of scores (n,), the best first."""
+    return np.argsort(-scores, kind="stable")[:count]
 
 
 def write(folder, texts, embeddings, probe, metadata, add_tables=None):
@@ -110,7 +120,8 @@ def write(folder, texts, embeddings, probe, metadata, add_tables=None):
         texts: list of n strings.
         embeddings: iterable of float32 (batch, dimensions), of unit length, n rows in all.
         probe: float32 (1, dimensions), the embedding of `PROBE`.
-        metadata: what `index.json` says besides, a dict; its `source` has the fields of the `ModelSource`.
+        metadata: what `index.json` says besides, a dict; `source` has the fields of the `ModelSource`, and `factors`
+            are those of similarities and of BM25 for searching by both, see `fit_factors`.
         add_tables: function of the database that adds tables, or None.
 
     Raises:

@@ -1,6 +1,8 @@
 """Embedders of texts: making the trainer, and loading, describing, evaluating and exporting a finished run."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 
@@ -9,13 +11,16 @@ from karpa_tf.data.text.labeled_batches import make_token_rows
 from karpa_tf.errors import UserError
 from karpa_tf.evaluation import retrieval
 from karpa_tf.evaluation.predictions import EMBEDDINGS, embed_texts
-from karpa_tf.export import examples
-from karpa_tf.export.embedder import make_embedder_export, make_embedder_functions
+from karpa_tf.evaluation.results import read_json
+from karpa_tf.export import card, examples
+from karpa_tf.export.embedder import FACTORS, make_embedder_export, make_embedder_functions
 from karpa_tf.export.text_inputs import TextInputs
+from karpa_tf.export.versions import find_version
 from karpa_tf.models import bert
 from karpa_tf.models.classifiers import split_by_depth
 from karpa_tf.search.index import PROBE
 from karpa_tf.serving import client
+from karpa_tf.system.files import write_text
 from karpa_tf.tasks import masked_lm
 from karpa_tf.tasks.task import Task, read_config
 from karpa_tf.training.optimizers import make_parameter_groups
@@ -25,6 +30,12 @@ from karpa_tf.training.trainers.contrastive import Contrastive
 from karpa_tf.training.trainers.updates import compile_trainer
 
 NAME, APP, TITLE = "embedder", "finetune_embedder", "text embedding"
+
+FACTORS_FILE = "factors.json"
+"""In the folder of a run with a validation split: factors of similarities and of BM25, for searching by both."""
+
+DEFAULT_FACTORS = (5.0, 1.0)
+"""Of models whose factors are not known."""
 
 CURVES = {
     "Loss (nats)": ("loss", "val_loss"),
@@ -79,10 +90,36 @@ def describe_data(config, splits):
     return {"splits": values} | masked_lm.open_init(config.init).metadata()
 
 
+def weigh_words(run, splits, batches):
+    """Fits the factors by which similarities and BM25 are added, on the validation split if there is one.
+
+    Args:
+        run: a `Run` with its last weights.
+        splits: dict of `TextSet`.
+        batches: dict of datasets of `make_evaluation_pair_batches`, by split.
+    """
+    validation = splits.get("validation")
+    # What has been exported stays as it is.
+    if validation and not run.metadata().get("saved_model"):
+        embeddings = retrieval.compute_embeddings(load(run).model, batches["validation"], len(validation))
+        factors = dict(zip(("similarity", "bm25"), retrieval.weigh(validation, embeddings), strict=True))
+        write_text(run.path / FACTORS_FILE, json.dumps(factors))
+
+
+def find_factors(run, saved_model):
+    """Returns the factors of similarities and of BM25 of a run or of an exported version, or the default ones."""
+    if run:
+        return tuple(read_json(Path(run, FACTORS_FILE)).values()) or DEFAULT_FACTORS
+    details = card.read(find_version(saved_model)).get("details", {}) if saved_model else {}
+    return tuple(details.get(FACTORS, DEFAULT_FACTORS))
+
+
 def evaluate(run, splits, name, batches, config):
     """Writes the report of a run on the split `name` and prints its figures; arguments as for text classifiers."""
     embeddings = retrieval.compute_embeddings(load(run).model, batches, len(splits[name]))
-    retrieval.print_report(retrieval.save_report(run.eval, splits[name], embeddings, config.baseline), name)
+    factors = find_factors(run.path, None) if (run.path / FACTORS_FILE).exists() else None
+    report = retrieval.save_report(run.eval, splits[name], embeddings, config.baseline, factors)
+    retrieval.print_report(report, name)
 
 
 def make_network(config, vocabulary_size):
@@ -98,8 +135,8 @@ def load(run, kind=None):
 
 def make_export(finished):
     """Returns the `Export` of a `FinishedRun`."""
-    texts = examples.load_texts(finished.run)
-    return make_embedder_export(finished.model, _make_inputs(finished), texts, task=TITLE)
+    texts, factors = examples.load_texts(finished.run), find_factors(finished.run.path, None)
+    return make_embedder_export(finished.model, _make_inputs(finished), texts, factors, task=TITLE)
 
 
 def load_function(run, saved_model):
@@ -124,6 +161,17 @@ def connect(source):
     if source.server:
         return client.connect(source).function(*EMBEDDINGS)
     return load_function(source.run, source.saved_model)
+
+
+def describe_source(source):
+    """Returns what an index says about the model of a `ModelSource`, a dict: `source`, its fields, and `factors`."""
+    names = ("server", "model", "version")
+    values = {name: getattr(source, name) for name in names if getattr(source, name) is not None}
+    if source.run:
+        values["run"] = str(Path(source.run).absolute())
+    if source.saved_model:
+        values["saved_model"] = str(find_version(source.saved_model).absolute())
+    return {"source": values, "factors": find_factors(source.run, source.saved_model)}
 
 
 def search(index, queries, config):

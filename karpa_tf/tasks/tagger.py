@@ -127,6 +127,12 @@ def load_function(run, saved_model):
     return masked_lm.load_text_function(saved_model, *SPANS)
 
 
+def load_run_or_version(folder):
+    """Returns the function of `load_function` for the folder of a run, or of an exported version."""
+    is_run = Run(folder).config_file.exists()
+    return load_function(folder if is_run else None, folder)
+
+
 def _make_inputs(finished):
     return TextInputs(finished.vocabulary, finished.config.max_tokens)
 

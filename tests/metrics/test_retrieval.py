@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
-from karpa_tf.metrics.retrieval import compute_ranks, fuse_ranks, summarize
+from karpa_tf.metrics.retrieval import compute_ranks, fit_factors, summarize
 
 
 def test_ranks_count_the_better_texts_and_those_that_are_as_good():
@@ -22,7 +23,20 @@ def test_recall_and_reciprocal_ranks_are_means_over_queries():
     }
 
 
-def test_ranks_are_fused_by_the_sum_of_their_reciprocals():
-    one, two = np.array([[0.9, 0.1, 0.5, -np.inf]]), np.array([[2.0, 3.0, -np.inf, -np.inf]])
-    expected = [1 / 61 + 1 / 62, 1 / 63 + 1 / 61, 1 / 62, -np.inf]
-    np.testing.assert_allclose(fuse_ranks(one, two)[0], expected)
+def test_scores_that_know_nothing_get_no_weight_and_the_others_those_of_logistic_regression():
+    rng = np.random.default_rng(0)
+    answers, noise = rng.integers(0, 2, 4000), rng.normal(size=(4000, 2))
+    is_answer = answers[:, None] == np.arange(2)
+    known = 0.7 * is_answer + rng.normal(size=(4000, 2))
+    first, second = fit_factors(known, noise, is_answer)
+    # Between two texts the softmax is logistic regression on the difference of their scores.
+    model = LogisticRegression(C=1e6, fit_intercept=False).fit(
+        np.stack([known, noise], -1) @ [1, 0] @ [[-1], [1]], answers
+    )
+    assert first == pytest.approx(model.coef_[0, 0], rel=0.02) and second < 0.05 < 0.3 < first
+
+
+def test_the_factors_of_queries_that_are_all_answered_are_bounded():
+    scores = np.eye(5)
+    factors = fit_factors(0.5 * scores, 0 * scores, scores > 0)
+    assert 10 < factors[0] <= 200 and np.isfinite(factors).all()

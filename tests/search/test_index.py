@@ -20,8 +20,8 @@ def embed(count, seed=0):
 @pytest.fixture
 def index(tmp_path):
     vectors = embed(5)
-    source = {"run": "/runs/one"}
-    write(tmp_path / "index", TEXTS, iter([vectors[:3], vectors[3:]]), embed(1, seed=9), {"source": source})
+    metadata = {"source": {"run": "/runs/one"}, "factors": (2.0, 0.5)}
+    write(tmp_path / "index", TEXTS, iter([vectors[:3], vectors[3:]]), embed(1, seed=9), metadata)
     return SearchIndex(tmp_path / "index")
 
 
@@ -51,16 +51,17 @@ def test_words_are_found_in_the_order_of_their_scores(index):
     assert index.read_texts(ids) == ["the price of milk", "milk"]
 
 
-def test_both_searches_are_fused_by_their_ranks(index):
-    query = embed(5)[0]
-    ids, scores = index.search_both("milk", query, 5)
-    by_meaning, by_words = index.search_embeddings(query, 5)[0].tolist(), index.search_words("milk", 5)[0].tolist()
-    expected = {
-        text: sum(1 / (61 + order.index(text)) for order in (by_meaning, by_words) if text in order)
-        for text in range(5)
-    }
-    np.testing.assert_allclose(scores, sorted(expected.values(), reverse=True))
-    np.testing.assert_allclose([expected[text] for text in ids], scores)
+@pytest.mark.parametrize("candidates", [1, 9])
+def test_scores_of_both_searches_are_added(index, monkeypatch, candidates):
+    monkeypatch.setattr(indexes, "MAX_CANDIDATES", candidates)
+    query, expected = embed(1, seed=3)[0], np.zeros(5)
+    by_words = dict(zip(*index.search_words("milk", 5), strict=True))
+    for text, similarity in zip(*index.search_embeddings(query, 5), strict=True):
+        expected[text] = 2 * similarity + 0.5 * by_words.get(text, 0)
+    ids, scores = index.search_both("milk", query, 2)
+    np.testing.assert_allclose(scores, np.sort(expected)[::-1][:2], rtol=1e-5)
+    np.testing.assert_allclose(expected[ids], scores, rtol=1e-5)
+    assert len(index.search_both("milk", query, 99)[0]) == 5
 
 
 def test_another_model_is_refused(index):

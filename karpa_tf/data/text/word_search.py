@@ -18,15 +18,14 @@ def index_words(texts):
 
 
 def score_words(index, query):
-    """Returns the score of every text of an index for a query, float32 (texts,); -inf for texts without its words.
+    """Returns the score of every text of an index for a query, float32 (texts,); 0 for texts without its words.
 
     Args:
         index: result of `index_words`.
         query: a string; texts need not have all of its words.
     """
     words = _split(query)
-    scores = index.get_scores(words) if words else np.zeros(index.scores["num_docs"], np.float32)
-    return np.where(scores > 0, scores, -np.inf).astype(np.float32)
+    return index.get_scores(words) if words else np.zeros(index.scores["num_docs"], np.float32)
 
 
 def _split(text):

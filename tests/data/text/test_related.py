@@ -130,6 +130,6 @@ def test_bm25_is_that_of_its_formula_with_lucenes_idf():
         return idf * count / (count + 1.5 * (1 - 0.75 + 0.75 * length / mean))
 
     expected = [score(0, 2, 1, 5) + score(0, 1, 2, 5), score(1, 1, 2, 2)]
-    np.testing.assert_allclose(scores, [*expected, -np.inf, -np.inf], rtol=1e-5)
-    assert np.isfinite(score_words(index_words(texts), "猫")).tolist() == [False, False, True, False]
-    assert not np.isfinite(score_words(index_words(texts), "")).any()
+    np.testing.assert_allclose(scores, [*expected, 0, 0], rtol=1e-5)
+    assert (score_words(index_words(texts), "猫") > 0).tolist() == [False, False, True, False]
+    assert not score_words(index_words(texts), "").any()
