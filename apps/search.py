@@ -29,7 +29,7 @@ class Config(ModelSource):
     """UTF-8 file with one query per line; - is standard input."""
 
     by: Literal["both", "meaning", "words"] = "both"
-    """Compare embeddings, words (BM25), or both: the sum of their scores, weighed by the validation split of the run."""
+    """Compare embeddings, words (BM25), or both: the sum of their scores, weighed on the run's validation split."""
 
     top: int = 10
     """Number of texts, or of linked entities, to print."""
