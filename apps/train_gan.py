@@ -16,6 +16,7 @@ CURVES = {
     "Losses": ("g_loss", "d_loss_real", "d_loss_fake"),
     "Sigmoid of the discriminator's output": ("D(x)", "D(G(z))"),
     "Penalty on the gradient": ("penalty",),
+    "Probability of augmentation": ("augment_probability",),
     "Frechet distance": ("frechet_distance",),
 }
 

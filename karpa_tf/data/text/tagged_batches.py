@@ -52,6 +52,10 @@ def make_tagged_rows(tagged_set, vocabulary, length):
     tokenizer, rows = WordPiece(vocabulary), TaggedRows([], [], [], [], [])
     signature = [tf.TensorSpec((None,), tf.string)]
     pack = tf.function(lambda texts: tokenizer.pack_words(texts, length), input_signature=signature)
+    # With one more token than fits, a text whose last word is cut within itself is told from one that just fits.
+    count_tokens = tf.function(
+        lambda texts: tf.shape(tokenizer.pack(texts, length + 1)[0])[1], input_signature=signature
+    )
     truncated = within_words = 0
     chunks = range(0, len(tagged_set), CHUNK_SIZE)
     for chunk in track(chunks, "Tokenizing", total=len(chunks)):
@@ -63,7 +67,8 @@ def make_tagged_rows(tagged_set, vocabulary, length):
         for row in range(chunk, chunk + len(texts)):
             starts, ends, spans = rows.starts[row], rows.ends[row], tagged_set.spans[row]
             rows.tags.append(np.array(tag_words(starts, ends, spans, tagged_set.classes), np.int32))
-            is_truncated = len(rows.token_ids[row]) == length and bool(tagged_set.texts[row][ends[-1] :].strip())
+            is_full = len(rows.token_ids[row]) == length
+            is_truncated = is_full and int(count_tokens(tf.constant([tagged_set.texts[row]]))) > length
             truncated += is_truncated
             first_letters, last_letters = set(starts.tolist()), set(ends.tolist())
             reached = [span for span in spans if not is_truncated or span.end <= ends[-1]]

@@ -6,12 +6,14 @@ import tensorflow as tf
 from karpa_tf import losses
 from karpa_tf.distribution import reductions
 from karpa_tf.keras_compat import AlreadyBuilt
-from karpa_tf.layers.differentiable_augmentation import UNIFORMS
+from karpa_tf.layers.differentiable_augmentation import UNIFORMS, AdaptiveAugmentation
 from karpa_tf.models.gans import join_inputs
 from karpa_tf.training.trainers.updates import make_moving_average, scale_loss, update_moving_average
 
 FRACTION = 2 * UNIFORMS
 """Index of the random number of an image that is not for augmentation, which the gradient penalty uses."""
+
+PROBABILITY = "augment_probability"
 
 METRICS = ("g_loss", "d_loss_real", "d_loss_fake", "D(x)", "D(G(z))")
 
@@ -25,7 +27,7 @@ class GAN(AlreadyBuilt, keras.Model):
     the batch, so that a step depends on nothing but its batch and the weights, on any number of replicas.
 
     Every step reports `g_loss`, `d_loss_real`, `d_loss_fake` (nats), `D(x)` and `D(G(z))` (probabilities), as means
-    over the epoch so far.
+    over the epoch so far; and `augment_probability`, if it changes in training.
 
     Args:
         generator: functional model, noise, or [noise, labels], to images.
@@ -46,6 +48,8 @@ class GAN(AlreadyBuilt, keras.Model):
         self.ema, self.augmentation = ema, augmentation
         self.exported = make_moving_average(generator) if ema else generator
         self.means = [keras.metrics.Mean(name=name) for name in METRICS]
+        if isinstance(augmentation, AdaptiveAugmentation):
+            self.add_mean(PROBABILITY)
         # Otherwise `fit` under a strategy needs a `call` on data to build from (keras#20164).
         self.built = True
 
@@ -121,6 +125,7 @@ class GAN(AlreadyBuilt, keras.Model):
             signs = tf.sign(tf.cast(real_logits, tf.float32))
             count = reductions.sum_over_replicas(tf.size(signs))
             self.augmentation.adapt(reductions.sum_over_replicas(tf.reduce_sum(signs)), count)
+            self.update_means({PROBABILITY: self.augmentation.probability()[None]})
 
     def train_step(self, data):
         with tf.GradientTape(persistent=True) as tape:

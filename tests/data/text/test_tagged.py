@@ -255,6 +255,9 @@ def test_rows_have_the_words_and_tags_of_the_tokenizer():
     # Of a truncated text, words whose first token is left out are left out.
     short = make_tagged_rows(tagged_set, VOCABULARY, 6)
     assert [len(row) for row in short.tags] == [3, 3] and short.truncated == 1
+    # A word that is cut within itself is counted, and a text that just fits is not.
+    cut = TaggedSet("x", ("a zzzz",), ((),), ("A",))
+    assert [make_tagged_rows(cut, VOCABULARY, length).truncated for length in (6, 7, 8)] == [1, 0, 0]
     inside = TaggedSet("x", ("list",), ((Span(0, 2, "A"),),), ("A", "B"))
     assert make_tagged_rows(inside, VOCABULARY, 40).within_words == 1
 

@@ -158,6 +158,9 @@ def test_adaptive_augmentation_starts_at_0_and_moves_with_the_steps(images):
     moved = float(trainer.augmentation.p)
     assert 0 <= moved <= 2 * len(images) / 500_000
     trainer.augmentation.p.assign(0.25)
+    history = tiny_variants.fit(trainer, "ada", images)
+    assert history["augment_probability"][0] == pytest.approx(0.25, abs=4 * len(images) / 500_000)
+    trainer.augmentation.p.assign(0.25)
     trainer.save_weights("trainer.weights.h5")
     other = make_trainer("ada", seed=4)
     other.load_weights("trainer.weights.h5")
