@@ -55,7 +55,7 @@ def run(config):
     index.require_usearch()
     require_writable(config.index, "--index")
     embed = embedder.connect(config)
-    mark = tagger.load_run_or_version(config.tagger) if config.tagger else None
+    mark = tagger.load_run_or_version(config.tagger, "--tagger") if config.tagger else None
     texts = load_texts(config)
     (probe,) = embed_texts(embed, [index.PROBE])
     batches = track(embed_texts(embed, texts), "Embedding", total=-(-len(texts) // BATCH_SIZE))

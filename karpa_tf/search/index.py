@@ -13,7 +13,7 @@ import bm25s
 import numpy as np
 
 from karpa_tf.data.text.word_search import index_words, score_words
-from karpa_tf.errors import UserError
+from karpa_tf.errors import UserError, first_line
 from karpa_tf.system.files import publish_folder
 
 FILE, TEXTS_FILE, VECTORS_FILE, WORDS_FOLDER = "index.json", "texts.sqlite", "vectors.usearch", "words"
@@ -50,8 +50,12 @@ class SearchIndex:
         try:
             self.metadata = json.loads((self.folder / FILE).read_text(encoding="utf-8"))
             self.database = sqlite3.connect(f"{(self.folder / TEXTS_FILE).absolute().as_uri()}?mode=ro", uri=True)
-        except (OSError, ValueError, sqlite3.Error):
-            raise UserError(f"--index {folder} is no index; write one with index_texts.") from None
+            (last,) = self.database.execute("SELECT MAX(id) FROM texts").fetchone()
+            is_complete = self.metadata["count"] == last + 1
+        except (OSError, ValueError, TypeError, KeyError, sqlite3.Error):
+            is_complete = False
+        if not is_complete:
+            raise UserError(f"--index {folder} is no index, or damaged; write one with index_texts.")
 
     def __len__(self):
         return self.metadata["count"]
@@ -100,11 +104,24 @@ class SearchIndex:
 
     @functools.cached_property
     def _vectors(self):
-        return require_usearch().Index.restore(str(self.folder / VECTORS_FILE), view=True)
+        usearch = require_usearch()
+        return self._open(VECTORS_FILE, lambda path: usearch.Index.restore(str(path), view=True))
 
     @functools.cached_property
     def _words(self):
-        return bm25s.BM25.load(self.folder / WORDS_FOLDER, mmap=True)
+        return self._open(WORDS_FOLDER, lambda path: bm25s.BM25.load(path, mmap=True))
+
+    def _open(self, name, load):
+        """Returns what `load` does with the path of a part of the index; raises `UserError` if it is damaged."""
+        try:
+            loaded = load(self.folder / name)
+        except Exception as error:  # Both libraries raise exceptions of many classes.
+            raise UserError(
+                f"--index {self.folder} is damaged: {name} cannot be read ({first_line(error)})."
+            ) from error
+        if loaded is None:
+            raise UserError(f"--index {self.folder} is damaged: {name} is missing.")
+        return loaded
 
 
 def _find_best(scores, count):

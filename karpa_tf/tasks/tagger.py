@@ -7,8 +7,10 @@ import numpy as np
 from karpa_tf.configs.tagger import TaggerConfig
 from karpa_tf.data.text.tagged_batches import make_tagged_rows
 from karpa_tf.data.text.tags import count_tags
+from karpa_tf.errors import UserError
 from karpa_tf.evaluation.predictions import SPANS
 from karpa_tf.export import examples
+from karpa_tf.export.meta_graph import SAVED_MODEL
 from karpa_tf.export.tagger import make_tagger_export, make_tagger_functions
 from karpa_tf.export.text_inputs import TextInputs
 from karpa_tf.models import bert
@@ -92,11 +94,15 @@ def make_network(config, vocabulary_size, classes):
     return bert.make_tagger(config.model, vocabulary_size, count_tags(classes), config.row_length)
 
 
-def load(run, kind=None):
+def load(run, kind=None, flag="--run"):
     """Returns the `FinishedRun` of a run; its model maps tokens and words to logits, of texts of any length."""
-    config = read_config(run, NAME, APP, TaggerConfig)
+    config = read_config(run, NAME, APP, TaggerConfig, flag)
     classes = run.metadata().get("data", {}).get("classes", ())
-    return masked_lm.load_finished(run, config, lambda size: make_network(config, size, len(classes)), kind, classes)
+
+    def make_model(vocabulary_size):
+        return make_network(config, vocabulary_size, len(classes))
+
+    return masked_lm.load_finished(run, config, make_model, kind, classes, flag)
 
 
 def describe(finished):
@@ -110,27 +116,30 @@ def make_export(finished):
     return make_tagger_export(finished.model, inputs, finished.classes, texts, task=TITLE)
 
 
-def load_function(run, saved_model):
+def load_function(run, saved_model, flag="--run"):
     """Returns the signature `serving_default` of `make_tagger_export` for `evaluation.predictions`.
 
     Args:
         run: path of a run folder, or None.
         saved_model: path of an exported version, instead of a run.
+        flag: the flag that named the run, for errors.
 
     Raises:
         UserError: the model is none of this task.
     """
     if run:
-        finished = load(Run(run))
+        finished = load(Run(run), flag=flag)
         functions, _ = make_tagger_functions(finished.model, _make_inputs(finished), finished.classes)
         return masked_lm.as_text_function(functions["serving_default"])
     return masked_lm.load_text_function(saved_model, *SPANS)
 
 
-def load_run_or_version(folder):
-    """Returns the function of `load_function` for the folder of a run, or of an exported version."""
+def load_run_or_version(folder, flag):
+    """Returns the function of `load_function` for the folder of a run, or of an exported version, that `flag` named."""
     is_run = Run(folder).config_file.exists()
-    return load_function(folder if is_run else None, folder)
+    if not is_run and not any(Path(folder).glob(f"**/{SAVED_MODEL}")):
+        raise UserError(f"{flag} {folder} is neither a run of {APP} nor an exported version.")
+    return load_function(folder if is_run else None, folder, flag)
 
 
 def _make_inputs(finished):

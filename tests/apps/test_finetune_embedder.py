@@ -198,4 +198,7 @@ def test_search_and_indexing_refuse_what_they_cannot_do(pretrained, tuned, index
     assert "Give --data, the texts, and --index" in write(run=str(tuned.path), data=texts)
     assert "Give one of --run DIR" in write(data=texts, index="new")
     assert "holds no run of finetune_embedder" in write(run=pretrained, data=texts, index="new")
+    flags = {"run": str(tuned.path), "data": texts, "index": "new"}
+    assert "--tagger nothing is neither a run of finetune_tagger" in write(**flags, tagger="nothing")
+    assert f"--tagger {pretrained} holds no run of finetune_tagger" in write(**flags, tagger=pretrained)
     assert not Path("new").exists()

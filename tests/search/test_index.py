@@ -71,8 +71,19 @@ def test_another_model_is_refused(index):
             index.require_model(other)
 
 
+@pytest.mark.parametrize("part", ["vectors.usearch", "words/vocab.index.json", "texts.sqlite"])
+@pytest.mark.parametrize("content", [None, "garbage"])
+def test_a_damaged_index_is_told(index, part, content):
+    (index.folder / part).unlink()
+    if content:
+        (index.folder / part).write_text(content)
+    with pytest.raises(UserError, match="is damaged|is no index"):
+        found = SearchIndex(index.folder)
+        found.read_texts(found.search_both("milk", embed(1)[0], 3)[0])
+
+
 def test_what_is_no_index_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     for folder in (tmp_path / "empty", tmp_path / "missing"):
-        with pytest.raises(UserError, match="is no index; write one with index_texts"):
+        with pytest.raises(UserError, match="is no index, or damaged; write one"):
             SearchIndex(folder)

@@ -27,6 +27,12 @@ def make_trainer():
     return trainer
 
 
+@pytest.fixture(scope="module")
+def trainer():
+    """A trainer whose weights no test changes."""
+    return make_trainer()
+
+
 def make_batch(count=8, groups=None):
     """Returns inputs of texts and of as many others, and their groups; without `groups` all texts are different."""
     rng, inputs = np.random.default_rng(1), {}
@@ -53,17 +59,17 @@ def evaluate(trainer, *batch):
     return trainer.evaluate(data, verbose=0, return_dict=True)
 
 
-def test_loss_and_accuracy_are_those_of_the_softmax_over_the_batch():
-    trainer, (inputs, groups) = make_trainer(), make_batch()
+def test_loss_and_accuracy_are_those_of_the_softmax_over_the_batch(trainer):
+    inputs, groups = make_batch()
     losses, logits = compute(trainer, inputs, np.zeros((8, 8), bool))
     figures = evaluate(trainer, inputs, groups, np.ones(8, np.float32))
     assert figures["loss"] == pytest.approx(losses.mean(), rel=1e-5) and losses.std() > 0.1
     assert figures["accuracy"] == pytest.approx((logits.argmax(1) == np.arange(8)).mean())
 
 
-def test_what_belongs_to_an_equal_text_is_no_wrong_answer():
+def test_what_belongs_to_an_equal_text_is_no_wrong_answer(trainer):
     groups = np.stack([[0, 1, 2, 0, 4, 5, 6, 7], [0, 1, 2, 3, 4, 1, 6, 7]], axis=1)
-    trainer, (inputs, groups) = make_trainer(), make_batch(groups=groups)
+    inputs, groups = make_batch(groups=groups)
     left_out = np.zeros((8, 8), bool)
     for one, other in ((0, 3), (1, 5)):  # equal texts, and equal second texts
         left_out[one, other] = left_out[other, one] = True
@@ -72,8 +78,8 @@ def test_what_belongs_to_an_equal_text_is_no_wrong_answer():
     assert figures["loss"] == pytest.approx(losses.mean(), rel=1e-5)
 
 
-def test_rows_that_pad_a_batch_change_nothing():
-    trainer, (inputs, groups) = make_trainer(), make_batch()
+def test_rows_that_pad_a_batch_change_nothing(trainer):
+    inputs, groups = make_batch()
     part = {name: value[:5] for name, value in inputs.items()}
     padded = {name: np.concatenate([value[:5], value[:1].repeat(3, 0)]) for name, value in inputs.items()}
     marked = np.concatenate([groups[:5], np.full((3, 2), -1, np.int32)])
