@@ -7,7 +7,6 @@ $ python -m apps.index_texts --run RUN --data FOLDER --index texts.index --tagge
 
 import dataclasses
 import functools
-from pathlib import Path
 from typing import Literal
 
 from karpa_tf import cli
@@ -20,7 +19,7 @@ class Config(ModelSource):
     """Flags of this program."""
 
     data: str | None = None
-    """Texts: a table, a text file, a folder of text files, a glob, a .jsonl file, or python_docs."""
+    """Texts: a table, a text file, a folder or a glob of text files, a .jsonl file, or python_docs."""
 
     index: str | None = None
     """Folder to write; nothing may be there yet."""
@@ -43,8 +42,6 @@ def run(config):
     config.require_source()
     if not (config.data and config.index):
         raise UserError("Give --data, the texts, and --index, the folder to write.")
-    if Path(config.index).exists():
-        raise UserError(f"--index {config.index} exists; choose another folder, or remove it.")
     from karpa_tf.data.text.related import load_texts
     from karpa_tf.evaluation.predictions import BATCH_SIZE, embed_texts, tag_texts
     from karpa_tf.search import entities, index
@@ -53,6 +50,7 @@ def run(config):
     from karpa_tf.tasks import embedder, tagger
 
     index.require_usearch()
+    index.require_new(config.index)
     require_writable(config.index, "--index")
     embed = embedder.connect(config)
     mark = tagger.load_run_or_version(config.tagger, "--tagger") if config.tagger else None

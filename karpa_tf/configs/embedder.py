@@ -17,8 +17,8 @@ class EmbedderConfig(FinetuningConfig):
 
     data: str = "data"
     """With --pair-field a .tsv, .csv or .jsonl file of pairs, or a folder with train.tsv (.csv, .jsonl), and optionally
-    validation.tsv and test.tsv. Without it texts: a table, a text file, a folder of text files, a glob, a .jsonl file,
-    or python_docs (Python's own documentation)."""
+    validation.tsv and test.tsv. Without it texts: a table, a text file, a folder or a glob of text files, a .jsonl
+    file, or python_docs (Python's own documentation)."""
 
     text_field: str | None = None
     """Column of the text, or field of JSON lines; None finds it by its name, or takes the first column of a table

@@ -1,14 +1,19 @@
 """Texts that a search has found, for a terminal, a table and a page."""
 
+import re
 from pathlib import Path
 
-from karpa_tf.errors import UserError
+from karpa_tf.errors import UserError, first_line
 from karpa_tf.evaluation.markup import element, page, text
 from karpa_tf.system.files import write_text
 from karpa_tf.system.text_files import write_table
 
 MAX_CHARACTERS = 300
 """Maximum length of a text in a terminal and on a page; longer ones are shortened."""
+
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+"""Control characters, which could change a terminal."""
 
 
 def describe_entity(entity, texts):
@@ -35,7 +40,7 @@ def format_results(results):
     """
     lines = []
     for query, found in results:
-        lines += [query, *(f"  {_format(score):>7}  {_shorten(words)}" for words, score in found)]
+        lines += [_shorten(query), *(f"  {_format(score):>7}  {_shorten(words)}" for words, score in found)]
         lines += [] if found else ["  nothing found"]
     return "\n".join(lines)
 
@@ -56,11 +61,14 @@ def save_page(path, results):
             element("li", text(_shorten(words)) + element("small", text(f" {_format(score)}")))
             for words, score in found
         )
-        parts += [element("h2", text(query)), element("ol", "".join(items)) if found else element("p", "nothing found")]
+        parts += [
+            element("h2", text(_shorten(query))),
+            element("ol", "".join(items)) if found else element("p", "nothing found"),
+        ]
     try:
         write_text(Path(path), page("Search", "".join(parts)))
-    except OSError as error:
-        raise UserError(f"--page {path} cannot be written ({error.strerror}).") from error
+    except (OSError, ValueError) as error:  # "." has no name
+        raise UserError(f"--page {path} cannot be written ({first_line(error)}).") from error
 
 
 def _format(score):
@@ -68,5 +76,5 @@ def _format(score):
 
 
 def _shorten(words):
-    words = " ".join(words.split())
+    words = " ".join(CONTROL.sub(" ", words).split())
     return words[:MAX_CHARACTERS] + "…" * (len(words) > MAX_CHARACTERS)

@@ -6,7 +6,7 @@ import json
 import zlib
 from pathlib import Path
 
-from karpa_tf.errors import UserError
+from karpa_tf.errors import UserError, first_line
 from karpa_tf.evaluation.markup import Html, element, page, text
 from karpa_tf.system.files import write_text
 
@@ -78,8 +78,8 @@ def save_page(path, results):
     body = element("header", header) + "".join(mark_for_page(words, spans) for words, spans in results)
     try:
         write_text(Path(path), page("Texts with spans", body))
-    except OSError as error:
-        raise UserError(f"--page {path} cannot be written ({error.strerror}).") from error
+    except (OSError, ValueError) as error:  # "." has no name
+        raise UserError(f"--page {path} cannot be written ({first_line(error)}).") from error
 
 
 def show_spans_file(lines, limit):

@@ -149,8 +149,11 @@ def print_report(report, name):
     for label, row, suffix in lines:
         figures = f"recall at 1 {row['recall_at_1']:.1%}, at 10 {row['recall_at_10']:.1%}, MRR {row['mrr']:.4f}"
         print(f"{label:10} {figures}{suffix}")
-    best = max(report.get("baselines", []), key=lambda row: row["mrr"], default=None)
-    if best and report["mrr"] <= best["mrr"]:
+    chance, *by_words = report.get("baselines") or [None]
+    best = max(by_words, key=lambda row: row["mrr"], default=None)
+    if chance and report["mrr"] <= chance["mrr"]:
+        print("The model is not better than chance: train for more epochs, or on more texts.")
+    elif best and report["mrr"] <= best["mrr"]:
         are_better = any(part["mrr"] > best["mrr"] for part in report.get("parts", []))
         advice = "Both together are better." if are_better else "Train for more epochs, on more texts, or use that."
         print(f"The model is not better than its baseline, {best['name']}. {advice}")

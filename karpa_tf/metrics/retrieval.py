@@ -7,8 +7,9 @@ from scipy.special import logsumexp
 RECALL_AT = (1, 5, 10)
 """Numbers of results among which the answer may be."""
 
-MAX_LOGIT = 100.0
-"""Largest score times its factor; with few queries that are all answered, factors would grow without limit."""
+MIN_LOGIT, MAX_LOGIT = 0.1, 100.0
+"""Bounds of the largest score times its factor. With few queries that are all answered, factors would grow without
+limit; and a score that knows nothing about few queries still decides between texts that are equal by the other."""
 
 
 def compute_ranks(scores, is_answer):
@@ -39,7 +40,7 @@ def summarize(ranks):
 
 
 def fit_factors(first, second, is_answer):
-    """Returns two factors, floats of at least 0, by which two scores of the same texts are added.
+    """Returns two factors, floats above 0, by which two scores of the same texts are added.
 
     They minimize the cross-entropy of the softmax over the texts of every query, which is stacking (Wolpert 1992).
 
@@ -53,6 +54,6 @@ def fit_factors(first, second, is_answer):
         logits = factors[0] * first + factors[1] * second
         return np.mean(logsumexp(logits, axis=1) - logsumexp(np.where(is_answer, logits, -np.inf), axis=1))
 
-    scale = [max(float(np.abs(scores).max()), 1e-9) for scores in (first, second)]
-    start, bounds = [1 / size for size in scale], [(0.0, MAX_LOGIT / size) for size in scale]
+    scale = [float(np.abs(scores).max()) or 1.0 for scores in (first, second)]
+    start, bounds = [1 / size for size in scale], [(MIN_LOGIT / size, MAX_LOGIT / size) for size in scale]
     return tuple(map(float, minimize(compute_loss, start, bounds=bounds, method="L-BFGS-B").x))

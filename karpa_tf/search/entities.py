@@ -7,11 +7,12 @@ import bisect
 import dataclasses
 import itertools
 import re
+import unicodedata
 
 from karpa_tf.errors import UserError
 
-SENTENCE_END = re.compile(r"(?<=[.!?\u2026\u3002])[\"'\u201d\u2019)\]]*\s+|\n+")
-"""Where a sentence ends: after its punctuation, or at the end of a line."""
+SENTENCE_END = re.compile(r"(?<=[.!?\u2026])[\"'\u201d\u2019)\]]*\s+|(?<=[\u3002\uff01\uff1f])[\u300d\u300f]*|\n+")
+"""Where a sentence ends: after its punctuation and a space, after that of Chinese and Japanese, or with the line."""
 
 
 def add_entities(database, tagged):
@@ -28,7 +29,7 @@ def add_entities(database, tagged):
         ends = [match.end() for match in SENTENCE_END.finditer(text)]
         for start, end, kind, _ in spans:
             name = " ".join(text[start:end].split())
-            key = name.casefold(), kind
+            key = _normalize(name), kind
             if key not in ids:
                 ids[key] = len(ids)
                 database.execute("INSERT INTO entities VALUES (?, ?, ?, ?)", (ids[key], name, kind, key[0]))
@@ -37,6 +38,10 @@ def add_entities(database, tagged):
     database.execute("CREATE INDEX entities_by_key ON entities (key)")
     database.execute("CREATE INDEX mentions_by_entity ON mentions (entity)")
     database.execute("CREATE INDEX mentions_by_text ON mentions (text, sentence)")
+
+
+MAX_COUNT = 2**31
+"""More than an index has of anything, and less than the largest integer of SQLite."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,18 +76,24 @@ def look_up(database, name, count):
     """
     if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'mentions'").fetchone():
         raise UserError("The index has no entities; index_texts --tagger RUN finds them.")
-    key = " ".join(name.split()).casefold()
+    key, count = _normalize(name), min(count, MAX_COUNT)
+    if not key or not key.isprintable():
+        raise UserError(f"--entity {name!r} is no name.")
     command = """
         SELECT id, name, type, COUNT(*) FROM entities JOIN mentions ON entity = id
         WHERE key = ? GROUP BY id ORDER BY COUNT(*) DESC, type
     """
     rows = database.execute(command, (key,)).fetchall()
     if not rows:
-        similar = _suggest_names(database, key)
-        raise UserError(f"No text names {name}{'; there are ' + ', '.join(similar) if similar else ''}.")
+        similar = ", ".join(f'"{known}"' for known in _suggest_names(database, key))
+        raise UserError(f'No text names "{name}"{"; similar names: " + similar if similar else ""}.')
     return [
         Entity(*row, _find_linked(database, index, count), _find_texts(database, index, count)) for index, *row in rows
     ]
+
+
+def _normalize(name):
+    return " ".join(unicodedata.normalize("NFKC", name).split()).casefold()
 
 
 def _find_linked(database, entity, count):

@@ -6,6 +6,7 @@ It holds `index.json`, `texts.sqlite`, `vectors.usearch` and the folder `words`.
 import contextlib
 import functools
 import json
+import os
 import sqlite3
 from pathlib import Path
 
@@ -51,7 +52,7 @@ class SearchIndex:
             self.metadata = json.loads((self.folder / FILE).read_text(encoding="utf-8"))
             self.database = sqlite3.connect(f"{(self.folder / TEXTS_FILE).absolute().as_uri()}?mode=ro", uri=True)
             (last,) = self.database.execute("SELECT MAX(id) FROM texts").fetchone()
-            is_complete = self.metadata["count"] == last + 1
+            is_complete = self.metadata["count"] == last + 1 and {"factors", "probe", "source"} <= self.metadata.keys()
         except (OSError, ValueError, TypeError, KeyError, sqlite3.Error):
             is_complete = False
         if not is_complete:
@@ -63,7 +64,10 @@ class SearchIndex:
     def read_texts(self, ids):
         """Returns the texts with some ids, a list of strings."""
         command = "SELECT text FROM texts WHERE id = ?"
-        return [self.database.execute(command, (int(index),)).fetchone()[0] for index in ids]
+        try:
+            return [self.database.execute(command, (int(index),)).fetchone()[0] for index in ids]
+        except sqlite3.Error as error:
+            raise UserError(f"--index {self.folder} is damaged: {TEXTS_FILE} cannot be read ({error}).") from error
 
     def require_model(self, embeddings):
         """Raises `UserError` unless embeddings of `PROBE`, float32 (1, dimensions), are those of the index's model."""
@@ -105,13 +109,14 @@ class SearchIndex:
     @functools.cached_property
     def _vectors(self):
         usearch = require_usearch()
-        return self._open(VECTORS_FILE, lambda path: usearch.Index.restore(str(path), view=True))
+        return self._open(VECTORS_FILE, lambda path: usearch.Index.restore(str(path), view=True), len)
 
     @functools.cached_property
     def _words(self):
-        return self._open(WORDS_FOLDER, lambda path: bm25s.BM25.load(path, mmap=True))
+        load = functools.partial(bm25s.BM25.load, mmap=True)
+        return self._open(WORDS_FOLDER, load, lambda loaded: loaded.scores["num_docs"])
 
-    def _open(self, name, load):
+    def _open(self, name, load, count):
         """Returns what `load` does with the path of a part of the index; raises `UserError` if it is damaged."""
         try:
             loaded = load(self.folder / name)
@@ -119,8 +124,8 @@ class SearchIndex:
             raise UserError(
                 f"--index {self.folder} is damaged: {name} cannot be read ({first_line(error)})."
             ) from error
-        if loaded is None:
-            raise UserError(f"--index {self.folder} is damaged: {name} is missing.")
+        if loaded is None or count(loaded) != len(self):
+            raise UserError(f"--index {self.folder} is damaged: {name} is missing, or of another index.")
         return loaded
 
 
@@ -133,7 +138,7 @@ def write(folder, texts, embeddings, probe, metadata, add_tables=None):
     """Writes the folder of an index, complete or not at all.
 
     Args:
-        folder: its path; what is there is replaced.
+        folder: its path, see `require_new`.
         texts: list of n strings.
         embeddings: iterable of float32 (batch, dimensions), of unit length, n rows in all.
         probe: float32 (1, dimensions), the embedding of `PROBE`.
@@ -142,13 +147,14 @@ def write(folder, texts, embeddings, probe, metadata, add_tables=None):
         add_tables: function of the database that adds tables, or None.
 
     Raises:
-        UserError: usearch is not installed.
+        UserError: something is at `folder`, or usearch is not installed.
     """
     vectors, first = require_usearch().Index(ndim=probe.shape[1], metric="cos", dtype="f32"), 0
     for batch in embeddings:
         # With one thread the graph is the same every time.
         vectors.add(np.arange(first, first + len(batch)), batch, threads=1)
         first += len(batch)
+    require_new(folder)
     with publish_folder(Path(folder)) as temporary:
         with contextlib.closing(sqlite3.connect(temporary / TEXTS_FILE)) as database, database:
             database.execute("CREATE TABLE texts (id INTEGER PRIMARY KEY, text TEXT NOT NULL)")
@@ -159,6 +165,12 @@ def write(folder, texts, embeddings, probe, metadata, add_tables=None):
         index_words(texts).save(temporary / WORDS_FOLDER)
         values = metadata | {"count": len(texts), "dimensions": probe.shape[1], "probe": probe[0].tolist()}
         (temporary / FILE).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def require_new(folder):
+    """Raises `UserError` if something is at the path `folder`."""
+    if os.path.lexists(folder):
+        raise UserError(f"--index {folder} exists; choose another folder, or remove it.")
 
 
 def require_usearch():

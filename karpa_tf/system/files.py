@@ -18,8 +18,12 @@ TEMPORARY = re.compile(r"\.(writing|retired)-[a-z0-9_]{8}")
 def write_text(path, text):
     """Writes a file by rename, so that readers see the old text or the new."""
     temporary = path.with_name(f".{path.name}.writing")
-    temporary.write_text(text, encoding="utf-8")
-    replace(temporary, path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def replace(temporary, path):
@@ -37,8 +41,9 @@ def digest(path):
 
 def require_writable(directory, flag):
     """Raises `UserError`, naming `flag`, if no folder can be made in `directory`, which need not exist yet."""
-    existing = next(path for path in (Path(directory).absolute(), *Path(directory).absolute().parents) if path.exists())
+    path = Path(directory).absolute()
     try:
+        existing = next(folder for folder in (path, *path.parents) if folder.exists())
         Path(tempfile.mkdtemp(dir=existing)).rmdir()
     except OSError as error:
         raise UserError(f"{flag} {directory} cannot be written ({error.strerror}); choose another folder.") from error

@@ -185,13 +185,19 @@ def search(index, queries, config):
     Raises:
         UserError: a query is blank, or the model is not that of the index.
     """
-    if not all(map(str.strip, queries)):
-        raise UserError("A query is blank; give words to search for.")
+    if not queries or not all(map(str.strip, queries)):
+        raise UserError("There is no query, or a blank one; give words to search for.")
     if config.by == "words":
         found = [index.search_words(query, config.top) for query in queries]
     else:
         if not (config.run or config.saved_model or config.server):
             config = dataclasses.replace(config, **index.metadata["source"])
+            folder = config.run or config.saved_model
+            if folder and not Path(folder).exists():
+                raise UserError(
+                    f"The model of the index, {folder}, is gone; name it by --run, --saved-model or --server, or "
+                    "search --by words."
+                )
         config.require_source()
         embed = connect(config)
         index.require_model(next(embed_texts(embed, [PROBE])))

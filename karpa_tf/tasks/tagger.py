@@ -10,7 +10,7 @@ from karpa_tf.data.text.tags import count_tags
 from karpa_tf.errors import UserError
 from karpa_tf.evaluation.predictions import SPANS
 from karpa_tf.export import examples
-from karpa_tf.export.meta_graph import SAVED_MODEL
+from karpa_tf.export.meta_graph import SAVED_MODEL, list_versions
 from karpa_tf.export.tagger import make_tagger_export, make_tagger_functions
 from karpa_tf.export.text_inputs import TextInputs
 from karpa_tf.models import bert
@@ -137,7 +137,7 @@ def load_function(run, saved_model, flag="--run"):
 def load_run_or_version(folder, flag):
     """Returns the function of `load_function` for the folder of a run, or of an exported version, that `flag` named."""
     is_run = Run(folder).config_file.exists()
-    if not is_run and not any(Path(folder).glob(f"**/{SAVED_MODEL}")):
+    if not is_run and not list_versions(folder) and not Path(folder, SAVED_MODEL).is_file():
         raise UserError(f"{flag} {folder} is neither a run of {APP} nor an exported version.")
     return load_function(folder if is_run else None, folder, flag)
 

@@ -132,7 +132,7 @@ def test_an_entity_is_shown_with_what_is_named_beside_it(index, capsys):
     [(words, found)] = search.run(search.Config(index=index, entity="BLUE"))
     assert words == "blue COLOR, 2 mentions; with sea THING (1), sky THING (1)"
     assert [text for text, _ in found] == ["the sky is blue", "the sea is blue"]
-    assert "No text names gold" in refusal(capsys, lambda: search.run(search.Config(index=index, entity="gold")))
+    assert 'No text names "gold"' in refusal(capsys, lambda: search.run(search.Config(index=index, entity="gold")))
 
 
 def test_a_run_is_exported_again_and_resumed_without_training(tuned, capsys):
@@ -191,9 +191,11 @@ def test_search_and_indexing_refuse_what_they_cannot_do(pretrained, tuned, index
     assert "Give --index, and a query" in find(index=index, queries=("a",), entity="b")
     assert "--index . is no index" in find(index=".", queries=("a",))
     assert "holds no run of finetune_embedder" in find(index=index, queries=("a",), run=pretrained)
-    assert "A query is blank" in find(index=index, queries=(" ",))
+    assert "There is no query, or a blank one" in find(index=index, queries=(" ",))
     assert "--page missing/page.html cannot be written" in find(index=index, queries=("a",), page="missing/page.html")
+    assert "--page . cannot be written" in find(index=index, queries=("a",), page=".")
     texts = str(folder / "texts.txt")
+    assert "cannot be written (File name too long)" in write(run=str(tuned.path), data=texts, index="x" * 300)
     assert f"--index {index} exists" in write(run=str(tuned.path), data=texts, index=index)
     assert "Give --data, the texts, and --index" in write(run=str(tuned.path), data=texts)
     assert "Give one of --run DIR" in write(data=texts, index="new")

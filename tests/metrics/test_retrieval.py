@@ -36,6 +36,15 @@ def test_scores_that_know_nothing_get_no_weight_and_the_others_those_of_logistic
     assert first == pytest.approx(model.coef_[0, 0], rel=0.02) and second < 0.05 < 0.3 < first
 
 
+def test_a_search_that_finds_nothing_or_the_wrong_texts_still_has_a_sane_factor():
+    is_answer, rng = np.eye(6, dtype=bool), np.random.default_rng(0)
+    similarity = is_answer + 0.5 * rng.normal(size=(6, 6))
+    one, other = fit_factors(similarity, np.zeros((6, 6)), is_answer)
+    assert one > 0.5 and other == 1  # all scores are 0, and none is preferred
+    wrong = fit_factors(-similarity, 10 * ~is_answer, is_answer)
+    assert wrong == pytest.approx((0.1 / np.abs(similarity).max(), 0.01))
+
+
 def test_the_factors_of_queries_that_are_all_answered_are_bounded():
     scores = np.eye(5)
     factors = fit_factors(0.5 * scores, 0 * scores, scores > 0)

@@ -45,6 +45,13 @@ def test_a_sentence_alone_links_nothing(database):
     assert [name for name, *_ in paris.linked] == ["Anna", "Bob"]  # not Rome, of the sentence before
 
 
+def test_sentences_of_chinese_end_without_a_space():
+    database = sqlite3.connect(":memory:")
+    add_entities(database, [("東京は首都。大阪は都市。", [(0, 2, "LOC", 1), (6, 8, "LOC", 1)])])
+    [tokyo] = look_up(database, "東京", 9)
+    assert tokyo.linked == []
+
+
 def test_names_of_two_types_are_two_entities():
     database = sqlite3.connect(":memory:")
     add_entities(
@@ -54,9 +61,12 @@ def test_names_of_two_types_are_two_entities():
 
 
 def test_an_unknown_name_is_answered_with_similar_ones_and_an_index_without_entities_says_so(database):
-    with pytest.raises(UserError, match="No text names Pari; there are Paris, Paris Hilton"):
+    with pytest.raises(UserError, match='No text names "Pari"; similar names: "Paris", "Paris Hilton"'):
         look_up(database, "Pari", 9)
-    with pytest.raises(UserError, match=r"No text names xyz\.$"):
-        look_up(database, "xyz", 9)
+    with pytest.raises(UserError, match=r'No text names "xyz"\.$'):
+        look_up(database, "xyz", 10**30)
+    for name in (" ", "Pa\udcffris"):
+        with pytest.raises(UserError, match="is no name"):
+            look_up(database, name, 9)
     with pytest.raises(UserError, match="The index has no entities"):
         look_up(sqlite3.connect(":memory:"), "Anna", 9)

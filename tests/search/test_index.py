@@ -36,7 +36,7 @@ def test_the_nearest_embeddings_are_found(index):
 
 def test_large_indexes_are_searched_by_a_graph_that_finds_almost_the_same(tmp_path, monkeypatch):
     vectors, queries = embed(2000), embed(50, seed=4)
-    write(tmp_path / "large", ["x"] * 2000, [vectors], vectors[:1], {})
+    write(tmp_path / "large", ["x"] * 2000, [vectors], vectors[:1], {"source": {}, "factors": (1, 1)})
     monkeypatch.setattr(indexes, "EXACT", 10)
     index = SearchIndex(tmp_path / "large")
     found = [set(index.search_embeddings(query, 10)[0]) for query in queries]
@@ -80,6 +80,24 @@ def test_a_damaged_index_is_told(index, part, content):
     with pytest.raises(UserError, match="is damaged|is no index"):
         found = SearchIndex(index.folder)
         found.read_texts(found.search_both("milk", embed(1)[0], 3)[0])
+
+
+def test_parts_of_another_index_are_told(index, tmp_path):
+    write(tmp_path / "other", TEXTS[:3], [embed(3)], embed(1), {"source": {}, "factors": (1, 1)})
+    for part in ("vectors.usearch", "words"):
+        (index.folder / part).rename(tmp_path / part)
+        (tmp_path / "other" / part).rename(index.folder / part)
+    for search in (lambda found: found.search_embeddings(embed(1)[0], 3), lambda found: found.search_words("milk", 3)):
+        with pytest.raises(UserError, match="is missing, or of another index"):
+            search(SearchIndex(index.folder))
+
+
+def test_an_index_is_not_overwritten(index, tmp_path):
+    (tmp_path / "dangling").symlink_to("nothing")
+    for folder in (index.folder, tmp_path / "dangling"):
+        with pytest.raises(UserError, match="exists; choose another folder"):
+            write(folder, TEXTS, [embed(5)], embed(1), {})
+    assert index.read_texts([1]) == ["a dog and a cat"]
 
 
 def test_what_is_no_index_is_refused(tmp_path):

@@ -1,7 +1,6 @@
 """Documents for pretraining: text files, JSON lines, data sets of TensorFlow Datasets, and Python's documentation."""
 
 import ast
-import codecs
 import dataclasses
 import functools
 import glob
@@ -12,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from karpa_tf.data.text.lines import MAX_CHARACTERS, read_json_lines, read_lines
+from karpa_tf.data.text.lines import MAX_CHARACTERS, read_json_lines, read_lines, require_encoding
 from karpa_tf.data.tfds import is_available, load_builder, read_identity
 from karpa_tf.data.walk import FolderWalk, require_no_model
 from karpa_tf.errors import UserError, list_names, nearest
@@ -65,10 +64,7 @@ def find_corpus(data, field="text", encoding="utf-8", data_dir=None, split="trai
         UserError: `data` does not exist, or has no text. `Corpus.read` raises it for a file that cannot be decoded or
             parsed, with its name and the line or byte.
     """
-    try:
-        codecs.lookup(encoding)
-    except LookupError:
-        raise UserError(f"--encoding {encoding} is unknown; expected, for example, utf-8 or latin-1.") from None
+    require_encoding(encoding)
     if data == PYTHON_DOCS:
         return Corpus(data, (data, platform.python_version()), _read_python_docs)
     path = Path(data).expanduser()

@@ -38,6 +38,14 @@ def _replace_surrogates(value):
     return {key: _replace_surrogates(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
+def require_encoding(encoding):
+    """Raises `UserError` unless Python knows an encoding."""
+    try:
+        codecs.lookup(encoding)
+    except LookupError:
+        raise UserError(f"--encoding {encoding} is unknown; expected, for example, utf-8 or latin-1.") from None
+
+
 def read_lines(file, encoding, split_long=True):
     """Yields the lines of a text file.
 
@@ -49,6 +57,7 @@ def read_lines(file, encoding, split_long=True):
     Raises:
         UserError: the file cannot be read or decoded, or contains zero bytes.
     """
+    require_encoding(encoding)
     encoding = codecs.lookup(encoding).name
     try:
         with open(file, encoding="utf-8-sig" if encoding == "utf-8" else encoding) as lines:

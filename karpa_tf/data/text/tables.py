@@ -139,7 +139,12 @@ def _find_indices(path, first, columns):
                 raise UserError(f"{path} has columns 1 to {len(first)}; received {' and '.join(named)}.")
             return indices, False
         return tuple(first.index(name) for name in _find_columns(path, first, columns)), True
-    return (0, len(first) - 1 if columns.has_labels else 0), False
+    if len(first) > 1 and not columns.has_labels:
+        raise UserError(
+            f"{path} has {len(first)} columns, none of which is named {' or '.join(TEXT_FIELDS)}; select that of the "
+            "texts with --text-field (a name, or a number from 1 in a table without names)."
+        )
+    return (0, len(first) - 1), False
 
 
 def _find_columns(location, names, columns):

@@ -1,6 +1,7 @@
 """Search by words with BM25 (Robertson and Zaragoza 2009)."""
 
 import re
+import unicodedata
 
 import bm25s
 import numpy as np
@@ -29,4 +30,6 @@ def score_words(index, query):
 
 
 def _split(text):
-    return re.findall(TERM, text.lower())
+    """Returns the words of a text in lowercase, however their accents are encoded; if it has none, its other signs."""
+    terms = re.findall(TERM, unicodedata.normalize("NFKC", text).lower())
+    return [term for term in terms if any(map(str.isalnum, term))] or terms

@@ -48,6 +48,7 @@ export function embeddingForm(url, signature) {
 
   function body(isSent) {
     const lines = linesOf();
+    if (isSent && !query.value.trim()) throw new Error("The query is blank: write what to look for.");
     if (isSent && !lines.length) throw new Error("There are no texts to search: write one per line.");
     if (isSent) searched = lines;
     const instances = [query.value, ...lines].map((text) => ({ text }));

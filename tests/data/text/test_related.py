@@ -61,6 +61,9 @@ def test_texts_alone_are_held_out_as_halves(tmp_path, name):
         ("question,answer\na,b\n", {"pair_field": "reply", "text_field": "question"}, "no column reply"),
         ("text\na\na\n", {}, "has 1 text to train on"),
         ("number\n1\n", {"text_field": "text"}, "no column text"),
+        ("question,answer\na,b\n", {}, "has 2 columns, none of which is named text or .*; select .* with --text-field"),
+        ("a,b\n" + "x,yes\n" * 9, {"text_field": "a", "pair_field": "b"}, "the same text in --pair-field b everywhere"),
+        ("text\na\n", {"encoding": "nope"}, "--encoding nope is unknown"),
     ],
 )
 def test_what_cannot_be_contrasted_is_refused(tmp_path, content, flags, message):
@@ -81,6 +84,27 @@ def test_what_cannot_be_contrasted_is_refused(tmp_path, content, flags, message)
 def test_flags_that_contradict_the_task_are_refused(flags, message):
     with pytest.raises(UserError, match=message):
         EmbedderConfig(**flags)
+
+
+def test_an_empty_test_file_takes_nothing_from_the_training_texts(tmp_path):
+    (tmp_path / "pairs").mkdir()
+    (tmp_path / "pairs/train.tsv").write_text("a\tb\n" + "".join(f"{i}\t{i}!\n" for i in range(10)))
+    (tmp_path / "pairs/test.tsv").write_text("a\tb\n")
+    splits = load("pairs", text_field="a", pair_field="b")
+    assert {name: len(split) for name, split in splits.items()} == {"train": 8, "validation": 2}
+
+
+def test_texts_without_spaces_are_halved_between_letters(tmp_path):
+    (tmp_path / "zh.txt").write_text("\n".join(f"文字{index}試験" for index in range(10, 30)))
+    test = load("zh.txt")["test"]
+    assert len(test) == 4 and set(test.texts) <= {f"文字{index}" for index in (1, 2)}
+    assert all(len(pair) == 3 and pair.endswith("試験") for pair in test.pairs)
+
+
+def test_copies_are_told(tmp_path, capsys):
+    (tmp_path / "a.jsonl").write_text('{"sentence": "a b"}\n' * 3 + '{"sentence": "c d"}\n' * 2)
+    assert len(load("a.jsonl")["train"]) == 2
+    assert "3 copies of texts are left out." in capsys.readouterr().out
 
 
 def test_a_crop_is_a_part_of_the_text_between_its_ends():
@@ -133,3 +157,10 @@ def test_bm25_is_that_of_its_formula_with_lucenes_idf():
     np.testing.assert_allclose(scores, [*expected, 0, 0], rtol=1e-5)
     assert (score_words(index_words(texts), "猫") > 0).tolist() == [False, False, True, False]
     assert not score_words(index_words(texts), "").any()
+
+
+def test_signs_are_no_words_beside_others_and_accents_are_the_same_however_they_are_encoded():
+    index = index_words(["what? caf\u00e9", "???", "no sign at all"])
+    assert not score_words(index, "zebra?").any()
+    assert (score_words(index, "?") > 0).tolist() == [False, True, False]
+    assert (score_words(index, "cafe\u0301!") > 0).tolist() == [True, False, False]
