@@ -30,7 +30,7 @@ def find_task(run, flag="--run"):
     metadata = run.metadata()
     name = metadata.get("task")
     if name not in TASKS:
-        expected = ", ".join(load_task(known).app for known in TASKS)
+        expected = ", ".join(dict.fromkeys(load_task(known).app for known in TASKS))
         raise UserError(
             f"{flag} {run.path} holds a run of {name or metadata.get('app', 'an unknown program')}, written by another "
             f"version of karpa_tf; expected a run of one of {expected}."

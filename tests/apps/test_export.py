@@ -159,10 +159,8 @@ def test_runs_of_other_programs_are_refused(capsys):
     Path("run/config.yaml").write_text("name: x\n")
     Path("run/run.json").write_text('{"app": "train_other"}')
     error = refusal(capsys, lambda: export.run(export.ExportConfig(run="run")))
-    assert (
-        "--run run holds a run of train_other" in error
-        and "expected a run of one of train_classifier, train_gan" in error
-    )
+    apps = "train_classifier, finetune_embedder, train_gan, train_mlm, finetune_tagger, finetune_text"
+    assert "--run run holds a run of train_other" in error and f"expected a run of one of {apps}." in error
     Path("run/run.json").write_text('{"task": "gan", "app": "train_gan"}')
     Path("run/config.yaml").write_text("name: x\nmodel: {}\n")
     assert "has no checkpoint yet" in refusal(capsys, lambda: export.run(export.ExportConfig(run="run")))
