@@ -35,6 +35,7 @@ NOT_RUN = {
     "python -m apps.sweep": "trains several times; tests/apps/test_sweep.py runs it",
     "python -m benchmarks": "takes minutes to hours; tests/benchmarks tests their parts",
     "python tests/helpers/kill_": "takes minutes; tests/apps/test_kill.py runs what it has",
+    "python -m apps.search --index named.index": "needs a tagger; tests/apps/test_finetune_embedder.py has one",
     "python -m apps.train_classifier transfer": "downloads weights trained on ImageNet",
 }
 """Beginnings of commands that are not run, with the reason."""
@@ -44,6 +45,7 @@ TINY = {
     "train_classifier": "--epochs 1 --batch-size 16",
     "train_classifier --data ~/images": "--image-size 32 --blocks 1 1 1 1",
     "train_classifier --data DIR --init": "--allow-incompatible",
+    "train_classifier images": "--allow-incompatible",
     "train_gan": "--epochs 1 --batch-size 16 --filters 8 4 --discriminator-filters 4 8",
     "train_gan projection_64": "--critic-steps 1",
     "evaluate_gan": "-n 40",
@@ -56,7 +58,7 @@ TINY = {
 
 DRY_RUN = ("mnist", "cifar10", "lm1b", "small", "table.csv", "--scratch", "--precision", "--seed", "classifier smoke",
            "train_mlm --init", "train_mlm adapt", "--init RUN --data DIR", "--freeze", "train_gan --data ~",
-           "projection_64")  # fmt: skip
+           "projection_64", "titles.tsv", "rural.txt")  # fmt: skip
 """Commands that train and have these words differ in data or settings only from one that trains to its end, so they get
 --dry-run too: it loads the data and the weights, and builds the networks."""
 
@@ -107,6 +109,8 @@ def folder(tmp_path_factory):
             "premise\thypothesis\tlabel",
             *(f"{a}\t{b}\t{c}" for a, b, c in zip(texts, texts[1:], labels, strict=False)),
         ],
+        "titles.tsv": ["title\tbody", *(f"{a[:20]}\t{a}" for a in texts)],
+        "rural.txt": texts,
         "faq.csv": ["question,answer", *(f"what {a},{b}" for a, b in itertools.pairwise(texts))],
         "ratings.csv": ["text,rating", *(f"{text},{index % 7}" for index, text in enumerate(texts))],
         "table.csv": [f"{label},7,{text}" for text, label in pairs],
@@ -169,6 +173,7 @@ def fill_in(app, words):
         run = ("train_classifier", 1) if filled[-1:] == ["--features"] else (trained, number)
         word = "RUN" if filled[-1:] == ["--init"] and word == "DIR" else word  # A run does for published weights.
         word = re.sub(r"\bRUN\b", find_run(*run), word) if "RUN" in word else word
+        word = find_run("finetune_tagger") if word == "TAGGER" else word
         word = re.sub(r"\bDIR\b", "tensorflow_datasets" if filled[-1:] == ["--data-dir"] else folder, word)
         name = "tagger_entities" if app == "tag_text" else "cnn_digits"
         filled.append(re.sub(r"\bNAME\b", name, word).replace("FOLDER", folder))
