@@ -45,7 +45,7 @@ class Config(ModelSource):
 
 
 def run(config):
-    """Prints what is found; returns a list of (query, [(text, score), ...]), for an entity of what is linked to it."""
+    """Prints what is found; returns a list of (query, [(text, score), ...]), or what `list_entities` returns."""
     require_positive("top", config.top)
     if not config.index or bool(config.queries or config.file) == bool(config.entity):
         raise UserError('Give --index, and a query such as "the price of milk", or --file, or else --entity.')
@@ -57,7 +57,7 @@ def run(config):
     index = SearchIndex(config.index)
     if config.entity:
         found = entities.look_up(index.database, config.entity, config.top)
-        results = [found_texts.describe_entity(entity, index.read_texts(entity.text_ids)) for entity in found]
+        results = found_texts.list_entities(found, index.read_texts)
     else:
         from karpa_tf.tasks import embedder
 

@@ -11,25 +11,28 @@ from karpa_tf.system.text_files import write_table
 MAX_CHARACTERS = 300
 """Maximum length of a text in a terminal and on a page; longer ones are shortened."""
 
-
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 """Control characters, which could change a terminal."""
 
 
-def describe_entity(entity, texts):
-    """Returns what is known about an entity as a result of a search.
+def list_entities(entities, read_texts):
+    """Returns what is known about entities as results of a search.
 
     Args:
-        entity: a `search.entities.Entity`.
-        texts: texts that name it.
+        entities: list of `search.entities.Entity`.
+        read_texts: function of ids to texts.
 
     Returns:
-        How often texts name it and what sentences name together with it, a string; and a list of (text, None).
+        For each entity two pairs of a title and a list: the linked entities with the number of sentences, and the texts
+        that name it with None.
     """
-    linked = ", ".join(f"{name} {kind} ({count:,})" for name, kind, count in entity.linked)
-    return f"{entity.name} {entity.type}, {entity.mentions:,} mentions; with {linked or 'no other entity'}", [
-        (words, None) for words in texts
-    ]
+    results = []
+    for entity in entities:
+        name, mentions = f"{entity.name} {entity.type}", f"{entity.mentions:,} mention{'s' * (entity.mentions != 1)}"
+        linked = [(f"{other} {kind}", count) for other, kind, count in entity.linked]
+        results.append((f"{name}, {mentions}, is named by sentences together with", linked))
+        results.append((f"{name} in texts", [(words, None) for words in read_texts(entity.text_ids)]))
+    return results
 
 
 def format_results(results):

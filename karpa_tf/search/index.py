@@ -79,6 +79,25 @@ class SearchIndex:
                 "be compared."
             )
 
+    def search(self, by, queries, embeddings, count):
+        """Returns a list of (query, [(text, score), ...]), the best texts first.
+
+        Args:
+            by: "meaning", "words" or "both".
+            queries: list of n strings.
+            embeddings: float32 (n, dimensions), of unit length; or None for searching by words.
+            count: maximum number of texts for each query.
+        """
+        if by == "words":
+            found = [self.search_words(query, count) for query in queries]
+        elif by == "meaning":
+            found = [self.search_embeddings(embedding, count) for embedding in embeddings]
+        else:
+            pairs = zip(queries, embeddings, strict=True)
+            found = [self.search_both(query, embedding, count) for query, embedding in pairs]
+        texts = [list(zip(self.read_texts(ids), map(float, scores), strict=True)) for ids, scores in found]
+        return list(zip(queries, texts, strict=True))
+
     def search_embeddings(self, embedding, count):
         """Returns the ids of the nearest texts, int64 (`count`,), and their similarities, float32 (`count`,).
 

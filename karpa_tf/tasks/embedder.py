@@ -83,11 +83,9 @@ def tokenize(splits, vocabulary, length):
 
 def describe_data(config, splits):
     """Returns what `run.json` says about a dict of `TextSet` and the pretrained model of an `EmbedderConfig`."""
-    values = {
-        name: {"count": len(split), "fingerprint": split.fingerprint, "skipped": list(split.skipped)}
-        for name, split in splits.items()
-    }
-    return {"splits": values} | masked_lm.open_init(config.init).metadata()
+    return {"splits": {name: split.metadata() for name, split in splits.items()}} | masked_lm.open_init(
+        config.init
+    ).metadata()
 
 
 def weigh_words(run, splits, batches):
@@ -187,9 +185,8 @@ def search(index, queries, config):
     """
     if not queries or not all(map(str.strip, queries)):
         raise UserError("There is no query, or a blank one; give words to search for.")
-    if config.by == "words":
-        found = [index.search_words(query, config.top) for query in queries]
-    else:
+    embeddings = None
+    if config.by != "words":
         if not (config.run or config.saved_model or config.server):
             config = dataclasses.replace(config, **index.metadata["source"])
             folder = config.run or config.saved_model
@@ -202,13 +199,7 @@ def search(index, queries, config):
         embed = connect(config)
         index.require_model(next(embed_texts(embed, [PROBE])))
         embeddings = np.concatenate(list(embed_texts(embed, queries)))
-        if config.by == "meaning":
-            found = [index.search_embeddings(embedding, config.top) for embedding in embeddings]
-        else:
-            rows = zip(queries, embeddings, strict=True)
-            found = [index.search_both(query, embedding, config.top) for query, embedding in rows]
-    pairs = [list(zip(index.read_texts(ids), map(float, scores), strict=True)) for ids, scores in found]
-    return list(zip(queries, pairs, strict=True))
+    return index.search(config.by, queries, embeddings, config.top)
 
 
 def _make_inputs(finished):

@@ -132,10 +132,7 @@ def tokenize(splits, vocabulary, length):
 
 def describe_data(config, splits):
     """Returns what `run.json` says about a dict of `TextSet` and the pretrained model of a `TextClassifierConfig`."""
-    values = {
-        name: {"count": len(split), "fingerprint": split.fingerprint, "skipped": list(split.skipped)}
-        for name, split in splits.items()
-    }
+    values = {name: split.metadata() for name, split in splits.items()}
     return {"classes": list(splits["train"].classes), "splits": values} | masked_lm.open_init(config.init).metadata()
 
 

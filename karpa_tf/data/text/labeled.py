@@ -62,6 +62,10 @@ class TextSet:
         values = json.dumps([self.texts, self.labels.tolist(), self.classes, *[self.pairs] * bool(self.pairs)])
         return hashlib.sha256(values.encode()).hexdigest()[:16]
 
+    def metadata(self):
+        """Returns what `run.json` says about the texts, a dict."""
+        return {"count": len(self), "fingerprint": self.fingerprint, "skipped": list(self.skipped)}
+
     def select(self, indices):
         """Returns the `TextSet` of the texts at `indices`, int (m,), in that order."""
         texts = tuple(self.texts[index] for index in indices)

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from karpa_tf.data.pipeline import disable_autotune, make_endless_dataset
+from karpa_tf.data.text.padding import pad
 from karpa_tf.data.text.similar_lengths import shuffle_similar_lengths
 from karpa_tf.data.text.vocabulary import CLS, SEP, SPECIAL
 
@@ -96,11 +97,7 @@ def _make_targets(labels, indices, classes):
 
 def _make_inputs(rows, indices, batch_size):
     def read(indices):
-        batch = [rows[index] for index in indices]
-        token_ids = np.zeros((len(batch), max(map(len, batch))), np.int32)
-        for padded, row in zip(token_ids, batch, strict=True):
-            padded[: len(row)] = row
-        return token_ids
+        return pad([rows[index] for index in indices])
 
     ids = tf.ensure_shape(tf.numpy_function(read, [indices], np.int32, stateful=False), (batch_size, None))
     return {"token_ids": ids, "padding_mask": ids != 0}

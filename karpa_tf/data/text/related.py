@@ -82,7 +82,7 @@ def _cut(text):
     return joint.join(words[:middle]), joint.join(words[middle:])
 
 
-def number_equal(texts, first=0):
-    """Returns a number for each text, int32 (n,), the same for equal texts, from `first` on."""
+def number_equal(texts):
+    """Returns a number for each text, int32 (n,), the same for equal texts, from 0 on."""
     numbers = {}
-    return np.array([numbers.setdefault(text, first + len(numbers)) for text in texts], np.int32)
+    return np.array([numbers.setdefault(text, len(numbers)) for text in texts], np.int32)

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from karpa_tf.data.pipeline import disable_autotune, make_endless_dataset, shuffle_indices
+from karpa_tf.data.text.padding import pad
 from karpa_tf.data.text.related import number_equal
 
 MIN_CROP, MAX_CROP = 0.2, 0.8
@@ -74,7 +75,7 @@ def _number(names):
 
 def _make_inputs(rows, pair_rows, indices):
     def read(indices):
-        return _pad([rows[index] for index in indices]), _pad([pair_rows[index] for index in indices])
+        return pad([rows[index] for index in indices]), pad([pair_rows[index] for index in indices])
 
     return _name(tf.numpy_function(read, [indices], [tf.int32] * 2, stateful=False), indices)
 
@@ -83,7 +84,7 @@ def _make_crops(rows, indices, step, seed):
     def read(indices, step):
         rng = np.random.default_rng([seed, step])
         first, second = zip(*((crop(rows[index], rng), crop(rows[index], rng)) for index in indices), strict=True)
-        return _pad(first), _pad(second)
+        return pad(first), pad(second)
 
     return _name(tf.numpy_function(read, [indices, step], [tf.int32] * 2, stateful=False), indices)
 
@@ -92,11 +93,3 @@ def _name(arrays, indices):
     ids, pair_ids = (tf.ensure_shape(array, (indices.shape[0], None)) for array in arrays)
     inputs = {"token_ids": ids, "padding_mask": ids != 0}
     return inputs | {"pair_token_ids": pair_ids, "pair_padding_mask": pair_ids != 0}
-
-
-def _pad(rows):
-    """Returns int32 (n, longest) of n arrays, padded with 0."""
-    padded = np.zeros((len(rows), max(map(len, rows))), np.int32)
-    for row, ids in zip(padded, rows, strict=True):
-        row[: len(ids)] = ids
-    return padded

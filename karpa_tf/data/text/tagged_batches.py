@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from karpa_tf.data.pipeline import disable_autotune, make_endless_dataset
+from karpa_tf.data.text.padding import pad
 from karpa_tf.data.text.similar_lengths import shuffle_similar_lengths
 from karpa_tf.data.text.tags import tag_words
 from karpa_tf.data.text.tokenizer import WordPiece
@@ -121,7 +122,7 @@ def _make_batch(rows, indices, text_weights, tags):
     def read(indices):
         fields = (rows.token_ids, rows.positions, rows.tags)
         counts = np.array([len(rows.tags[index]) for index in indices], np.int32)
-        return *(_pad([field[index] for index in indices]) for field in fields), counts
+        return *(pad([field[index] for index in indices]) for field in fields), counts
 
     batch_size = indices.shape[0]
     token_ids, positions, words, counts = tf.numpy_function(read, [indices], [tf.int32] * 4, stateful=False)
@@ -129,14 +130,6 @@ def _make_batch(rows, indices, text_weights, tags):
     is_word = tf.range(tf.shape(words)[1]) < tf.ensure_shape(counts, (batch_size,))[:, None]
     inputs = {"token_ids": token_ids, "padding_mask": token_ids != 0, "word_positions": positions}
     return inputs, tf.one_hot(words, tags), tf.cast(is_word, tf.float32) * text_weights[:, None]
-
-
-def _pad(arrays):
-    """Returns int32 (n, longest) of n arrays, padded with 0."""
-    padded = np.zeros((len(arrays), max(map(len, arrays))), np.int32)
-    for row, array in zip(padded, arrays, strict=True):
-        row[: len(array)] = array
-    return padded
 
 
 def _split(ragged):
