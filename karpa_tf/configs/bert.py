@@ -41,6 +41,13 @@ class BERTConfig:
     num_segments: int = 0
     """Number of segment types with an embedding each; BERT has 2, for pairs of sentences; 0 has no such embedding."""
 
+    activation: Literal["gelu", "geglu"] = "gelu"
+    """Activation of the feed-forward blocks. geglu has a gate of as many units again (Shazeer 2020): two thirds of an
+    --intermediate-dim then have as many weights."""
+
+    use_bias: bool = True
+    """Whether the dense layers of attention and feed-forward blocks have biases."""
+
     layer_norm_epsilon: float = 1e-12
     """What layer normalization adds to the variance; 1e-12 as in the published model."""
 

@@ -25,16 +25,18 @@ class SelfAttention(layers.Layer):
     Args:
         num_heads: number of heads; must divide `hidden_dim`.
         rotary: whether to apply rotary position embeddings to queries and keys (Su et al. 2021).
+        use_bias: whether both dense layers have biases.
     """
 
-    def __init__(self, num_heads, rotary=False, **kwargs):
+    def __init__(self, num_heads, rotary=False, use_bias=True, **kwargs):
         super().__init__(**kwargs)
-        self.num_heads, self.rotary = num_heads, rotary
+        self.num_heads, self.rotary, self.use_bias = num_heads, rotary, use_bias
 
     def build(self, inputs_shape, padding_mask_shape):
         hidden_dim = inputs_shape[-1]
         self.qkv_dense = layers.Dense(
             3 * hidden_dim,
+            use_bias=self.use_bias,
             kernel_initializer=make_initializer(hidden_dim),
             dtype=self.dtype_policy,
             name="query_key_value",
@@ -42,6 +44,7 @@ class SelfAttention(layers.Layer):
         self.qkv_dense.build(inputs_shape)
         self.output_dense = layers.Dense(
             hidden_dim,
+            use_bias=self.use_bias,
             kernel_initializer=make_initializer(hidden_dim),
             dtype=self.dtype_policy,
             name="attention_output",
@@ -80,7 +83,8 @@ class SelfAttention(layers.Layer):
         return output, keras.KerasTensor((batch_size, self.num_heads, length, length), self._scores_dtype())
 
     def get_config(self):
-        return super().get_config() | {"num_heads": self.num_heads, "rotary": self.rotary}
+        own = {"num_heads": self.num_heads, "rotary": self.rotary, "use_bias": self.use_bias}
+        return super().get_config() | own
 
     def _scores_dtype(self):
         return keras.backend.result_type(self.compute_dtype, "float32")

@@ -4,13 +4,12 @@ import keras
 import keras_hub
 from keras import layers, ops
 
-from karpa_tf.layers.attention import SelfAttention
 from karpa_tf.layers.dropout import Dropout
 from karpa_tf.layers.embeddings import Bias, SinePositionEncoding
 from karpa_tf.layers.gelu import gelu
 from karpa_tf.layers.initializers import compute_initial_stddev, make_initializer
-from karpa_tf.layers.layer_norm import LayerNormalization
 from karpa_tf.layers.windows import MergeWindows, PoolWindows, SplitWindows
+from karpa_tf.models.transformer import make_layer_norm, transformer_layer
 
 HEAD = ("mlm_head_dense", "mlm_head_layer_norm", "logits")
 """Layers of `make_masked_lm` after the encoder."""
@@ -57,12 +56,12 @@ def _encode(config, vocabulary_size, token_ids, padding_mask, segment_ids=None):
         )
         x = layers.Add()([x, segment_embedding(segment_ids)])
     if not config.normalize_first:
-        x = _layer_norm(config, "embeddings_layer_norm")(x)
+        x = make_layer_norm(config, "embeddings_layer_norm")(x)
     x = Dropout(config.dropout)(x)
     for index in range(config.num_layers):
-        x = _transformer_layer(x, padding_mask, config, f"transformer_layer_{index}")
+        x = transformer_layer(x, padding_mask, config, f"transformer_layer_{index}")
     if config.normalize_first:
-        x = _layer_norm(config, "final_layer_norm")(x)
+        x = make_layer_norm(config, "final_layer_norm")(x)
     return layers.Identity(name="features")(x)
 
 
@@ -82,7 +81,7 @@ def make_masked_lm(config, encoder):
     x = layers.Dense(
         config.hidden_dim, gelu, kernel_initializer=make_initializer(config.hidden_dim), name="mlm_head_dense"
     )(x)
-    x = _layer_norm(config, "mlm_head_layer_norm")(x)
+    x = make_layer_norm(config, "mlm_head_layer_norm")(x)
     x = encoder.get_layer("token_embedding")(x, reverse=True)
     return keras.Model(inputs, Bias(dtype="float32", name="logits")(x), name="bert_masked_lm")
 
@@ -220,28 +219,3 @@ def extract_masked_lm(model):
 def _extract(model, output_layer, excluded_inputs=()):
     inputs = {tensor.name: tensor for tensor in model.inputs if tensor.name not in excluded_inputs}
     return keras.Model(inputs, model.get_layer(output_layer).output, name=output_layer)
-
-
-def _transformer_layer(x, padding_mask, config, name):
-    attention = SelfAttention(config.num_heads, config.position_embedding == "rotary", name=f"{name}_self_attention")
-    x = _residual(x, lambda y: attention(y, padding_mask=padding_mask), config, f"{name}_self_attention")
-    initializer = make_initializer(config.hidden_dim)
-    intermediate_dense = layers.Dense(
-        config.intermediate_dim, gelu, kernel_initializer=initializer, name=f"{name}_feedforward_intermediate_dense"
-    )
-    output_dense = layers.Dense(
-        config.hidden_dim, kernel_initializer=initializer, name=f"{name}_feedforward_output_dense"
-    )
-    return _residual(x, lambda y: output_dense(intermediate_dense(y)), config, f"{name}_feedforward")
-
-
-def _residual(x, block, config, name):
-    """Returns `x + block(x)`, with layer normalization before the block or after the sum."""
-    dropout = Dropout(config.dropout)
-    if not config.normalize_first:
-        return _layer_norm(config, f"{name}_layer_norm")(layers.Add()([x, dropout(block(x))]))
-    return layers.Add()([x, dropout(block(_layer_norm(config, f"{name}_layer_norm")(x)))])
-
-
-def _layer_norm(config, name):
-    return LayerNormalization(epsilon=config.layer_norm_epsilon, name=name)

@@ -48,6 +48,12 @@ def test_the_small_configs_have_the_published_sizes():
         assert make_encoder(config, 30_522).count_params() + pooler == published
 
 
+def test_two_thirds_of_the_units_of_geglu_have_the_weights_of_gelu():
+    gelu = dataclasses.replace(SMALL, intermediate_dim=24, use_bias=False)
+    geglu = dataclasses.replace(gelu, intermediate_dim=16, activation="geglu")
+    assert make_encoder(gelu, 20).count_params() == make_encoder(geglu, 20).count_params()
+
+
 def gelu(x):
     return x * (1 + np.vectorize(math.erf)(x / math.sqrt(2))) / 2
 
@@ -61,7 +67,8 @@ def compute_in_numpy(model, inputs, positions, config):
     w = {weight.path: weight.numpy().astype(float) for weight in model.weights}
 
     def dense(x, name):
-        return x @ w[f"{name}/kernel"] + w[f"{name}/bias"]
+        assert config.use_bias or not name.startswith("transformer") or f"{name}/bias" not in w
+        return x @ w[f"{name}/kernel"] + w.get(f"{name}/bias", 0)
 
     def norm(x, name):
         return normalize(x, w[f"{name}/gamma"], w[f"{name}/beta"])
@@ -82,26 +89,33 @@ def compute_in_numpy(model, inputs, positions, config):
             context[..., columns] = scores / scores.sum(-1, keepdims=True) @ value[..., columns]
         context = dense(context, f"{name}_self_attention/attention_output")
         x = norm(x + context, f"{name}_self_attention_layer_norm")
-        y = gelu(dense(x, f"{name}_feedforward_intermediate_dense"))
+        y = dense(x, f"{name}_feedforward_intermediate_dense")
+        if config.activation == "geglu":
+            gate, value = np.split(y, 2, axis=-1)
+            y = gelu(gate) * value
+        else:
+            y = gelu(y)
         x = norm(x + dense(y, f"{name}_feedforward_output_dense"), f"{name}_feedforward_layer_norm")
     x = np.take_along_axis(x, positions[..., None], axis=1)
     x = norm(gelu(dense(x, "mlm_head_dense")), "mlm_head_layer_norm")
     return x @ embeddings.T + w["logits/bias"]
 
 
-def test_logits_match_the_published_model_in_numpy():
-    model = randomize(make_masked_lm(SMALL, make_encoder(SMALL, VOCABULARY_SIZE)))
+@pytest.mark.parametrize("changes", [{}, {"activation": "geglu", "use_bias": False}], ids=["published", "geglu"])
+def test_logits_match_the_published_model_in_numpy(changes):
+    config = dataclasses.replace(SMALL, **changes)
+    model = randomize(make_masked_lm(config, make_encoder(config, VOCABULARY_SIZE)))
     inputs, positions = make_batch(), np.array([[1, 3], [0, 2], [3, 3]], np.int32)
     logits = np.array(model(inputs | {"mask_positions": positions}))
     assert logits.shape == (3, 2, VOCABULARY_SIZE)
-    np.testing.assert_allclose(logits, compute_in_numpy(model, inputs, positions, SMALL), atol=1e-4)
+    np.testing.assert_allclose(logits, compute_in_numpy(model, inputs, positions, config), atol=1e-4)
 
 
 VARIANTS = [
     SMALL,
     dataclasses.replace(SMALL, normalize_first=True),
     dataclasses.replace(SMALL, position_embedding="sinusoidal"),
-    dataclasses.replace(SMALL, position_embedding="rotary", normalize_first=True),
+    dataclasses.replace(SMALL, position_embedding="rotary", normalize_first=True, activation="geglu"),
 ]
 
 
