@@ -14,6 +14,7 @@ from karpa_tf.evaluation.predictions import EMBEDDINGS, embed_texts
 from karpa_tf.evaluation.results import read_json
 from karpa_tf.export import card, examples
 from karpa_tf.export.embedder import FACTORS, make_embedder_export, make_embedder_functions
+from karpa_tf.export.text_functions import as_text_function, load_text_function
 from karpa_tf.export.text_inputs import TextInputs
 from karpa_tf.export.versions import find_version
 from karpa_tf.models import bert
@@ -148,10 +149,10 @@ def load_function(run, saved_model):
         UserError: the model is none of this task.
     """
     if not run:
-        return masked_lm.load_text_function(saved_model, *EMBEDDINGS)
+        return load_text_function(saved_model, *EMBEDDINGS)
     finished = load(Run(run))
     functions, _ = make_embedder_functions(finished.model, _make_inputs(finished))
-    return masked_lm.as_text_function(functions["serving_default"])
+    return as_text_function(functions["serving_default"])
 
 
 def connect(source):

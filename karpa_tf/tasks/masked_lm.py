@@ -4,15 +4,13 @@ import dataclasses
 import functools
 from pathlib import Path
 
-import tensorflow as tf
-
 from karpa_tf.configs.masked_lm import AdaptationConfig, MaskedLMConfig
 from karpa_tf.data.text import vocabulary as vocabularies
 from karpa_tf.errors import UserError
 from karpa_tf.evaluation.predictions import MASKED_TEXTS
 from karpa_tf.export import examples
 from karpa_tf.export.masked_lm import make_masked_lm_export, make_masked_lm_functions
-from karpa_tf.export.versions import load_version
+from karpa_tf.export.text_functions import as_text_function, load_text_function
 from karpa_tf.models import bert
 from karpa_tf.system.console import warn
 from karpa_tf.tasks.task import FinishedRun, Task, read_config
@@ -153,6 +151,13 @@ def load_finished(run, config, make_model, kind=None, classes=(), flag="--run"):
     return FinishedRun(run, config, model, weights, tuple(classes), vocabulary)
 
 
+def make_evaluator(finished):
+    """Returns a compiled `MaskedLM` of the model of a `FinishedRun`, for `evaluate`."""
+    evaluator = MaskedLM(bert.extract_masked_lm(finished.model))
+    evaluator.compile([])
+    return evaluator
+
+
 def describe(finished):
     """Returns a line about the model of a `FinishedRun`; of a text classifier too."""
     encoder = finished.config.model
@@ -196,43 +201,6 @@ def load_function(run, saved_model):
         functions, _ = make_masked_lm_functions(finished.model, finished.vocabulary, finished.config.row_length)
         return as_text_function(functions["serving_default"])
     return load_text_function(saved_model, *MASKED_TEXTS)
-
-
-def load_text_function(saved_model, kind, inputs, outputs):
-    """Returns the signature `serving_default` of an exported version as `as_text_function` does.
-
-    Args:
-        saved_model: path of the version.
-        kind: what the model should be, for the error.
-        inputs: names of its inputs.
-        outputs: names of outputs that it must have.
-
-    Raises:
-        UserError: the signature has others.
-    """
-    signatures = load_version(saved_model)
-    function = signatures.get("serving_default")
-    if (
-        function is None
-        or set(function.structured_input_signature[1]) != set(inputs)
-        or not set(outputs) <= set(function.structured_outputs)
-    ):
-        known = "; ".join(
-            f"{name}, of {', '.join(sorted(signature.structured_input_signature[1]))}"
-            for name, signature in signatures.items()
-        )
-        raise UserError(f"The SavedModel is no {kind}; its signatures are {known}.")
-    return as_text_function(function)
-
-
-def as_text_function(function):
-    """Returns a `tf.function` of texts as a function of lists of strings, by name, to a dict of arrays."""
-
-    def call(**texts):
-        inputs = {name: tf.constant(values) for name, values in texts.items()}
-        return {name: value.numpy() for name, value in function(**inputs).items()}
-
-    return call
 
 
 TASK = Task(

@@ -12,6 +12,7 @@ from karpa_tf.evaluation.predictions import SPANS
 from karpa_tf.export import examples
 from karpa_tf.export.meta_graph import SAVED_MODEL, list_versions
 from karpa_tf.export.tagger import make_tagger_export, make_tagger_functions
+from karpa_tf.export.text_functions import as_text_function, load_text_function
 from karpa_tf.export.text_inputs import TextInputs
 from karpa_tf.models import bert
 from karpa_tf.models.classifiers import split_by_depth
@@ -130,8 +131,8 @@ def load_function(run, saved_model, flag="--run"):
     if run:
         finished = load(Run(run), flag=flag)
         functions, _ = make_tagger_functions(finished.model, _make_inputs(finished), finished.classes)
-        return masked_lm.as_text_function(functions["serving_default"])
-    return masked_lm.load_text_function(saved_model, *SPANS)
+        return as_text_function(functions["serving_default"])
+    return load_text_function(saved_model, *SPANS)
 
 
 def load_run_or_version(folder, flag):

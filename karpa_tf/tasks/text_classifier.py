@@ -13,6 +13,7 @@ from karpa_tf.evaluation.classification import compute_text_probabilities, save_
 from karpa_tf.evaluation.predictions import TEXT_PAIRS, TEXTS
 from karpa_tf.export import examples
 from karpa_tf.export.text_classifier import make_text_classifier_export, make_text_classifier_functions
+from karpa_tf.export.text_functions import as_text_function, load_text_function
 from karpa_tf.export.text_inputs import TextInputs
 from karpa_tf.metrics.classification import summarize
 from karpa_tf.models import bert
@@ -203,11 +204,11 @@ def load_function(run, saved_model, has_pairs=False):
         UserError: the model is none of this task, or of one text where there are two, or the other way round.
     """
     if not run:
-        return masked_lm.load_text_function(saved_model, *(TEXT_PAIRS if has_pairs else TEXTS))
+        return load_text_function(saved_model, *(TEXT_PAIRS if has_pairs else TEXTS))
     finished = load(Run(run))
     inputs = require_inputs(finished, has_pairs)
     functions, _ = make_text_classifier_functions(finished.model, inputs, finished.classes)
-    return masked_lm.as_text_function(functions["serving_default"])
+    return as_text_function(functions["serving_default"])
 
 
 def _weigh_classes(train, config):

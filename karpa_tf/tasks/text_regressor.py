@@ -6,6 +6,7 @@ from karpa_tf.configs.text_classifier import TextClassifierConfig
 from karpa_tf.evaluation import regression
 from karpa_tf.evaluation.predictions import PAIR_VALUES, TEXT_VALUES
 from karpa_tf.export import examples
+from karpa_tf.export.text_functions import as_text_function, load_text_function
 from karpa_tf.export.text_regressor import make_text_regressor_export, make_text_regressor_functions
 from karpa_tf.models.bert import make_text_regressor
 from karpa_tf.models.classifiers import split_by_depth
@@ -83,11 +84,11 @@ def make_export(finished):
 def load_function(run, saved_model, has_pairs=False):
     """Returns the signature `serving_default` of `make_text_regressor_export`; arguments as for text classifiers."""
     if not run:
-        return masked_lm.load_text_function(saved_model, *(PAIR_VALUES if has_pairs else TEXT_VALUES))
+        return load_text_function(saved_model, *(PAIR_VALUES if has_pairs else TEXT_VALUES))
     finished = load(Run(run))
     inputs = text_classifier.require_inputs(finished, has_pairs)
     functions, _ = make_text_regressor_functions(finished.model, inputs)
-    return masked_lm.as_text_function(functions["serving_default"])
+    return as_text_function(functions["serving_default"])
 
 
 def _measure(train):

@@ -68,6 +68,7 @@ RUNS = {
     "evaluate_gan": ("train_gan", 0),
     "sample_gan": ("train_gan", 0),
     "fill_mask": ("train_mlm", 0),
+    "evaluate_mlm": ("train_mlm", 0),
     "finetune_text": ("train_mlm", 0),
     "finetune_tagger": ("train_mlm", 0),
     "tag_text": ("finetune_tagger", 0),
@@ -164,7 +165,12 @@ def fill_in(app, words):
     trained, number = RUNS.get(app, ("train_classifier", 0))
     if app == "classify" and "--text" in words:
         trained, number = "finetune_text", "text_classifier_pairs" if "--text-pair" in words else 0
-    folder = {"train_mlm": "texts", "finetune_text": "sentences", "finetune_tagger": "entities"}.get(app, "images")
+    folder = {
+        "train_mlm": "texts",
+        "evaluate_mlm": "texts",
+        "finetune_text": "sentences",
+        "finetune_tagger": "entities",
+    }.get(app, "images")
     folder = "texts" if app in ("finetune_embedder", "index_texts") else folder
     if app == "compare":
         return [find_run(trained, number) for number, _ in enumerate(words)]

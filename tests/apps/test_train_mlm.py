@@ -14,9 +14,10 @@ import tensorflow as tf
 import yaml
 from programs import refusal, run_program
 
-from apps import classify, export, fill_mask, finetune_text, train_mlm
+from apps import classify, evaluate_mlm, export, fill_mask, finetune_text, train_mlm
 from karpa_tf import cli
 from karpa_tf.configs.masked_lm import MaskedLMConfig
+from karpa_tf.configs.masked_lm_evaluation import MaskedLMEvaluationConfig
 from karpa_tf.data.text.token_cache import is_held_out
 from karpa_tf.errors import UserError
 from karpa_tf.export.examples import load_texts
@@ -82,6 +83,37 @@ def test_the_report_beats_the_unigram_baseline_and_agrees_with_the_last_epoch(pr
     assert report["accuracy"] > 2 * report["unigram_accuracy"]
     low, high = (report[f"unigram_accuracy_gain_{end}"] for end in ("low", "high"))
     assert 0 < low < report["accuracy"] - report["unigram_accuracy"] < high
+
+
+def test_it_is_evaluated_again_with_other_masks_and_on_other_text(pretrained, capsys):
+    run, folder = pretrained
+
+    def evaluate(**flags):
+        return evaluate_mlm.run(MaskedLMEvaluationConfig(run=str(run.path), **flags))
+
+    own = json.loads((run.eval / "report.json").read_text())
+    assert evaluate(out="own") == pytest.approx(own, rel=1e-5)
+    assert evaluate(mask_rate=0.5)["count"] > 3 * own["count"] - 20
+    assert (run.eval / "held_out_0.5_tokens" / "examples.txt").exists()
+    # Of a thing and its color, one tells the other; of unrelated words none does.
+    words = list(COLORS) + list(COLORS.values()) + ["the", "is", "and"]
+    mixed = np.random.default_rng(0).choice(words, (100, 12))
+    Path("mixed.txt").write_text("\n\n".join(" ".join(row) for row in mixed))
+    other = evaluate(data="mixed.txt")
+    assert other["perplexity"] > 3 * own["perplexity"] and other["count"] > 100
+    assert json.loads((run.eval / "mixed.txt" / "report.json").read_text()) == other
+    for flags, message in (
+        ({"field": "body"}, "are of --data; give that too"),
+        ({"mask_rate": 0.0}, "--mask-rate must be above 0"),
+        ({"data": "missing"}, "there is no such file"),
+    ):
+        assert message in refusal(capsys, lambda flags=flags: evaluate(**flags))
+    assert "Give --run DIR" in refusal(capsys, lambda: evaluate_mlm.run(MaskedLMEvaluationConfig()))
+    (folder / "text.txt").write_text((folder / "text.txt").read_text().replace("blue", "gray"))
+    try:
+        assert "has changed since this run was trained" in refusal(capsys, evaluate)
+    finally:
+        write_text(folder / "text.txt")
 
 
 def test_examples_show_predictions_and_targets(pretrained):

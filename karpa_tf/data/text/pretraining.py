@@ -67,14 +67,12 @@ def load_pretraining_text(config, vocabulary=None):
     Raises:
         UserError: the text does not exist, or is too short for the vocabulary or for a batch.
     """
-    options = {"field": config.field, "encoding": config.encoding, "documents": config.documents}
-    find = functools.partial(find_corpus, data_dir=config.data_dir, **options)
-    corpus = find(config.data)
+    corpus = _find_corpus(config)
     if corpus is None:
         raise UserError(f"--data {config.data} has no training split.")
-    held_out_corpus = find(config.validation_data) if config.validation_data else None
+    held_out_corpus = _find_corpus(config, config.validation_data) if config.validation_data else None
     if not config.validation_data and corpus.is_tfds:
-        held_out_corpus = find(config.data, split="validation")
+        held_out_corpus = _find_corpus(config, split="validation")
     if vocabulary is None:
         strip_accents = config.lowercase if config.strip_accents is None else config.strip_accents
         vocabulary = load_cached_vocabulary(
@@ -92,6 +90,43 @@ def load_pretraining_text(config, vocabulary=None):
         )
     read_examples = functools.partial(_read_examples, held_out_corpus or corpus, fraction if len(held_out) else 0.0)
     return PretrainingText(vocabulary, train, held_out, read_examples)
+
+
+def load_evaluation_text(config, vocabulary, held_out=None):
+    """Returns the `Tokens` to evaluate a model on, and the token counts of a unigram baseline, int (vocabulary,).
+
+    Args:
+        config: a `MaskedLMConfig`.
+        vocabulary: the `Vocabulary` of the model.
+        held_out: what `PretrainingText.metadata` says about the text that the run with this config has held out: it is
+            used, and the counts are of the text that the model was trained on. None is all documents of `config.data`,
+            or those of the test or validation split of a data set of TensorFlow Datasets, and their own counts.
+
+    Raises:
+        UserError: the text does not exist, is empty, or has changed.
+    """
+    if held_out is not None:
+        text = load_pretraining_text(config, vocabulary)
+        if text.held_out.fingerprint != held_out["fingerprint"]:
+            raise UserError(f"{config.data} has changed since this run was trained; give --data to use all of it.")
+        tokens, counts = text.held_out, text.train.counts
+    else:
+        splits = (_find_corpus(config, split=split) for split in ("test", "validation"))
+        corpus = next((corpus for corpus in splits if corpus is not None), None)
+        if corpus is None:
+            raise UserError(f"--data {config.data} has no test or validation split.")
+        tokens, _ = load_cached_tokens(corpus, vocabulary, 0.0, config.cache_dir)
+        _check_unknown(config.data, tokens, vocabulary)
+        counts = tokens.counts
+    if not len(tokens):
+        raise UserError(f"--data {config.data} has no text to evaluate on.")
+    return tokens, counts
+
+
+def _find_corpus(config, data=None, split="train"):
+    """Returns the `Corpus` of a `MaskedLMConfig`, or None if there is no such split; `data` is used instead of its."""
+    options = {"field": config.field, "encoding": config.encoding, "documents": config.documents}
+    return find_corpus(data or config.data, data_dir=config.data_dir, split=split, **options)
 
 
 def _check_unknown(data, tokens, vocabulary):
