@@ -165,13 +165,8 @@ def fill_in(app, words):
     trained, number = RUNS.get(app, ("train_classifier", 0))
     if app == "classify" and "--text" in words:
         trained, number = "finetune_text", "text_classifier_pairs" if "--text-pair" in words else 0
-    folder = {
-        "train_mlm": "texts",
-        "evaluate_mlm": "texts",
-        "finetune_text": "sentences",
-        "finetune_tagger": "entities",
-    }.get(app, "images")
-    folder = "texts" if app in ("finetune_embedder", "index_texts") else folder
+    folder = {"finetune_text": "sentences", "finetune_tagger": "entities"}.get(app, "images")
+    folder = "texts" if app in ("train_mlm", "evaluate_mlm", "finetune_embedder", "index_texts") else folder
     if app == "compare":
         return [find_run(trained, number) for number, _ in enumerate(words)]
     filled = []
