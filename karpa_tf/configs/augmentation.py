@@ -18,11 +18,18 @@ class AugmentationConfig:
     crop_padding: float = 0.0
     """Pad by reflection with this fraction of the image size on each side, then crop at random to the original size."""
 
+    crop_scale: float = 1.0
+    """Smallest fraction of the image area that a random crop has, which is then resized to the whole; 1 does not crop.
+    0.08 is usual for photos, larger values suit images whose objects fill them."""
+
+    color_jitter: float = 0.0
+    """Largest change of brightness, contrast and saturation, as a fraction of each."""
+
     cutout: float = 0.0
     """Largest fraction of the image area that a gray rectangle covers."""
 
     mixup: float = 0.0
-    """Alpha of MixUp's beta distribution; 0 turns it off."""
+    """Alpha of MixUp's beta distribution; 0 turns it off. With --cutmix, each batch has one of both at random."""
 
     cutmix: float = 0.0
     """Alpha of CutMix's beta distribution; 0 turns it off."""
@@ -31,14 +38,16 @@ class AugmentationConfig:
     """Magnitude of RandAugment's two operations, in [0, 1]."""
 
     def __post_init__(self):
-        for field in ("cutout", "randaugment"):
+        for field in ("cutout", "randaugment", "color_jitter"):
             if not 0 <= getattr(self, field) <= 1:
                 raise UserError(f"{flag(field)} must be from 0 to 1; received {getattr(self, field)}.")
         require_fraction("crop_padding", self.crop_padding)
         for field in ("mixup", "cutmix"):
             require_not_negative(field, getattr(self, field))
-        if self.mixup and self.cutmix:
-            raise UserError("--mixup and --cutmix exclude each other; set one of them to 0.")
+        if not 0 < self.crop_scale <= 1:
+            raise UserError(f"--crop-scale must be above 0 and at most 1; received {self.crop_scale}.")
+        if self.crop_scale < 1 and self.crop_padding:
+            raise UserError("--crop-scale and --crop-padding exclude each other; set the first to 1 or the other to 0.")
 
     @property
     def is_active(self):

@@ -14,6 +14,7 @@ from karpa_tf.configs.resnet import ResNetConfig
 from karpa_tf.configs.run import require_positive
 from karpa_tf.configs.transfer import TransferConfig
 from karpa_tf.configs.vgg import VGGConfig
+from karpa_tf.configs.vit import ViTConfig
 from karpa_tf.errors import UserError
 
 
@@ -101,6 +102,14 @@ class Airbench(ClassifierConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class ViT(ClassifierConfig):
+    """Flags for training a vision transformer."""
+
+    model: ViTConfig = ViTConfig()
+    """Size of the model."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Application(ClassifierConfig):
     """Flags for fine-tuning a model of keras.applications."""
 
@@ -108,5 +117,5 @@ class Application(ClassifierConfig):
     """Which model."""
 
 
-FAMILIES = {"cnn": CNN, "vgg": VGG, "resnet": ResNet, "airbench": Airbench, "application": Application}
+FAMILIES = {"cnn": CNN, "vgg": VGG, "resnet": ResNet, "airbench": Airbench, "application": Application, "vit": ViT}
 """Config classes by the `family` of their model."""

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from karpa_tf.configs import cnn, resnet, vgg
+from karpa_tf.configs import cnn, resnet, vgg, vit
 from karpa_tf.configs.airbench import AirbenchConfig
 from karpa_tf.configs.augmentation import AugmentationConfig
-from karpa_tf.configs.classifier import CNN, VGG, Airbench, Application, ResNet
+from karpa_tf.configs.classifier import CNN, VGG, Airbench, Application, ResNet, ViT
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.configs.transfer import TransferConfig
 
@@ -77,6 +77,10 @@ CIFAR10 = Airbench(
     model=AirbenchConfig(),
 )
 
+VIT_ADAMW = OptimizerConfig(
+    optimizer="adamw", weight_decay=0.05, schedule="cosine", warmup_fraction=0.1, global_clipnorm=1.0
+)
+
 IMAGES = ResNet(
     name="resnet_images",
     data="images",
@@ -131,6 +135,17 @@ PRESETS = {
         augmentation=CIFAR_AUGMENTATION,
         model=vgg.for_32(16),
     ),
+    "cifar10_vit": ViT(
+        name="vit_cifar10",
+        data="cifar10",
+        epochs=100,
+        batch_size=128,
+        learning_rate=1e-3,
+        label_smoothing=0.1,
+        optimization=VIT_ADAMW,
+        augmentation=dataclasses.replace(CIFAR_AUGMENTATION, randaugment=0.3),
+        model=dataclasses.replace(vit.COMPACT, stochastic_depth=0.1),
+    ),
     "cifar100": dataclasses.replace(CIFAR10, name="airbench_cifar100", data="cifar100", epochs=16),
     "images": IMAGES,
     "images_resnet50": dataclasses.replace(
@@ -150,6 +165,18 @@ PRESETS = {
         optimization=RESNET_SGD,
         augmentation=AugmentationConfig(flip="random", crop_padding=0.125),
         model=vgg.for_224(16),
+    ),
+    "images_vit": ViT(
+        name="vit_images",
+        data="images",
+        image_size=224,
+        epochs=100,
+        batch_size=64,
+        learning_rate=1e-3,
+        label_smoothing=0.1,
+        optimization=VIT_ADAMW,
+        augmentation=AugmentationConfig(flip="random", crop_padding=0.125, randaugment=0.3),
+        model=dataclasses.replace(vit.TINY, stochastic_depth=0.1),
     ),
     "transfer": Application(
         name="transfer",

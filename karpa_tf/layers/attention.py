@@ -16,7 +16,7 @@ class SelfAttention(layers.Layer):
 
     Call arguments:
         inputs: float (batch, length, hidden_dim).
-        padding_mask: bool (batch, length); tokens where it is False are not attended to.
+        padding_mask: bool (batch, length); tokens where it is False are not attended to. None attends to all.
         return_attention_scores: whether to return `(output, attention_scores)` instead of `output`.
 
     Returns float (batch, length, hidden_dim). `attention_scores` are the softmax probabilities, float (batch,
@@ -32,7 +32,7 @@ class SelfAttention(layers.Layer):
         super().__init__(**kwargs)
         self.num_heads, self.rotary, self.use_bias = num_heads, rotary, use_bias
 
-    def build(self, inputs_shape, padding_mask_shape):
+    def build(self, inputs_shape, padding_mask_shape=None):
         hidden_dim = inputs_shape[-1]
         self.qkv_dense = layers.Dense(
             3 * hidden_dim,
@@ -53,7 +53,7 @@ class SelfAttention(layers.Layer):
         if self.rotary:
             self.rotary_embedding = keras_hub.layers.RotaryEmbedding(dtype=self.dtype_policy, name="rotary_embedding")
 
-    def call(self, inputs, padding_mask, return_attention_scores=False):
+    def call(self, inputs, padding_mask=None, return_attention_scores=False):
         length, hidden_dim = ops.shape(inputs)[1], inputs.shape[-1]
         head_dim = hidden_dim // self.num_heads
         # The gradient of a split along the last axis is a single concatenation; that of slices is not.
@@ -66,16 +66,19 @@ class SelfAttention(layers.Layer):
         query, key, value = (ops.transpose(x, (0, 2, 1, 3)) for x in (query, key, value))
         logits = tf.matmul(query, key, transpose_b=True)  # (batch, num_heads, query, key)
         scores_dtype = self._scores_dtype()
-        mask_bias = ops.where(padding_mask, ops.cast(0, scores_dtype), ops.cast(MASK_BIAS, scores_dtype))
-        attention_scores = ops.softmax(ops.cast(logits, scores_dtype) + ops.expand_dims(mask_bias, (1, 2)))
+        logits = ops.cast(logits, scores_dtype)
+        if padding_mask is not None:
+            mask_bias = ops.where(padding_mask, ops.cast(0, scores_dtype), ops.cast(MASK_BIAS, scores_dtype))
+            logits = logits + ops.expand_dims(mask_bias, (1, 2))
+        attention_scores = ops.softmax(logits)
         context = ops.transpose(tf.matmul(ops.cast(attention_scores, value.dtype), value), (0, 2, 1, 3))
         output = self.output_dense(ops.reshape(context, (-1, length, hidden_dim)))
         return (output, attention_scores) if return_attention_scores else output
 
-    def compute_output_shape(self, inputs_shape, padding_mask_shape):
+    def compute_output_shape(self, inputs_shape, padding_mask_shape=None):
         return inputs_shape
 
-    def compute_output_spec(self, inputs, padding_mask, return_attention_scores=False):
+    def compute_output_spec(self, inputs, padding_mask=None, return_attention_scores=False):
         output = keras.KerasTensor(inputs.shape, self.compute_dtype)
         if not return_attention_scores:
             return output

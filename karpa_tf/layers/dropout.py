@@ -35,6 +35,22 @@ class Dropout(keras.layers.Dropout):
         return seed + [tf.cast(replica.replica_id_in_sync_group, seed.dtype) * 2**32, 0]
 
 
+@keras.saving.register_keras_serializable("karpa_tf")
+class StochasticDepth(Dropout):
+    """Drops all of an example with a probability `rate`, in training, and divides the others by 1 - rate.
+
+    Before a residual is added, it skips the block that computed it (Huang et al. 2016). It maps float (batch, ...) to
+    the same shape.
+    """
+
+    def call(self, inputs, training=False):
+        if not training or self.rate == 0:
+            return inputs
+        shape = tf.concat([tf.shape(inputs)[:1], tf.ones(inputs.shape.rank - 1, tf.int32)], axis=0)
+        is_kept = _draw_uint32(shape, self._next_seed()) >= tf.cast(self.rate * 2**32, tf.uint32)
+        return inputs * tf.cast(is_kept, inputs.dtype) / tf.cast(1 - self.rate, inputs.dtype)
+
+
 def _draw_uint8_like(x, seed):
     """Returns random uint8 of the shape of `x`, whose last axis must have a known size."""
     size = x.shape[-1]

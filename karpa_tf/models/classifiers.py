@@ -10,6 +10,7 @@ from karpa_tf.models.application import make_application
 from karpa_tf.models.cnn import make_cnn
 from karpa_tf.models.resnet import make_resnet
 from karpa_tf.models.vgg import make_vgg
+from karpa_tf.models.vit import make_vit
 
 FACTORIES = {
     "cnn": make_cnn,
@@ -17,6 +18,7 @@ FACTORIES = {
     "resnet": make_resnet,
     "airbench": make_airbench,
     "application": make_application,
+    "vit": make_vit,
 }
 """Factory functions by `family`; each takes (config, input_shape, classes)."""
 

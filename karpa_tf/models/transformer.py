@@ -3,29 +3,33 @@
 from keras import layers, ops
 
 from karpa_tf.layers.attention import SelfAttention
-from karpa_tf.layers.dropout import Dropout
+from karpa_tf.layers.dropout import Dropout, StochasticDepth
 from karpa_tf.layers.gelu import gelu
 from karpa_tf.layers.initializers import make_initializer
 from karpa_tf.layers.layer_norm import LayerNormalization
 
 
-def transformer_layer(x, padding_mask, config, name):
+def transformer_layer(x, padding_mask, config, name, skip_rate=0.0):
     """Returns the output of a layer in a functional graph, float (batch, length, hidden_dim).
 
     Args:
         x: float (batch, length, hidden_dim).
-        padding_mask: bool (batch, length), False for padding.
-        config: a `BERTConfig`.
+        padding_mask: bool (batch, length), False for padding, or None if there is none.
+        config: a `BERTConfig` or `ViTConfig`.
         name: prefix of the names of its layers.
+        skip_rate: probability that a block is skipped for an example in training, as for `StochasticDepth`.
     """
     rotary = config.position_embedding == "rotary"
     attention = SelfAttention(config.num_heads, rotary, config.use_bias, name=f"{name}_self_attention")
-    x = _residual(x, lambda y: attention(y, padding_mask=padding_mask), config, f"{name}_self_attention")
-    return _residual(x, lambda y: _feedforward(y, config, f"{name}_feedforward"), config, f"{name}_feedforward")
+    masks = {} if padding_mask is None else {"padding_mask": padding_mask}
+    x = _residual(x, lambda y: attention(y, **masks), config, f"{name}_self_attention", skip_rate)
+    return _residual(
+        x, lambda y: _feedforward(y, config, f"{name}_feedforward"), config, f"{name}_feedforward", skip_rate
+    )
 
 
 def make_layer_norm(config, name):
-    """Returns a layer normalization with the epsilon of a `BERTConfig`."""
+    """Returns a layer normalization with the epsilon of a `BERTConfig` or `ViTConfig`."""
     return LayerNormalization(epsilon=config.layer_norm_epsilon, name=name)
 
 
@@ -44,9 +48,11 @@ def _feedforward(x, config, name):
     return dense(config.hidden_dim, "output")(x)
 
 
-def _residual(x, block, config, name):
+def _residual(x, block, config, name, skip_rate):
     """Returns `x + block(x)`, with layer normalization before the block or after the sum."""
-    dropout = Dropout(config.dropout)
-    if not config.normalize_first:
-        return make_layer_norm(config, f"{name}_layer_norm")(layers.Add()([x, dropout(block(x))]))
-    return layers.Add()([x, dropout(block(make_layer_norm(config, f"{name}_layer_norm")(x)))])
+    layer_norm = make_layer_norm(config, f"{name}_layer_norm")
+    y = Dropout(config.dropout)(block(layer_norm(x) if config.normalize_first else x))
+    if skip_rate:
+        y = StochasticDepth(skip_rate)(y)
+    x = layers.Add()([x, y])
+    return x if config.normalize_first else layer_norm(x)

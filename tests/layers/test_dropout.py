@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from karpa_tf.layers.dropout import Dropout
+from karpa_tf.layers.dropout import Dropout, StochasticDepth
 
 
 def draw_dropped(rate, shape, seed=0):
@@ -44,6 +44,15 @@ def test_masks_differ_between_calls_and_seeds_and_depend_on_the_state_only():
     assert (np.array(first) != np.array(Dropout(0.5, seed=2)(x, training=True))).any()
     layer.seed_generator.state.assign(Dropout(0.5, seed=1).seed_generator.state)
     np.testing.assert_array_equal(layer(x, training=True), first)
+
+
+def test_stochastic_depth_drops_whole_examples():
+    outputs = np.array(StochasticDepth(0.3, seed=0)(tf.ones((20_000, 2, 3)), training=True))
+    assert (outputs == outputs[:, :1, :1]).all()
+    values, counts = np.unique(outputs[:, 0, 0], return_counts=True)
+    np.testing.assert_allclose(values, [0, 1 / 0.7], rtol=1e-6)
+    np.testing.assert_allclose(counts[0] / 20_000, 0.3, atol=5 * (0.3 * 0.7 / 20_000) ** 0.5)
+    np.testing.assert_array_equal(StochasticDepth(0.3)(tf.ones((9, 2)), training=False), 1)
 
 
 @pytest.mark.parametrize("shape", [(6,), (3, 1), (3, 5), (2, 3, 3, 8)])

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from karpa_tf.configs import cnn, resnet, vgg
+from karpa_tf.configs import cnn, resnet, vgg, vit
 from karpa_tf.configs.application import ApplicationConfig
 from karpa_tf.configs.bert import BERTConfig
 from karpa_tf.configs.dcgan import DCGANConfig
@@ -14,7 +14,9 @@ from karpa_tf.errors import UserError
 from karpa_tf.models.cnn import make_cnn
 from karpa_tf.models.resnet import make_resnet
 from karpa_tf.models.vgg import make_vgg
+from karpa_tf.models.vit import make_vit
 
+SMALL_VIT = vit.ViTConfig(patch_size=4, hidden_dim=8, num_layers=1, num_heads=2, intermediate_dim=16)
 SMALL_RESNET = resnet.ResNetConfig(blocks=(1, 2), filters=(4, 8))
 
 
@@ -64,6 +66,24 @@ def test_vggs_have_the_published_sizes():
         assert model.get_layer("logits").count_params() == 5130
 
 
+@pytest.mark.parametrize(
+    ("config", "published"), [(vit.TINY, 5_717_416), (vit.SMALL, 22_050_664), (vit.BASE, 86_567_656)]
+)
+def test_vision_transformers_have_the_published_sizes_but_for_the_class_token(config, published):
+    # The parameter counts of DeiT's code, whose class token has a position too.
+    count = make_vit(config, (224, 224, 3), 1000).count_params()
+    assert count == published - 2 * config.hidden_dim
+
+
+def test_a_block_of_a_vision_transformer_is_skipped_for_some_images_in_training():
+    config = dataclasses.replace(SMALL_VIT, num_layers=2, stochastic_depth=0.5)
+    model = make_vit(config, (8, 8, 3), 5)
+    images = np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype(np.float32).repeat(64, 0)
+    # The first layer is never skipped, and the two blocks of the second one are, each for half of the images.
+    assert len(np.unique(np.round(model(images, training=True), 4), axis=0)) == 4
+    assert len(np.unique(np.round(model(images), 4), axis=0)) == 1
+
+
 MODELS = {
     "cnn": lambda shape: make_cnn(cnn.CNNConfig(filters=(4, 8), dense_units=(6,), batch_norm=True), shape, 5),
     "vgg": lambda shape: make_vgg(vgg.VGGConfig(convolutions=(1, 2), filters=(4, 8)), shape, 5),
@@ -71,6 +91,7 @@ MODELS = {
     "padding": lambda shape: make_resnet(dataclasses.replace(SMALL_RESNET, shortcut="padding"), shape, 5),
     "bottleneck": lambda shape: make_resnet(dataclasses.replace(SMALL_RESNET, block="bottleneck"), shape, 5),
     "wide": lambda shape: make_resnet(dataclasses.replace(SMALL_RESNET, block="wide", dropout=0.1), shape, 5),
+    "vit": lambda shape: make_vit(SMALL_VIT, shape, 5),
     "large stem": lambda shape: make_resnet(dataclasses.replace(SMALL_RESNET, stem="7x7"), shape, 5),
 }
 

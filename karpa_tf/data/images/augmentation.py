@@ -3,7 +3,11 @@
 import keras
 import tensorflow as tf
 
+from karpa_tf.data.images.geometry import flip_and_resize_crops, flip_and_shift
 from karpa_tf.keras_compat import SeededRandAugment, TensorSeedGenerator
+
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in the brightness that is seen (ITU-R BT.601)."""
 
 
 def make_augmentation(config, shape):
@@ -24,56 +28,55 @@ def make_augmentation(config, shape):
         shape: (height, width, channels) of the images.
     """
     options = {"value_range": (0, 255), "seed": 0}
-    layers = []
+    layers, mixing = [], []
     if config.randaugment:
         layers.append(SeededRandAugment(factor=config.randaugment, **options))
     if config.cutout:
         layers.append(keras.layers.RandomErasing((1.0, 1.0), (0.0, config.cutout), fill_value=127.5, **options))
     if config.mixup:
-        layers.append(keras.layers.MixUp(config.mixup, seed=0))
+        mixing.append(keras.layers.MixUp(config.mixup, seed=0))
     if config.cutmix:
-        layers.append(keras.layers.CutMix((config.cutmix, config.cutmix), seed=0))
-    for layer in layers:
+        mixing.append(keras.layers.CutMix((config.cutmix, config.cutmix), seed=0))
+    for layer in layers + mixing:
         layer.build((None, *shape))
+    move = flip_and_resize_crops if config.crop_scale < 1 else flip_and_shift
 
     def augment(images, targets, indices, epoch, seed):
-        images = _flip_and_shift(images, config, indices, epoch, seed)
-        images = tf.cast(images, tf.float32)
+        images = tf.cast(move(images, config, indices, epoch, seed), tf.float32)
+        if config.color_jitter:
+            images = _jitter_colors(images, config.color_jitter, seed + tf.constant([0, 2**40], tf.int64))
         for number, layer in enumerate(layers):
-            # Replaces the layer's own seed generator, whose state would depend on the previous batches.
-            generator = TensorSeedGenerator(seed + tf.constant([0, 1_000_003 * (number + 1)], tf.int64))
-            transformation = layer.get_random_transformation(images, training=True, seed=generator)
-            images = layer.transform_images(images, transformation, training=True)
-            targets = layer.transform_labels(targets, transformation, training=True)
+            images, targets = _apply(layer, number, images, targets, seed)
+        if mixing:
+            choice = tf.random.stateless_uniform((), seed + tf.constant([0, 2**41], tf.int64), 0, len(mixing), tf.int32)
+            branches = [lambda layer=layer: _apply(layer, len(layers), images, targets, seed) for layer in mixing]
+            images, targets = tf.switch_case(choice, branches)
         return tf.ensure_shape(images, (None, *shape)), targets
 
     return augment
 
 
-def _flip_and_shift(images, config, indices, epoch, seed):
-    """Flips and shifts images by a single gather; the border is filled by reflection."""
-    if config.flip == "none" and not config.crop_padding:
-        return images
-    batch, (height, width) = tf.shape(images)[0], images.shape[1:3]
-    uniform = tf.random.stateless_uniform((3, batch), seed)
-    down, right = (
-        tf.cast(tf.floor(uniform[axis] * (2 * max_shift + 1)), tf.int32) - max_shift
-        for axis, max_shift in enumerate(round(config.crop_padding * size) for size in (height, width))
-    )
-    rows = _reflect(tf.range(height) + down[:, None], height)  # (batch, height)
-    columns = tf.range(width)[None] + tf.zeros((batch, 1), tf.int32)  # (batch, width)
-    if config.flip == "random":
-        columns = tf.where(uniform[2][:, None] < 0.5, columns[:, ::-1], columns)
-    elif config.flip == "alternating":
-        # Whether an image is flipped in the first epoch depends on its index; it alternates from then on.
-        start = tf.random.experimental.index_shuffle(indices, tf.stack([seed[0], -1]), 2**40 - 1) % 2
-        columns = tf.where(((start + epoch) % 2 == 0)[:, None], columns[:, ::-1], columns)
-    columns = _reflect(columns + right[:, None], width)
-    pixels = tf.reshape(rows[:, :, None] * width + columns[:, None, :], (batch, -1))
-    flat = tf.gather(tf.reshape(images, (batch, height * width, -1)), pixels, batch_dims=1)
-    return tf.reshape(flat, tf.shape(images))
+def _apply(layer, number, images, targets, seed):
+    """Returns images and targets transformed by a Keras layer, the `number`-th of the batch."""
+    # Replaces the layer's own seed generator, whose state would depend on the previous batches.
+    generator = TensorSeedGenerator(seed + tf.constant([0, 1_000_003 * (number + 1)], tf.int64))
+    transformation = layer.get_random_transformation(images, training=True, seed=generator)
+    images = layer.transform_images(images, transformation, training=True)
+    return images, layer.transform_labels(targets, transformation, training=True)
 
 
-def _reflect(positions, size):
-    """Returns positions with those outside of [0, size - 1] reflected at the first or the last position."""
-    return (size - 1) - tf.abs((size - 1) - tf.abs(positions))
+def _jitter_colors(images, strength, seed):
+    """Returns images in [0, 255] with brightness, contrast and saturation multiplied by random factors.
+
+    Args:
+        images: float32 (batch, height, width, channels) in [0, 255].
+        strength: factors are uniform from 1 - strength to 1 + strength, for every image.
+        seed: int64 (2,).
+    """
+    factors = tf.random.stateless_uniform((3, tf.shape(images)[0], 1, 1, 1), seed, 1 - strength, 1 + strength)
+    images = images * factors[0]
+    weights = LUMINANCE if images.shape[-1] == 3 else [1.0]
+    gray = tf.reduce_sum(images * tf.constant(weights, tf.float32), axis=-1, keepdims=True)
+    mean = tf.reduce_mean(gray, axis=(1, 2), keepdims=True)
+    images, gray = (mean + factors[1] * (values - mean) for values in (images, gray))
+    return tf.clip_by_value(gray + factors[2] * (images - gray), 0.0, 255.0)

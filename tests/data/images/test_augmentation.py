@@ -65,6 +65,64 @@ def test_a_shift_is_a_crop_of_the_image_padded_by_reflection():
     assert len(found) > 15  # of 25
 
 
+RAMP = np.broadcast_to(np.linspace(0, 240, 33)[None, :, None, None], (400, 33, 33, 3)) / 2
+RAMP = (RAMP + RAMP.swapaxes(1, 2) * [0, 1, 0]).astype(np.uint8)
+"""Red is the row, and green less red the column, so that pixels tell where they are from."""
+
+
+def find_crops(**config):
+    """Returns the first and the last row and column of crops of `RAMP`, as fractions of its size, (n, 4)."""
+    indices = np.arange(len(RAMP))
+    changed, _ = augment(images=RAMP, targets=np.eye(400, dtype=np.float32), indices=indices, **config)
+    rows, columns = changed[..., 0] / 120, (changed[..., 1] - changed[..., 0]) / 120
+    np.testing.assert_allclose(rows, rows[:, :, :1].repeat(33, 2), atol=0.02)  # Axes stay straight,
+    steps = np.diff(columns[:, 0], axis=1)
+    np.testing.assert_allclose(steps, steps.mean(1, keepdims=True).repeat(32, 1), atol=0.02)  # and evenly spaced.
+    return np.stack([rows[:, 0, 0], rows[:, -1, 0], columns[:, 0, 0], columns[:, 0, -1]], axis=1)
+
+
+def test_random_resized_crops_have_the_configured_areas_and_aspect_ratios_anywhere_in_the_image():
+    crops = find_crops(crop_scale=0.25)
+    heights, widths = crops[:, 1] - crops[:, 0], crops[:, 3] - crops[:, 2]
+    areas, ratios = heights * widths, widths / heights
+    assert 0.22 < areas.min() < 0.3 and 0.9 < areas.max() <= 1
+    # The mean is that of areas from 0.25 to 1, less what large crops lose where their longer side is clipped.
+    assert 0.55 < areas.mean() < 0.63
+    assert ratios.min() > 0.72 and ratios.max() < 1.4 and ratios.std() > 0.1
+    assert crops[:, 0].min() < 0.02 and crops[:, 1].max() > 0.98  # They reach both borders,
+    assert abs((crops[:, 0] + crops[:, 1]).mean() - 1) < 0.06  # and are not to one side.
+    flipped = find_crops(crop_scale=0.25, flip="random")
+    assert 0.4 < (flipped[:, 3] < flipped[:, 2]).mean() < 0.6
+    np.testing.assert_allclose(np.sort(flipped[:, 2:], axis=1), crops[:, 2:], atol=0.02)
+
+
+def test_color_jitter_scales_brightness_contrast_and_saturation_of_each_image():
+    flat = np.full((200, 4, 4, 3), [60, 100, 80], np.uint8)
+    changed, _ = augment(images=flat, targets=np.eye(200, dtype=np.float32), color_jitter=0.5)
+    luminance = changed @ [0.299, 0.587, 0.114]
+    brightness = luminance[:, 0, 0] / (np.array([60, 100, 80]) @ [0.299, 0.587, 0.114])
+    assert 0.5 <= brightness.min() < 0.55 and 1.45 < brightness.max() <= 1.5
+    chroma = (changed[:, 0, 0, 1] - changed[:, 0, 0, 0]) / 40 / brightness  # by contrast and by saturation
+    assert 0.5**2 <= chroma.min() < 0.4 and 1.8 < chroma.max() <= 1.5**2
+    gray = np.full((200, 4, 4, 1), 100, np.uint8)
+    gray[:, :2] = 60
+    changed, _ = augment(images=gray, targets=np.eye(200, dtype=np.float32), color_jitter=0.5)
+    contrast = (changed[:, 3] - changed[:, 0])[:, 0, 0] / changed.mean((1, 2, 3)) / (40 / 80)
+    assert 0.499 <= contrast.min() < 0.55 and 1.45 < contrast.max() <= 1.501
+    assert changed.min() >= 0 and changed.max() <= 255
+
+
+def test_with_mixup_and_cutmix_every_batch_has_one_of_them():
+    kinds = []
+    for number in range(8):
+        changed, targets = augment(mixup=1.0, cutmix=1.0, images=IMAGES[:16], targets=TARGETS[:16], seed=(0, number))
+        np.testing.assert_allclose(targets.sum(1), 1, atol=1e-5)
+        is_cut = [any((pixel == IMAGES[:16, 5, 5]).all(-1)) for pixel in changed[:, 5, 5]]
+        assert all(is_cut) or not all(is_cut[1:])
+        kinds.append(all(is_cut))
+    assert 0 < sum(kinds) < 8
+
+
 def test_cutout_fills_one_gray_rectangle_up_to_the_configured_area():
     changed, targets = augment(cutout=0.25)
     np.testing.assert_array_equal(targets, TARGETS)
@@ -123,6 +181,8 @@ def test_the_same_seed_gives_the_same_batch_and_a_different_seed_a_different_one
         {"mixup": 0.5},
         {"cutmix": 1.0},
         {"randaugment": 0.5},
+        {"crop_scale": 0.3},
+        {"color_jitter": 0.5},
     ],
 )
 def test_each_transformation_depends_on_both_numbers_of_the_seed(config, seed):
@@ -161,7 +221,9 @@ def test_the_default_config_changes_nothing():
         ({"crop_padding": 2}, "--crop-padding must be at least 0 and below 1"),
         ({"cutout": 1.5}, "--cutout must be from 0 to 1"),
         ({"mixup": -1.0}, "--mixup must be at least 0"),
-        ({"mixup": 0.2, "cutmix": 1.0}, "exclude each other"),
+        ({"crop_scale": 0.0}, "--crop-scale must be above 0 and at most 1"),
+        ({"crop_scale": 0.5, "crop_padding": 0.1}, "exclude each other"),
+        ({"color_jitter": 1.1}, "--color-jitter must be from 0 to 1"),
     ],
 )
 def test_a_config_refuses_invalid_values(config, message):
