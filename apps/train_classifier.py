@@ -21,7 +21,7 @@ def run(config):
     """Trains, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
     from karpa_tf.data.images.augmentation import make_augmentation
     from karpa_tf.data.images.batches import make_evaluation_batches, make_labeled_batches
-    from karpa_tf.evaluation import baselines
+    from karpa_tf.evaluation import baselines, frozen_features
     from karpa_tf.evaluation.classification import compute_probabilities, save_image_report
     from karpa_tf.export.examples import save_images
     from karpa_tf.system.console import warn
@@ -50,9 +50,12 @@ def run(config):
         return None
     save_images(run, (splits.test or splits.validation or splits.train).images)
 
+    inputs = splits
+    if config.transfer.cache_features:
+        inputs = frozen_features.replace_images(splits, ("train", validate_on), trainer.network, config.cache_dir)
     augment = make_augmentation(config.augmentation, shape) if config.augmentation.is_active else None
-    batches = functools.partial(make_labeled_batches, splits.train, config.batch_size, config.seed, augment)
-    validation = make_evaluation_batches(splits.as_dict()[validate_on], config.batch_size) if validate_on else None
+    batches = functools.partial(make_labeled_batches, inputs.train, config.batch_size, config.seed, augment)
+    validation = make_evaluation_batches(inputs.as_dict()[validate_on], config.batch_size) if validate_on else None
     job.fit(batches, [Unfreeze(steps_per_epoch)], validation)
 
     name = config.select_for_report(splits.as_dict())

@@ -53,6 +53,11 @@ class ClassifierConfig(LabeledConfig):
     def __post_init__(self):
         super().__post_init__()
         require_positive("image_size", self.image_size)
+        if self.transfer.cache_features and self.augmentation.is_active:
+            raise UserError(
+                "--cache-features has one version of each image; turn augmentation off, for example by --flip none "
+                "--crop-padding 0."
+            )
         if self.channels not in (1, 3):
             raise UserError(f"--channels must be 1 or 3; received {self.channels}.")
 

@@ -39,8 +39,16 @@ class TransferConfig(FreezeConfig):
     init_weights: str | None = None
     """A .weights.h5 file for the keras.applications model; None takes ImageNet's, which Keras downloads once."""
 
+    cache_features: bool = False
+    """With --freeze features, compute the features of all images once, without augmentation, instead of in every epoch,
+    which then trains the head alone and takes a moment."""
+
     def __post_init__(self):
         super().__post_init__()
+        if self.cache_features and (self.freeze != "features" or self.unfreeze_every):
+            raise UserError(
+                "--cache-features needs --freeze features and no --unfreeze-every: features must not change."
+            )
         if self.freeze != "none" and not self.init:
             raise UserError("--freeze needs --init: without pretrained weights there is nothing to keep.")
         if self.init_weights and not self.init:

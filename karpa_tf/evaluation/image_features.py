@@ -94,7 +94,28 @@ def load_features(name, weights, load_classifier):
     model, file, classes = load_classifier(name)
     outputs = [model.get_layer("logits").input, keras.layers.Softmax(dtype="float32")(model.output)]
     description = f"classifier of {model.output_shape[-1]} classes, {name}"
-    return ImageFeatures(description, digest(file), _make_function(keras.Model(model.input, outputs)), classes)
+    return ImageFeatures(description, digest(file), make_function(keras.Model(model.input, outputs)), classes)
+
+
+def make_function(model):
+    """Returns a function for `ImageFeatures.compute_batch`.
+
+    Args:
+        model: maps images in [-1, 1] to features, or to [features, probabilities].
+    """
+    _, height, width, channels = model.input_shape
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def predict(images):
+        return model(normalize(_convert(images, height, width, channels)), training=False)
+
+    def compute(images):
+        outputs = predict(tf.constant(images))
+        features, probabilities = outputs if isinstance(outputs, list | tuple) else (outputs, None)
+        features = np.asarray(features, np.float32).reshape(len(images), -1)
+        return features, None if probabilities is None else np.asarray(probabilities)
+
+    return compute
 
 
 def _load_inception(weights):
@@ -111,24 +132,7 @@ def _load_inception(weights):
         raise UserError(
             f"--weights {weights} cannot be loaded ({first_line(error)}); expected InceptionV3's without its head."
         ) from error
-    return ImageFeatures("InceptionV3 of keras.applications", digest(Path(weights)), _make_function(model))
-
-
-def _make_function(model):
-    """Returns a `compute_batch` for a model of images in [-1, 1] to features, or to [features, probabilities]."""
-    _, height, width, channels = model.input_shape
-
-    @tf.function(autograph=False, reduce_retracing=True)
-    def predict(images):
-        return model(normalize(_convert(images, height, width, channels)), training=False)
-
-    def compute(images):
-        outputs = predict(tf.constant(images))
-        features, probabilities = outputs if isinstance(outputs, list | tuple) else (outputs, None)
-        features = np.asarray(features, np.float32).reshape(len(images), -1)
-        return features, None if probabilities is None else np.asarray(probabilities)
-
-    return compute
+    return ImageFeatures("InceptionV3 of keras.applications", digest(Path(weights)), make_function(model))
 
 
 def _compute_pixels(images):

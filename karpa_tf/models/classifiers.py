@@ -53,6 +53,11 @@ def copy_features(model, pretrained):
             layer.set_weights(pretrained_layer.get_weights())
 
 
+def extract_head(model):
+    """Returns the model of `pooled` features to logits that a classifier ends with; its weights are shared."""
+    return keras.Model(model.get_layer("pooled").output, model.output, name="head")
+
+
 def freeze_batch_norm(model):
     """Freezes the weights and the moving averages of all batch normalization; call before `compile`."""
     for layer in model.layers:

@@ -50,7 +50,8 @@ def make_trainer(config, splits, steps_per_epoch, jit_compile=False):
     if config.transfer.freeze == "features":
         classifiers.freeze_batch_norm(model)
     class_weights = splits.class_weights() if config.class_weights == "balanced" else None
-    trainer = Classifier(model, config.label_smoothing, class_weights, config.optimization.ema)
+    select = classifiers.extract_head if config.transfer.cache_features else None
+    trainer = Classifier(model, config.label_smoothing, class_weights, config.optimization.ema, select=select)
     groups = make_parameter_groups(classifiers.split_by_depth(model), config.transfer, steps_per_epoch)
     compile_trainer(trainer, config, groups, steps_per_epoch, jit_compile)
     return trainer
@@ -189,16 +190,6 @@ def measure_baselines(trained, split):
     except UserError:
         return []
     return baselines.measure_image_baselines(train, split, trained) if train and train.classes == split.classes else []
-
-
-def report_folder(config):
-    """Returns the folder of a report that does not replace the run's own, which is on its test split."""
-    if config.saved_model:
-        return Path("eval")
-    base = Run(config.run).eval
-    if config.data:
-        return base / Path(config.data).name
-    return base if config.split == "test" else base / config.split
 
 
 def resolve_init(config):

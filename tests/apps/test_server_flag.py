@@ -17,6 +17,8 @@ from served import ServerProcess, image_files, tiny_models
 from apps import classify, fill_mask, sample_gan
 from karpa_tf.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ("a good 😀 list", "", "the cat\nof a list")
 
 
@@ -124,7 +126,6 @@ def test_a_class_that_a_server_cannot_draw_is_an_error(server, model, label, mes
         sample_gan.run(sample_gan.Config(server=server, model=model, n=2, label=label))
 
 
-@pytest.mark.slow
 def test_tensorflow_is_not_imported_to_ask_a_server(server, tmp_path):
     (tmp_path / "a.png").write_bytes(image_files(1)[0])
     code = """

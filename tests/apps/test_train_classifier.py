@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import json
 import os
+import shutil
 from pathlib import Path
 
 import keras
@@ -19,6 +20,7 @@ from PIL import Image
 from apps import classify, evaluate_classifier, sample_gan, train_classifier
 from karpa_tf import cli
 from karpa_tf.configs.application import APPLICATIONS, ApplicationConfig
+from karpa_tf.configs.classifier_evaluation import ClassifierEvaluationConfig
 from karpa_tf.configs.classifier_presets import PRESETS
 from karpa_tf.data.images.splits import load_splits
 from karpa_tf.evaluation.baselines import IMAGES, MAJORITY
@@ -28,6 +30,7 @@ from karpa_tf.models.application import make_application
 from karpa_tf.tasks.classifier import load_scorer
 from karpa_tf.training.run import open_run
 
+CONFIGS = {evaluate_classifier: ClassifierEvaluationConfig, classify: classify.Config}
 SMOKE = dataclasses.replace(PRESETS["smoke"], export_dir="models")
 NAMES = ("Äpfel & Birnen", "cat", "日本")
 
@@ -112,7 +115,7 @@ def test_the_written_config_repeats_the_run(smoke):
 def test_the_report_can_be_made_again_from_the_run_and_from_the_export(smoke, capsys):
     run, saved_model = smoke
     expected = json.loads((run.eval / "report.json").read_text())
-    from_run = evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), out="a"))
+    from_run = evaluate_classifier.run(ClassifierEvaluationConfig(run=str(run.path), out="a"))
     assert from_run == json.loads(Path("a/report.json").read_text())
     for report in (from_run, expected):
         for row in report["baselines"]:
@@ -120,7 +123,7 @@ def test_the_report_can_be_made_again_from_the_run_and_from_the_export(smoke, ca
     assert from_run == expected and [row["name"] for row in expected["baselines"]] == [MAJORITY, IMAGES]
     assert "macro f1" in capsys.readouterr().out
     whole = [
-        evaluate_classifier.run(evaluate_classifier.Config(**which, data="digits", out="b"))
+        evaluate_classifier.run(ClassifierEvaluationConfig(**which, data="digits", out="b"))
         for which in ({"run": str(run.path)}, {"saved_model": str(saved_model.parent)})
     ]
     assert whole[0]["count"] == 1797
@@ -219,7 +222,7 @@ def test_a_folder_is_evaluated_by_the_names_of_its_classes(colors):
     os.makedirs("some")
     for name in NAMES[1:]:
         os.symlink(Path(data, name), Path("some", name))
-    report = evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), data="some", out="out"))
+    report = evaluate_classifier.run(ClassifierEvaluationConfig(run=str(run.path), data="some", out="out"))
     assert report["count"] == 42 and report["accuracy"] == 1.0 and report["macro_recall"] == 1.0
 
 
@@ -239,7 +242,7 @@ def test_a_folder_is_evaluated_by_the_names_of_its_classes(colors):
 def test_the_tools_refuse_wrong_flags(app, changes, message, capsys):
     Path("file").touch()
     with pytest.raises(SystemExit) as caught, cli.handle_errors():
-        app.run(app.Config(**changes))
+        app.run(CONFIGS[app](**changes))
     assert caught.value.code == 2 and message in capsys.readouterr().err
 
 
@@ -248,7 +251,7 @@ def test_a_run_without_a_checkpoint_is_named(capsys):
     Image.new("RGB", (8, 8)).save("image.png")
     for app in (evaluate_classifier, classify):
         with pytest.raises(SystemExit), cli.handle_errors():
-            app.run(app.Config(run="new", **({"images": ("image.png",)} if app is classify else {})))
+            app.run(CONFIGS[app](run="new", **({"images": ("image.png",)} if app is classify else {})))
         assert "--run new has no checkpoint yet" in capsys.readouterr().err
     assert "--init new has no checkpoint yet" in refusal("smoke", "--init", "new", capsys=capsys)
 
@@ -256,8 +259,8 @@ def test_a_run_without_a_checkpoint_is_named(capsys):
 def test_a_report_on_other_images_does_not_replace_the_runs_own(colors):
     run, data = colors
     own = (run.eval / "report.json").read_bytes()
-    evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), data=data))
-    evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), split="validation"))
+    evaluate_classifier.run(ClassifierEvaluationConfig(run=str(run.path), data=data))
+    evaluate_classifier.run(ClassifierEvaluationConfig(run=str(run.path), split="validation"))
     assert (run.eval / "report.json").read_bytes() == own
     counts = [json.loads((run.eval / name / "report.json").read_text())["count"] for name in ("data", "validation")]
     assert counts == [72, 5]
@@ -272,7 +275,7 @@ def test_a_classifiers_run_is_no_gan(smoke, capsys):
 def test_a_class_that_the_classifier_does_not_know_is_named(smoke, capsys):
     make_folder()
     with pytest.raises(SystemExit), cli.handle_errors():
-        evaluate_classifier.run(evaluate_classifier.Config(run=str(smoke[0].path), data="data", out="out"))
+        evaluate_classifier.run(ClassifierEvaluationConfig(run=str(smoke[0].path), data="data", out="out"))
     assert "has a class that the classifier does not know: cat" in capsys.readouterr().err
 
 
@@ -320,7 +323,7 @@ def test_images_of_one_class_alone_are_evaluated(colors):
     run, data = colors
     os.makedirs("one")
     os.symlink(Path(data, NAMES[1]), Path("one", NAMES[1]))
-    report = evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), data="one"))
+    report = evaluate_classifier.run(ClassifierEvaluationConfig(run=str(run.path), data="one"))
     assert report["count"] == 24 and report["accuracy"] == report["macro_recall"] == 1.0
     assert {path.name for path in (run.eval / "one").iterdir()} >= {"report.json", "confusion.png", "mistakes.png"}
 
@@ -375,7 +378,7 @@ def test_an_early_stop_exports_the_best_epoch_and_stays_stopped(capsys):
     best = min(range(len(rows)), key=lambda index: rows[index]["val_loss"])
     assert len(rows) == best + 2 < 30
     assert json.loads((run.checkpoints / "best.json").read_text())["epoch"] == best + 1
-    report = evaluate_classifier.run(evaluate_classifier.Config(run="run", split="validation", out="out"))
+    report = evaluate_classifier.run(ClassifierEvaluationConfig(run="run", split="validation", out="out"))
     assert report["log_loss"] == pytest.approx(rows[best]["val_loss"], rel=1e-4)
     train(*words)
     assert [row for row in run.read_metrics() if "val_loss" in row] == rows
@@ -391,6 +394,40 @@ def test_a_run_is_fine_tuned_on_other_classes(colors):
     config = yaml.safe_load(tuned.config_file.read_text())
     assert config["model"]["filters"] == [4, 8] and config["image_size"] == 12
     assert json.loads((tuned.eval / "report.json").read_text())["accuracy"] > 0.6
+
+
+def test_with_cached_features_the_head_becomes_the_same(smoke, capsys):
+    """Which rules out other features, images in another order, and an export without the head."""
+    words = ("smoke", "--init", str(smoke[0].path), "--freeze", "features", "--crop-padding", "0", "--dropout", "0")
+    words += ("--epochs", "2", "--test-fraction", "0.3")
+    runs = [
+        train_classifier.run(config_of(*words, *own, "--run", name, "--export-dir", name + "-models"))
+        for name, own in (("usual", ()), ("cached", ("--cache-features", "--cache-dir", "cache")))
+    ]
+    sizes = sorted(len(np.load(file)) for file in Path("cache").rglob("features.npy"))
+    assert len(sizes) == 2 and sizes[0] < 200 < 1000 < sizes[1]  # validation and training
+    usual, cached = ([run.read_metrics()[-1][name] for name in ("loss", "val_loss", "val_accuracy")] for run in runs)
+    np.testing.assert_allclose(cached, usual, rtol=1e-4)
+    reports = [json.loads((run.eval / "report.json").read_text())["log_loss"] for run in runs]
+    np.testing.assert_allclose(*reports, rtol=1e-4)
+    pixels = tf.constant(np.random.default_rng(0).integers(0, 256, (5, 16, 16, 1), np.uint8))
+    scores = [load_version(run.metadata()["saved_model"])["images"](images=pixels)["scores"] for run in runs]
+    np.testing.assert_allclose(*scores, atol=1e-5)
+    shutil.rmtree(max(runs[1].checkpoints.iterdir()))
+    train_classifier.run(config_of("--config", "cached/config.yaml", "--run", "cached"))
+    assert "resumed after epoch 1" in capsys.readouterr().out
+    assert [runs[1].read_metrics()[-1][name] for name in ("loss", "val_loss", "val_accuracy")] == cached
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--cache-features",), "needs --freeze features and no --unfreeze-every"),
+        (("--cache-features", "--init", "x", "--freeze", "features"), "turn augmentation off"),
+    ],
+)
+def test_features_that_would_change_are_not_cached(words, message, capsys):
+    assert message in refusal("smoke", *words, capsys=capsys)
 
 
 @pytest.mark.slow

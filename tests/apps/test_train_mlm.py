@@ -352,7 +352,7 @@ def test_the_architecture_is_that_of_the_model_to_start_from(pretrained, capsys)
 def test_muon_continues_what_it_has_trained_and_refuses_what_it_would_rescale(pretrained, capsys):
     write_text()
     assert train("--init", str(pretrained[0].path), "--dry-run") is None
-    adamw = ("--optimizer", "adamw", "--learning-rate", "0.01", "--epochs", "20", "--run", "adamw")
+    adamw = ("--optimizer", "adamw", "--learning-rate", "0.01", "--run", "adamw")
     run = train(*adamw)
     message = "--optimizer muon would rescale the weights of --init adamw, which have other norms"
     assert message in refusal(capsys, lambda: train("--init", str(run.path), "--dry-run"))

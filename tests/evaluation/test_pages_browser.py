@@ -21,6 +21,7 @@ from apps import (
     train_gan,
     train_mlm,
 )
+from karpa_tf.configs.classifier_evaluation import ClassifierEvaluationConfig
 from karpa_tf.configs.export import ExportConfig
 from karpa_tf.evaluation import found_texts
 
@@ -115,7 +116,7 @@ def test_the_page_of_a_search_fits_too(browser, tmp_path):
 
 def test_tools_add_to_the_page(runs, browser):
     run = runs["classifier"][1]
-    evaluate_classifier.run(evaluate_classifier.Config(run=str(run.path), split="validation"))
+    evaluate_classifier.run(ClassifierEvaluationConfig(run=str(run.path), split="validation"))
     version = export.run(ExportConfig(run=str(run.path), last=True))
     assert "evaluation-on-validation" in check(browser, run.path / "report.html")
     assert Path(version).is_dir() and f"<td>{version}</td>" in (run.path / "report.html").read_text()

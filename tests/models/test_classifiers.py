@@ -11,6 +11,7 @@ from karpa_tf.configs.application import ApplicationConfig
 from karpa_tf.configs.bert import BERTConfig
 from karpa_tf.configs.dcgan import DCGANConfig
 from karpa_tf.errors import UserError
+from karpa_tf.models.classifiers import extract_head, split_by_depth
 from karpa_tf.models.cnn import make_cnn
 from karpa_tf.models.resnet import make_resnet
 from karpa_tf.models.vgg import make_vgg
@@ -67,7 +68,12 @@ def test_vggs_have_the_published_sizes():
 
 
 @pytest.mark.parametrize(
-    ("config", "published"), [(vit.TINY, 5_717_416), (vit.SMALL, 22_050_664), (vit.BASE, 86_567_656)]
+    ("config", "published"),
+    [
+        (vit.TINY, 5_717_416),
+        pytest.param(vit.SMALL, 22_050_664, marks=pytest.mark.slow),
+        pytest.param(vit.BASE, 86_567_656, marks=pytest.mark.slow),
+    ],
 )
 def test_vision_transformers_have_the_published_sizes_but_for_the_class_token(config, published):
     # The parameter counts of DeiT's code, whose class token has a position too.
@@ -106,6 +112,10 @@ def test_every_family_names_its_layers_and_returns_float32_logits(name):
     assert model.get_layer("logits").output is model.outputs[0]
     logits = model(np.zeros((2, 24, 24, 3), np.float32))
     assert logits.shape == (2, 5) and logits.dtype == "float32"
+    head, trained = extract_head(model), split_by_depth(model)[0]
+    assert [variable.path for variable in head.trainable_variables] == [variable.path for variable in trained]
+    pooled = keras.Model(model.input, model.get_layer("pooled").output)(np.zeros((2, 24, 24, 3), np.float32))
+    np.testing.assert_array_equal(head(pooled), logits)
 
 
 @pytest.mark.parametrize("name", MODELS)

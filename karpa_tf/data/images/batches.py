@@ -85,7 +85,8 @@ def make_labeled_batches(image_set, batch_size, seed, augment=None, first_step=0
     The order of the images is that of `NoiseBatches`.
 
     Args:
-        image_set: labeled `ImageSet` of at least `batch_size` images.
+        image_set: labeled `ImageSet` of at least `batch_size` images; with features instead of images, float32
+            (n, features), these are returned as they are.
         batch_size: global batch size.
         seed: int; determines the order of the images and their augmentation.
         augment: function returned by `make_augmentation`, or None.
@@ -97,7 +98,7 @@ def make_labeled_batches(image_set, batch_size, seed, augment=None, first_step=0
         probabilities, float32 (batch_size, classes).
     """
     images, labels = image_set.images, tf.constant(image_set.labels)
-    classes = len(image_set.classes)
+    classes, to_inputs = len(image_set.classes), _select_normalization(image_set)
 
     def make_batch(step):
         indices, epoch = shuffle_indices(step, len(images), batch_size, seed)
@@ -105,7 +106,7 @@ def make_labeled_batches(image_set, batch_size, seed, augment=None, first_step=0
         targets = tf.one_hot(tf.gather(labels, indices), classes)
         if augment:
             pixels, targets = augment(pixels, targets, indices, epoch, tf.stack([tf.constant(seed, tf.int64), step]))
-        return normalize(pixels), tf.ensure_shape(targets, (batch_size, classes))
+        return to_inputs(pixels), tf.ensure_shape(targets, (batch_size, classes))
 
     return make_endless_dataset(make_batch, first_step, meter)
 
@@ -117,14 +118,14 @@ def make_evaluation_batches(image_set, batch_size):
     can be distributed over any number of replicas that divides it.
 
     Args:
-        image_set: labeled `ImageSet`.
+        image_set: labeled `ImageSet`, of images or features.
         batch_size: global batch size.
 
     Returns:
         A `tf.data.Dataset` of known cardinality: float32 images (batch_size, height, width, channels) in [-1, 1],
         one-hot targets, float32 (batch_size, classes), and sample weights, float32 (batch_size,), 1 or 0.
     """
-    count = len(image_set.images)
+    count, to_inputs = len(image_set.images), _select_normalization(image_set)
     labels = tf.constant(image_set.labels)
 
     def make_batch(step):
@@ -132,13 +133,18 @@ def make_evaluation_batches(image_set, batch_size):
         weights = tf.cast(indices < count, tf.float32)
         indices = tf.where(indices < count, indices, 0)
         targets = tf.one_hot(tf.gather(labels, indices), len(image_set.classes))
-        return normalize(_gather(image_set.images, indices, batch_size)), targets, weights
+        return to_inputs(_gather(image_set.images, indices, batch_size)), targets, weights
 
     return disable_autotune(
         tf.data.Dataset.range(-(-count // batch_size)).map(make_batch, 2, deterministic=True).prefetch(2)
     )
 
 
+def _select_normalization(image_set):
+    """Returns `normalize`, or the identity for features, which are no uint8."""
+    return normalize if image_set.images.dtype == np.uint8 else tf.identity
+
+
 def _gather(images, indices, batch_size):
-    pixels = tf.numpy_function(lambda indices: images[indices], [indices], np.uint8, stateful=False)
+    pixels = tf.numpy_function(lambda indices: images[indices], [indices], images.dtype, stateful=False)
     return tf.ensure_shape(pixels, (batch_size, *images.shape[1:]))

@@ -36,19 +36,22 @@ class Classifier(AlreadyBuilt, keras.Model):
         words: mean number of words per text, for a model that classifies every word. The loss of a batch in training is
             the sum over its words, divided by this number for each text: a word has the same weight in batches of short
             texts and of long ones.
+        select: function that returns the part of a model that batches are for, with shared weights, such as
+            `models.classifiers.extract_head`; only that part may be trained. None is the whole model.
 
     Attributes:
         network: the trained model.
         exported: the model to evaluate and export: the moving average, or `network` if `ema` is 0.
     """
 
-    def __init__(self, model, label_smoothing=0.0, class_weights=None, ema=0.0, words=1.0, **kwargs):
+    def __init__(self, model, label_smoothing=0.0, class_weights=None, ema=0.0, words=1.0, select=None, **kwargs):
         super().__init__(**kwargs)
         self.network, self.words = model, words
         self.label_smoothing = label_smoothing
         self.class_weights = None if class_weights is None else tf.constant(class_weights, tf.float32)
         self.ema = ema
         self.exported = make_moving_average(model) if ema else model
+        self.trained, self.evaluated = (select(part) if select else part for part in (self.network, self.exported))
         self.loss_mean = keras.metrics.Mean(name="loss")
         self.accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
         self.top_5 = None
@@ -102,14 +105,14 @@ class Classifier(AlreadyBuilt, keras.Model):
             variables,
         )
         apply_gradients(self.active_groups, gradients, self.global_clipnorm)
-        reductions.average_over_replicas(self.network.non_trainable_variables)
+        reductions.average_over_replicas(self.trained.non_trainable_variables)
         if self.ema:
             update_moving_average(self.exported, self.network, self.ema, self.optimizers[0])
         return {metric.name: metric.result() for metric in self.metrics}
 
     def test_step(self, data):
         inputs, targets, weights = data
-        logits = self.exported(select_inputs(self.exported, inputs), training=False)
+        logits = self.evaluated(select_inputs(self.evaluated, inputs), training=False)
         self._update_metrics(self._compute_losses(targets, logits), targets, logits, weights)
         return {metric.name: metric.result() for metric in self.metrics}
 
@@ -117,7 +120,7 @@ class Classifier(AlreadyBuilt, keras.Model):
         """Returns the gradients of this replica's contribution to the sum of the losses, divided by `count`."""
         inputs, targets, weights = part if len(part) > 2 else (*part, None)
         with tf.GradientTape() as tape:
-            logits = self.network(select_inputs(self.network, inputs), training=True)
+            logits = self.trained(select_inputs(self.trained, inputs), training=True)
             losses = self._compute_losses(targets, logits)
             if self.class_weights is not None:
                 losses *= tf.linalg.matvec(targets, self.class_weights)
