@@ -18,7 +18,7 @@ from convertible import (
     run_function,
 )
 
-from karpa_tf.configs import bert, dcgan, resnet
+from karpa_tf.configs import bert, dcgan, resnet, vit
 from karpa_tf.data.text.vocabulary import SPECIAL, Vocabulary
 from karpa_tf.errors import UserError
 from karpa_tf.export import conversion, onnx, tflite
@@ -137,11 +137,12 @@ def test_a_file_of_a_different_network_is_refused(format, tmp_path, monkeypatch)
 
 
 @each_format
-@pytest.mark.parametrize("name", ["resnet20", "dcgan28", "dcgan64", "bert", "bert_rotary"])
+@pytest.mark.parametrize("name", ["resnet20", "vit", "dcgan28", "dcgan64", "bert", "bert_rotary"])
 def test_networks_of_usual_sizes_are_converted(name, format, tmp_path):
     random = np.random.default_rng(0)
-    if name == "resnet20":
-        model = randomize(make_classifier(resnet.cifar(20), (32, 32, 3), 10), 0.02)
+    if name in ("resnet20", "vit"):
+        config = resnet.cifar(20) if name == "resnet20" else vit.COMPACT
+        model = randomize(make_classifier(config, (32, 32, 3), 10), 0.02)
         function = make_classifier_functions(model, [str(number) for number in range(10)])["images"]
         examples = [{"images": random.integers(0, 256, (3, 32, 32, 3), np.uint8)}]
     elif name.startswith("dcgan"):
@@ -149,7 +150,8 @@ def test_networks_of_usual_sizes_are_converted(name, format, tmp_path):
         function = make_generator_functions(randomize(make_generator(config), 0.02))["noise"]
         examples = [{"noise": random.normal(size=(3, config.latent_dim)).astype(np.float32)}]
     else:
-        config = dataclasses.replace(bert.TINY, position_embedding="rotary" if name == "bert_rotary" else "learned")
+        changes = {"position_embedding": "rotary", "activation": "geglu", "use_bias": False}
+        config = dataclasses.replace(bert.TINY, **(changes if name == "bert_rotary" else {}))
         vocabulary = Vocabulary((*SPECIAL, *(f"word{number}" for number in range(8000))))
         model = make_masked_lm(config, make_encoder(config, len(vocabulary)))
         function = make_masked_lm_functions(model, vocabulary, config.max_sequence_length)[0]["token_ids"]

@@ -27,7 +27,8 @@ PROGRAMS = {
     # Augmentation, dropout, two moments, an average, validation.
     "train_classifier": (
         *("train_classifier", "smoke", "--epochs", "3", "--optimizer", "adam", "--ema", "0.9", "--dropout", "0.2"),
-        *("--crop-padding", "0.1", "--mixup", "0.2", "--randaugment", "1"),
+        *("--crop-padding", "0", "--crop-scale", "0.5", "--color-jitter", "0.2", "--randaugment", "1"),
+        *("--mixup", "0.2", "--cutmix", "1"),
     ),
     "train_gan": ("train_gan", "smoke", "--epochs", "2"),
     # Several updates of the discriminator, a penalty and its random numbers, a learning rate that falls.
