@@ -19,8 +19,8 @@ SECONDS = 60
 """Timeout of an answer on a busy machine."""
 
 STATUSES = {200, 400, 403, 404, 405, 408, 411, 413, 414, 417, 429, 431, 501, 504}
-"""501 is gRPC's UNIMPLEMENTED, for tensors of more axes than TensorFlow's kernels take. 504 is the time limit, which a few
-bytes can reach: one value repeated a million times is a tensor."""
+"""501 is gRPC's UNIMPLEMENTED, for tensors of more axes than TensorFlow's kernels take; 504 is the time limit, which a
+few bytes can reach: one value repeated a million times is a tensor."""
 
 CODES = {
     "OK",
