@@ -27,7 +27,7 @@ def run(config):
     compute_probabilities, classes, image_format, trained = classifier.load_scorer(config.run, config.saved_model)
     split = classifier.load_split(config, image_format, trained).with_classes(classes)
     print(split.summary())
-    figures = classifier.measure_baselines(trained, split)
+    figures = _measure_baselines(trained, split)
     folder = make_folder(config.report_folder(), "--out")
     report = classification.save_image_report(folder, split, compute_probabilities(split.images), figures)
     for name in (name for name, value in report.items() if isinstance(value, float)):
@@ -37,6 +37,18 @@ def run(config):
     if config.run:
         classifier.TASK.save_page(Run(config.run))
     return report
+
+
+def _measure_baselines(trained, split):
+    """Returns the baselines of a run's config on an `ImageSet`; [] without a run, or if its data is gone."""
+    from karpa_tf.evaluation.baselines import measure_image_baselines
+    from karpa_tf.tasks.classifier import load_data
+
+    try:
+        train = load_data(trained).train if trained and trained.baseline else None
+    except UserError:
+        return []
+    return measure_image_baselines(train, split, trained) if train and train.classes == split.classes else []
 
 
 def main():

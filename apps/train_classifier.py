@@ -35,7 +35,7 @@ def run(config):
     config = job.config
     splits = classifier.load_data(config)
     print(splits.summary())
-    for message in splits.warnings():
+    for message in classifier.list_warnings(config, splits):
         warn(message)
     steps_per_epoch = job.count_steps(len(splits.train.images), "images")
     validate_on = config.select_validation(splits.as_dict())

@@ -11,7 +11,7 @@ from karpa_tf.configs.image_format import ImageFormat
 from karpa_tf.data.images.folder import try_read_square
 from karpa_tf.data.images.splits import load_splits
 from karpa_tf.errors import UserError, nearest
-from karpa_tf.evaluation import baselines, classification
+from karpa_tf.evaluation import classification
 from karpa_tf.export import examples
 from karpa_tf.export.classifier import make_classifier_export
 from karpa_tf.export.versions import load_version
@@ -29,6 +29,9 @@ from karpa_tf.training.trainers.updates import compile_trainer
 from karpa_tf.training.weights import require_weights
 
 NAME, APP, TITLE = "classifier", "train_classifier", "image classification"
+
+SMALL_SET = 1000
+"""Number of training images below which pretrained weights are recommended."""
 
 
 def make_trainer(config, splits, steps_per_epoch, jit_compile=False):
@@ -155,6 +158,17 @@ def load_data(config):
     return splits
 
 
+def list_warnings(config, splits):
+    """Returns messages about the `Splits` of a `ClassifierConfig` that a user should read before training."""
+    messages, count = splits.warnings(), len(splits.train.images)
+    if count < SMALL_SET and not config.transfer.init and Path(config.data).is_dir():
+        messages.append(
+            f"{count:,} training images are few for a network without pretrained weights; the preset transfer starts "
+            "from weights trained on ImageNet."
+        )
+    return messages
+
+
 def load_split(config, image_format, trained):
     """Returns the `ImageSet` that the flags of the evaluation program name.
 
@@ -181,15 +195,6 @@ def load_split(config, image_format, trained):
     if split is None:
         raise UserError(f"The data has no {config.split} split; choose another --split.")
     return split
-
-
-def measure_baselines(trained, split):
-    """Returns the baselines of a run's config on an `ImageSet`; [] without a run, or if its data is gone."""
-    try:
-        train = load_data(trained).train if trained and trained.baseline else None
-    except UserError:
-        return []
-    return baselines.measure_image_baselines(train, split, trained) if train and train.classes == split.classes else []
 
 
 def resolve_init(config):

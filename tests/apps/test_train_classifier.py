@@ -419,6 +419,16 @@ def test_with_cached_features_the_head_becomes_the_same(smoke, capsys):
     assert [runs[1].read_metrics()[-1][name] for name in ("loss", "val_loss", "val_accuracy")] == cached
 
 
+def test_a_small_set_of_ones_own_is_told_of_pretrained_weights(colors, capsys):
+    run, data = colors
+    words = ("--data", data, "--dry-run", "--epochs", "1", "--batch-size", "8", *SMALL[-4:])
+    advice = "training images are few for a network without pretrained weights; the preset transfer"
+    train(*words)
+    assert advice in capsys.readouterr().err
+    train(*words, "--init", str(run.path))
+    assert advice not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
