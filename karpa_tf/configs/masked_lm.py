@@ -124,7 +124,7 @@ _TINY = _with_muon("bert_tiny", 0.04, 0.016, 4000, bert.TINY)
 _SMOKE = bert.BERTConfig(max_sequence_length=32, hidden_dim=16, num_layers=1, num_heads=2, intermediate_dim=32)
 
 PRESETS = {
-    "tiny": _TINY,
+    "tiny": dataclasses.replace(_TINY, mask_rate=0.4),
     "smoke": dataclasses.replace(_TINY, name="bert_smoke", epochs=1, vocabulary_size=600, model=_easy(_SMOKE)),
     "mini": _with_muon("bert_mini", 0.03, 0.008, 8000, bert.MINI),
     "small": dataclasses.replace(

@@ -179,7 +179,12 @@ def test_a_discriminator_that_wins_is_reported_once(epoch_length, capsys):
     assert capsys.readouterr().err.count("won for 20 steps (D(x) 0.990, D(G(z)) 0.010)") == 1
 
 
-@pytest.mark.parametrize("step", [(0.99, 0.5), (0.5, 0.01), (0.9, 0.04)])
+def test_a_discriminator_that_answers_the_same_to_all_images_is_reported_once(capsys):
+    run_steps(DiscriminatorWatch(window=20), [(0.6, 0.4)] * 20 + [(0.502, 0.502)] * 100, 30)
+    assert capsys.readouterr().err.count("all images the same answer for 20 steps (D(x) 0.502, D(G(z)) 0.502)") == 1
+
+
+@pytest.mark.parametrize("step", [(0.99, 0.5), (0.5, 0.01), (0.9, 0.04), (0.5, 0.499)])
 def test_a_discriminator_that_does_not_win_is_not_reported(step, capsys):
     run_steps(DiscriminatorWatch(window=20), [step] * 100, 30)
     assert capsys.readouterr().err == ""

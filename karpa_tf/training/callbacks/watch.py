@@ -11,15 +11,18 @@ from karpa_tf.training.callbacks.window_means import WindowMeans
 
 
 class DiscriminatorWatch(keras.callbacks.Callback):
-    """Warns, once, if the discriminator separates all real images from all fakes over a window of steps.
+    """Warns, once each, if the discriminator separates all real images from all fakes, or none of them.
 
     Args:
-        window: number of steps over which mean D(x) must be above 0.95 and mean D(G(z)) below 0.05.
+        window: number of steps over which mean D(x) must be above 0.95 and mean D(G(z)) below 0.05, or both between
+            these and equal to `SAME`: networks that learn are never as equal as one that gives a constant.
     """
+
+    SAME = 1e-4
 
     def __init__(self, window=200):
         super().__init__()
-        self.window, self.steps, self.sums, self.warned = window, 0, np.zeros(2), False
+        self.window, self.steps, self.sums, self.warned = window, 0, np.zeros(2), set()
         self.means = WindowMeans()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -33,12 +36,24 @@ class DiscriminatorWatch(keras.callbacks.Callback):
             return
         real, fake = self.sums / self.steps
         self.steps, self.sums = 0, np.zeros(2)
-        if not self.warned and real > 0.95 and fake < 0.05:
-            self.warned = True
-            warn(
-                f"The discriminator has won for {self.window} steps (D(x) {real:.3f}, D(G(z)) {fake:.3f}): "
-                "the generator gets almost no gradient. Try a lower --discriminator-learning-rate."
+        values = f"for {self.window} steps (D(x) {real:.3f}, D(G(z)) {fake:.3f})"
+        if real > 0.95 and fake < 0.05:
+            self._warn_once(
+                "won",
+                f"The discriminator has won {values}: the generator gets almost no gradient. Try a lower "
+                "--discriminator-learning-rate.",
             )
+        elif 0.05 < real < 0.95 and abs(real - fake) < self.SAME:
+            self._warn_once(
+                "same",
+                f"The discriminator has given all images the same answer {values}: nothing is learned any more. Try a "
+                "lower --discriminator-learning-rate or --penalty-weight.",
+            )
+
+    def _warn_once(self, kind, message):
+        if kind not in self.warned:
+            self.warned.add(kind)
+            warn(message)
 
 
 class StopIfNotFinite(keras.callbacks.Callback):
