@@ -4,7 +4,10 @@ import keras
 
 
 def make_initializer(hidden_dim):
-    """Returns a new truncated normal initializer with the standard deviation for `hidden_dim`."""
+    """Returns a new truncated normal initializer with the standard deviation for `hidden_dim`.
+
+    Every layer needs its own: an unseeded initializer of Keras that is used twice returns the same values twice.
+    """
     return keras.initializers.TruncatedNormal(stddev=compute_initial_stddev(hidden_dim))
 
 

@@ -36,14 +36,16 @@ def make_encoder(config, vocabulary_size):
 
 def _encode(config, vocabulary_size, token_ids, padding_mask, segment_ids=None):
     """Returns `features` of tokens in a functional graph, as `make_encoder` describes."""
-    initializer = make_initializer(config.hidden_dim)
     token_embedding = keras_hub.layers.ReversibleEmbedding(
-        vocabulary_size, config.hidden_dim, embeddings_initializer=initializer, name="token_embedding"
+        vocabulary_size,
+        config.hidden_dim,
+        embeddings_initializer=make_initializer(config.hidden_dim),
+        name="token_embedding",
     )
     x = token_embedding(token_ids)
     if config.position_embedding == "learned":
         position_embedding = keras_hub.layers.PositionEmbedding(
-            config.max_sequence_length, initializer, name="position_embedding"
+            config.max_sequence_length, make_initializer(config.hidden_dim), name="position_embedding"
         )
         x = layers.Add()([x, position_embedding(x)])
     elif config.position_embedding == "sinusoidal":
@@ -52,7 +54,7 @@ def _encode(config, vocabulary_size, token_ids, padding_mask, segment_ids=None):
         x = layers.Add()([x, compute_initial_stddev(config.hidden_dim) * position_encoding])
     if config.num_segments:
         segment_embedding = layers.Embedding(
-            config.num_segments, config.hidden_dim, initializer, name="segment_embedding"
+            config.num_segments, config.hidden_dim, make_initializer(config.hidden_dim), name="segment_embedding"
         )
         x = layers.Add()([x, segment_embedding(segment_ids)])
     if not config.normalize_first:
@@ -78,9 +80,7 @@ def make_masked_lm(config, encoder):
     inputs = {tensor.name: tensor for tensor in encoder.inputs}
     mask_positions = inputs["mask_positions"] = keras.Input((None,), dtype="int32", name="mask_positions")
     x = ops.take_along_axis(encoder.output, ops.expand_dims(mask_positions, -1), axis=1)
-    x = layers.Dense(
-        config.hidden_dim, gelu, kernel_initializer=make_initializer(config.hidden_dim), name="mlm_head_dense"
-    )(x)
+    x = _dense(config.hidden_dim, config, "mlm_head_dense", gelu)(x)
     x = make_layer_norm(config, "mlm_head_layer_norm")(x)
     x = encoder.get_layer("token_embedding")(x, reverse=True)
     return keras.Model(inputs, Bias(dtype="float32", name="logits")(x), name="bert_masked_lm")
@@ -93,11 +93,8 @@ def make_pretraining(config, encoder):
     section 3.1), with a single logit instead of the paper's two.
     """
     masked_lm = make_masked_lm(config, encoder)
-    initializer = make_initializer(config.hidden_dim)
-    x = layers.Dense(config.hidden_dim, "tanh", kernel_initializer=initializer, name="first_token_dense")(
-        encoder.output[:, 0]
-    )
-    x = layers.Dense(1, kernel_initializer=initializer, dtype="float32", name="next_sentence_dense")(x)
+    x = _dense(config.hidden_dim, config, "first_token_dense", "tanh")(encoder.output[:, 0])
+    x = _dense(1, config, "next_sentence_dense", dtype="float32")(x)
     outputs = {"logits": masked_lm.output, "is_next": layers.Reshape((), dtype="float32", name="is_next")(x)}
     return keras.Model({tensor.name: tensor for tensor in masked_lm.inputs}, outputs, name="pretraining")
 
@@ -137,13 +134,9 @@ def make_text_classifier(config, vocabulary_size, classes, window_length=None, s
         x = PoolWindows(name="mean_pooling")(x, is_new, text_index, token_ids)
     else:
         x = layers.GlobalAveragePooling1D(dtype="float32", name="mean_pooling")(x, mask=padding_mask)
-    x = layers.Dense(
-        config.hidden_dim, "tanh", kernel_initializer=make_initializer(config.hidden_dim), name="pooled_dense"
-    )(x)
+    x = _dense(config.hidden_dim, config, "pooled_dense", "tanh")(x)
     x = Dropout(config.dropout)(x)
-    logits = layers.Dense(
-        classes, kernel_initializer=make_initializer(config.hidden_dim), dtype="float32", name="logits"
-    )(x)
+    logits = _dense(classes, config, "logits", dtype="float32")(x)
     return keras.Model({"token_ids": token_ids, "padding_mask": padding_mask}, logits, name="bert_text_classifier")
 
 
@@ -189,8 +182,7 @@ def make_tagger(config, vocabulary_size, tags, window_length=None):
         x = MergeWindows(window_length // 4, name="merged")(x, tokens["padding_mask"], text_index, padding_mask)
     x = ops.take_along_axis(x, ops.expand_dims(word_positions, -1), axis=1)
     x = Dropout(config.dropout)(x)
-    initializer = make_initializer(config.hidden_dim)
-    logits = layers.Dense(tags, kernel_initializer=initializer, dtype="float32", name="logits")(x)
+    logits = _dense(tags, config, "logits", dtype="float32")(x)
     inputs = {"token_ids": token_ids, "padding_mask": padding_mask, "word_positions": word_positions}
     return keras.Model(inputs, logits, name="bert_tagger")
 
@@ -219,3 +211,8 @@ def extract_masked_lm(model):
 def _extract(model, output_layer, excluded_inputs=()):
     inputs = {tensor.name: tensor for tensor in model.inputs if tensor.name not in excluded_inputs}
     return keras.Model(inputs, model.get_layer(output_layer).output, name=output_layer)
+
+
+def _dense(units, config, name, activation=None, **options):
+    initializer = make_initializer(config.hidden_dim)
+    return layers.Dense(units, activation, kernel_initializer=initializer, name=name, **options)

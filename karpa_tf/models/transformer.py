@@ -34,10 +34,8 @@ def make_layer_norm(config, name):
 
 
 def _feedforward(x, config, name):
-    initializer = make_initializer(config.hidden_dim)
-
     def dense(units, part, activation=None):
-        options = {"use_bias": config.use_bias, "kernel_initializer": initializer}
+        options = {"use_bias": config.use_bias, "kernel_initializer": make_initializer(config.hidden_dim)}
         return layers.Dense(units, activation, name=f"{name}_{part}_dense", **options)
 
     if config.activation == "geglu":

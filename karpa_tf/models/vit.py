@@ -33,13 +33,18 @@ def make_vit(config, input_shape, classes):
             f"{config.patch_size} for {height}x{width}."
         )
     images = keras.Input(input_shape, name="images")
-    initializer = make_initializer(config.hidden_dim)
     patches = Conv2D(
-        config.hidden_dim, config.patch_size, config.patch_size, kernel_initializer=initializer, name="patch_embedding"
+        config.hidden_dim,
+        config.patch_size,
+        config.patch_size,
+        kernel_initializer=make_initializer(config.hidden_dim),
+        name="patches",
     )(images)
     rows, columns = patches.shape[1:3]
     x = layers.Reshape((rows * columns, config.hidden_dim))(patches)
-    positions = keras_hub.layers.PositionEmbedding(rows * columns, initializer, name="position_embedding")
+    positions = keras_hub.layers.PositionEmbedding(
+        rows * columns, make_initializer(config.hidden_dim), name="position_embedding"
+    )
     x = Dropout(config.dropout)(layers.Add()([x, positions(x)]))
     for index in range(config.num_layers):
         skip_rate = config.stochastic_depth * index / max(config.num_layers - 1, 1)
@@ -47,5 +52,7 @@ def make_vit(config, input_shape, classes):
     x = make_layer_norm(config, "final_layer_norm")(x)
     features = layers.Reshape((rows, columns, config.hidden_dim), name="features")(x)
     pooled = layers.GlobalAveragePooling2D(name="pooled")(features)
-    logits = layers.Dense(classes, kernel_initializer=initializer, dtype="float32", name="logits")(pooled)
+    logits = layers.Dense(
+        classes, kernel_initializer=make_initializer(config.hidden_dim), dtype="float32", name="logits"
+    )(pooled)
     return keras.Model(images, logits, name="vit")
