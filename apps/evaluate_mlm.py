@@ -17,23 +17,25 @@ def run(config):
     if config.run is None:
         raise UserError("Give --run DIR: the masked language model to evaluate.")
 
-    from karpa_tf.data.text.batches import make_held_out_batches
+    from karpa_tf.data.text.batches import EVALUATION_BATCH_SIZE, make_held_out_batches
     from karpa_tf.data.text.masking import make_masking
     from karpa_tf.data.text.pretraining import load_evaluation_text
-    from karpa_tf.evaluation.language import save_report, summarize
+    from karpa_tf.evaluation.language import require_masks, save_report, summarize
     from karpa_tf.system.text_files import make_folder
     from karpa_tf.tasks import masked_lm
     from karpa_tf.training.run import Run
 
     finished = masked_lm.load(Run(config.run))
     changed, vocabulary = config.apply(finished.config), finished.vocabulary
-    known = None if config.data else finished.run.metadata()["data"]["held_out"]
+    known = None if config.data else finished.run.metadata()["data"]
     tokens, counts = load_evaluation_text(changed, vocabulary, known)
     masking = make_masking(vocabulary, changed.row_length, changed.mask_rate, changed.mask_units)
-    batches = make_held_out_batches(tokens, changed.row_length, masking, changed.batch_size)
+    batches = make_held_out_batches(tokens, changed.row_length, masking, EVALUATION_BATCH_SIZE)
+    require_masks(batches)
     folder = make_folder(config.report_folder(finished.run.eval, finished.config), "--out")
-    report = save_report(folder, masked_lm.make_evaluator(finished), batches, counts, vocabulary)
-    print(f"{summarize(report)}\nEvaluation  {folder}")
+    evaluator = masked_lm.make_evaluator(finished)
+    report = save_report(folder, evaluator, batches, counts, vocabulary, **config.describe(finished.config))
+    print(f"{summarize(report, 'Evaluated' if config.data else 'Held out')}\nEvaluation  {folder}")
     masked_lm.TASK.save_page(finished.run)
     return report
 

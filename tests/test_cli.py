@@ -13,7 +13,7 @@ import pytest
 from karpa_tf import cli
 from karpa_tf.configs.classifier_presets import PRESETS as CLASSIFIERS
 from karpa_tf.configs.dcgan import TINY, DCGANConfig
-from karpa_tf.configs.run import RunConfig
+from karpa_tf.configs.run import RunConfig, report_name
 from karpa_tf.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -302,3 +302,8 @@ def test_the_name_in_a_config_file_stays(tmp_path):
     file.write_text("name: mine\ndata: flowers\n")
     presets = {"images": RunConfig(name="resnet_images", data="images")}
     assert cli.parse(presets, "", args=["--config", str(file), "--data", "elsewhere"]).name == "mine"
+
+
+def test_the_folder_of_a_report_on_other_data_is_never_that_of_the_run():
+    names = [report_name(data) for data in (".", "..", "a/b/", "x/*.txt", "validation", "held_out", "/")]
+    assert names == [Path.cwd().name, Path.cwd().parent.name, "b", "_.txt", "data_validation", "data_held_out", "data_"]

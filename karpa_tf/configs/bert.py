@@ -27,7 +27,7 @@ class BERTConfig:
     """Attention heads per layer; must divide --hidden-dim."""
 
     intermediate_dim: int = 1024
-    """Units of the first of the two dense layers of a feed-forward block."""
+    """Units between the two dense layers of a feed-forward block."""
 
     dropout: float = 0.1
     """Dropout rate of the embeddings and of the output of every attention and feed-forward block."""

@@ -113,6 +113,11 @@ class ViT(ClassifierConfig):
     model: ViTConfig = ViTConfig()
     """Size of the model."""
 
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.transfer.init:  # whose sizes are not those of this config
+            self.model.require_size(self.image_size, self.image_size)
+
 
 @dataclasses.dataclass(frozen=True)
 class Application(ClassifierConfig):

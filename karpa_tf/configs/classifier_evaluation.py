@@ -4,6 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
+from karpa_tf.configs.run import report_name
+
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierEvaluationConfig:
@@ -40,5 +42,5 @@ class ClassifierEvaluationConfig:
             return Path(self.out or "eval")
         base = Path(self.run, "eval")
         if self.data:
-            return base / Path(self.data).name
+            return base / report_name(self.data)
         return base if self.split == "test" else base / self.split

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
+from karpa_tf.configs.run import report_name
 from karpa_tf.errors import UserError
 
 
@@ -61,6 +62,12 @@ class MaskedLMEvaluationConfig:
             raise UserError("--documents, --field and --encoding are of --data; give that too.")
         return dataclasses.replace(config, **changes)
 
+    def describe(self, config):
+        """Returns what a report says about the text and its masks, a dict; `config` is that of the run."""
+        changed = self.apply(config)
+        data = self.data or f"held out of {config.validation_data or config.data}"
+        return {"data": data, "mask_rate": changed.mask_rate, "mask_units": changed.mask_units}
+
     def report_folder(self, base, config):
         """Returns the path of the folder of the report.
 
@@ -70,6 +77,6 @@ class MaskedLMEvaluationConfig:
         """
         if self.out:
             return Path(self.out)
-        changed, name = self.apply(config), Path(self.data).name if self.data else "held_out"
+        changed, name = self.apply(config), report_name(self.data) if self.data else "held_out"
         is_own = (changed.mask_rate, changed.mask_units) == (config.mask_rate, config.mask_units)
         return base / (name if is_own else f"{name}_{changed.mask_rate:g}_{changed.mask_units}")

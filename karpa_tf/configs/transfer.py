@@ -40,8 +40,8 @@ class TransferConfig(FreezeConfig):
     """A .weights.h5 file for the keras.applications model; None takes ImageNet's, which Keras downloads once."""
 
     cache_features: bool = False
-    """With --freeze features, compute the features of all images once, without augmentation, instead of in every epoch,
-    which then trains the head alone and takes a moment."""
+    """With --freeze features, compute the features of the images to train and validate on once, without augmentation,
+    instead of in every epoch, which then trains the head alone and takes a moment."""
 
     def __post_init__(self):
         super().__post_init__()

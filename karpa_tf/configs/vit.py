@@ -27,14 +27,14 @@ class ViTConfig:
     """Attention heads per layer; must divide --hidden-dim."""
 
     intermediate_dim: int = 768
-    """Units of the first of the two dense layers of a feed-forward block."""
+    """Units between the two dense layers of a feed-forward block."""
 
     dropout: float = 0.0
     """Dropout rate of the embeddings and of the output of every attention and feed-forward block."""
 
     stochastic_depth: float = 0.0
-    """Probability that the last block is skipped for an image in training, and none of it for the first (Huang et al.
-    2016); linear in between."""
+    """Probability that a block of the last layer is skipped for an image in training (Huang et al. 2016); it rises
+    linearly from 0 in the first layer."""
 
     activation: Literal["gelu", "geglu"] = "gelu"
     """Activation of the feed-forward blocks; geglu has a gate of as many units again (Shazeer 2020)."""
@@ -55,6 +55,14 @@ class ViTConfig:
             )
         for field in ("dropout", "stochastic_depth"):
             require_fraction(field, getattr(self, field))
+
+    def require_size(self, height, width):
+        """Raises `UserError` if the patches do not fill images of this height and width."""
+        if height % self.patch_size or width % self.patch_size:
+            raise UserError(
+                f"--patch-size must divide the height and width of images; received {self.patch_size} for "
+                f"{height}x{width}."
+            )
 
     @property
     def normalize_first(self):

@@ -53,7 +53,7 @@ class ImageFeatures:
         return np.concatenate(features), None if probabilities[0] is None else np.concatenate(probabilities)
 
     def compute_cached(self, images, fingerprint, description, cache_dir=None):
-        """Returns the features of images of a data set, float32 (n, features), from the cache or computed.
+        """Returns the features of images of a data set, float32 (n, features), memory-mapped, computed if need be.
 
         Args:
             images: as for `compute`.
@@ -66,7 +66,7 @@ class ImageFeatures:
         def write(folder):
             np.save(folder / "features.npy", self.compute(images, description)[0])
 
-        return np.load(cache_folder(f"features-{key}", write, cache_dir) / "features.npy")
+        return np.load(cache_folder(f"features-{key}", write, cache_dir) / "features.npy", mmap_mode="r")
 
 
 def load_features(name, weights, load_classifier):

@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 
+from karpa_tf.data.text.vocabulary import SPECIAL
+from karpa_tf.errors import UserError
 from karpa_tf.evaluation.results import describe_gain, read_baselines
 from karpa_tf.metrics import language
 from karpa_tf.metrics.intervals import difference
@@ -15,12 +17,18 @@ MAX_EXAMPLES = 20
 """Number of sequences in `examples.txt`."""
 
 
-def save_report(folder, trainer, batches, counts, vocabulary):
+def require_masks(batches):
+    """Raises `UserError` if no token is masked in any of the batches of `make_held_out_batches`."""
+    if not any(batch["mask_weights"].any() for batch in batches.as_numpy_iterator()):
+        raise UserError("No token is masked: use more text, or a higher --mask-rate.")
+
+
+def save_report(folder, trainer, batches, counts, vocabulary, **details):
     """Writes `report.json` and `examples.txt`, and returns the content of the first.
 
     `loss` (nats), `accuracy` and `perplexity` are over the masked tokens, and `bits_per_byte` over the text that they
     stand for, so that it can be compared between vocabularies; `unigram_perplexity` and `unigram_accuracy`
-    are those of predicting the same tokens by their frequency in the training text; `unigram_accuracy_gain_low` and
+    are those of predicting the same tokens by `counts`; `unigram_accuracy_gain_low` and
     `unigram_accuracy_gain_high` are the interval of `metrics.intervals.difference`, as if tokens were independent. In
     the examples a correct prediction is written as [word], a wrong one as [prediction, not word].
 
@@ -28,29 +36,33 @@ def save_report(folder, trainer, batches, counts, vocabulary):
         folder: an existing folder.
         trainer: compiled `MaskedLM` of the model to evaluate.
         batches: dataset of `make_held_out_batches`.
-        counts: int (vocabulary,), how often each token occurs in the training text.
+        counts: int (vocabulary,), how often each token occurs in the training text, or in the evaluated one; those of
+            special tokens, which are never masked, do not count.
         vocabulary: a `Vocabulary`.
+        **details: more entries of the report, such as what was evaluated.
     """
     report = {name: float(value) for name, value in trainer.evaluate(batches, verbose=0, return_dict=True).items()}
     masked = np.concatenate([batch["mask_ids"][batch["mask_weights"] > 0] for batch in batches.as_numpy_iterator()])
     report |= {"perplexity": language.perplexity(report["loss"]), "count": len(masked)}
     report["bits_per_byte"] = language.bits_per_byte(report["loss"], masked, vocabulary.tokens)
+    counts = np.where(np.arange(len(counts)) < len(SPECIAL), 0, counts)
     report["unigram_perplexity"], report["unigram_accuracy"] = language.unigram_baseline(masked, counts)
     correct, unigram_correct = (round(report[name] * len(masked)) for name in ("accuracy", "unigram_accuracy"))
     report["unigram_accuracy_gain_low"], report["unigram_accuracy_gain_high"] = difference(
         correct, len(masked), unigram_correct, len(masked)
     )
+    report |= details
     write_text(folder / "report.json", json.dumps(report, indent=2) + "\n")
     lines = _format_examples(trainer, next(batches.as_numpy_iterator()), vocabulary)
     (folder / "examples.txt").write_text("\n\n".join(lines) + "\n", encoding="utf-8")
     return report
 
 
-def summarize(report):
-    """Returns the metrics of a report and of its unigram baseline as text, four lines."""
+def summarize(report, what="Held out"):
+    """Returns the metrics of a report and of its unigram baseline as text, four lines; `what` is before the first."""
     unigram = read_baselines(report)[0]
     return (
-        f"Held out    {report['count']:,} masked tokens\n"
+        f"{what:12}{report['count']:,} masked tokens\n"
         f"            perplexity {report['perplexity']:.2f}, accuracy {report['accuracy']:.2%}, "
         f"{report['bits_per_byte']:.3f} bits per byte\n"
         f"            {unigram['perplexity']:.2f} and {unigram['accuracy']:.2%} by token frequency alone\n"

@@ -4,7 +4,6 @@ import keras
 import keras_hub
 from keras import layers
 
-from karpa_tf.errors import UserError
 from karpa_tf.layers.convolution import Conv2D
 from karpa_tf.layers.dropout import Dropout
 from karpa_tf.layers.initializers import make_initializer
@@ -26,12 +25,7 @@ def make_vit(config, input_shape, classes):
     Raises:
         UserError: the patches do not fill the image.
     """
-    height, width, _ = input_shape
-    if height % config.patch_size or width % config.patch_size:
-        raise UserError(
-            f"--patch-size must divide the height and width of images; received "
-            f"{config.patch_size} for {height}x{width}."
-        )
+    config.require_size(*input_shape[:2])
     images = keras.Input(input_shape, name="images")
     patches = Conv2D(
         config.hidden_dim,

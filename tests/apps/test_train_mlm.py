@@ -92,9 +92,12 @@ def test_it_is_evaluated_again_with_other_masks_and_on_other_text(pretrained, ca
         return evaluate_mlm.run(MaskedLMEvaluationConfig(run=str(run.path), **flags))
 
     own = json.loads((run.eval / "report.json").read_text())
-    assert evaluate(out="own") == pytest.approx(own, rel=1e-5)
-    assert evaluate(mask_rate=0.5)["count"] > 3 * own["count"] - 20
+    again = evaluate(mask_rate=0.5)
+    maskable = run.metadata()["data"]["held_out"]["tokens"] - run.metadata()["data"]["held_out"]["documents"]
+    assert abs(again["count"] - 0.5 * maskable) < 20 and again["mask_rate"] == 0.5
+    assert again["data"] == f"held out of {folder}/text.txt"
     assert (run.eval / "held_out_0.5_tokens" / "examples.txt").exists()
+    assert evaluate()["unigram_accuracy"] == pytest.approx(own["unigram_accuracy"], abs=0.03)
     # Of a thing and its color, one tells the other; of unrelated words none does.
     words = list(COLORS) + list(COLORS.values()) + ["the", "is", "and"]
     mixed = np.random.default_rng(0).choice(words, (100, 12))
@@ -102,8 +105,13 @@ def test_it_is_evaluated_again_with_other_masks_and_on_other_text(pretrained, ca
     other = evaluate(data="mixed.txt")
     assert other["perplexity"] > 3 * own["perplexity"] and other["count"] > 100
     assert json.loads((run.eval / "mixed.txt" / "report.json").read_text()) == other
+    # Unknown words are never masked, so a baseline that predicts them always would be wrong.
+    Path("unknown.txt").write_text("\n\n".join(["the sky is blue Ж Ж Ж"] * 50))
+    assert evaluate(data="unknown.txt")["unigram_accuracy"] > 0.1
+    assert "are [UNK], which are left out" in capsys.readouterr().err
     for flags, message in (
         ({"field": "body"}, "are of --data; give that too"),
+        ({"data": "mixed.txt", "mask_rate": 1e-9}, "No token is masked"),
         ({"mask_rate": 0.0}, "--mask-rate must be above 0"),
         ({"data": "missing"}, "there is no such file"),
     ):

@@ -115,7 +115,8 @@ VARIANTS = [
     SMALL,
     dataclasses.replace(SMALL, normalize_first=True),
     dataclasses.replace(SMALL, position_embedding="sinusoidal"),
-    dataclasses.replace(SMALL, position_embedding="rotary", normalize_first=True, activation="geglu"),
+    dataclasses.replace(SMALL, position_embedding="rotary", normalize_first=True),
+    dataclasses.replace(SMALL, position_embedding="rotary", normalize_first=True, activation="geglu", use_bias=False),
 ]
 
 
@@ -133,7 +134,7 @@ def test_features_do_not_depend_on_padding_but_on_the_order_of_tokens(config):
     assert np.abs(np.array(encoder(reversed_inputs))[:, ::-1] - features).max() > 1e-3
 
 
-@pytest.mark.parametrize("config", VARIANTS[2:], ids=["sinusoidal", "rotary"])
+@pytest.mark.parametrize("config", VARIANTS[2:4], ids=["sinusoidal", "rotary"])
 def test_without_learned_positions_a_sequence_may_be_longer_than_the_maximum(config):
     encoder = randomize(make_encoder(config, VOCABULARY_SIZE))
     inputs = make_batch(batch_size=1, length=config.max_sequence_length * 4)

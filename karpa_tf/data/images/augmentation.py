@@ -57,7 +57,7 @@ def make_augmentation(config, shape):
 
 
 def _apply(layer, number, images, targets, seed):
-    """Returns images and targets transformed by a Keras layer, the `number`-th of the batch."""
+    """Returns images and targets transformed by a Keras layer; `number` tells apart the random numbers of layers."""
     # Replaces the layer's own seed generator, whose state would depend on the previous batches.
     generator = TensorSeedGenerator(seed + tf.constant([0, 1_000_003 * (number + 1)], tf.int64))
     transformation = layer.get_random_transformation(images, training=True, seed=generator)

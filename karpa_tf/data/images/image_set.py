@@ -41,7 +41,8 @@ class ImageSet:
     """Name of the data set, or path of the folder."""
 
     images: np.ndarray | ImageSubset
-    """uint8 (n, height, width, channels); a memory map if they are decoded from files."""
+    """uint8 (n, height, width, channels); a memory map if they are decoded from files. Or features of images, float32
+    (n, features)."""
 
     fingerprint: str
     """Hexadecimal digits that identify the images."""

@@ -10,7 +10,11 @@ from karpa_tf.data.text.vocabulary import CLS, PAD, SEP, SPECIAL
 _CLS, _SEP, _PAD = (SPECIAL.index(name) for name in (CLS, SEP, PAD))
 
 HELD_OUT_SEED = 0x6D61736B
-"""Seed of the masks of held-out text, which are the same for every run and epoch."""
+"""Seed of the masks of held-out text, which are the same in every epoch, and for all runs with the same vocabulary,
+length of sequences and size of batches."""
+
+EVALUATION_BATCH_SIZE = 32
+"""Sequences in a batch of the evaluation program, so that masks do not depend on the run."""
 
 
 def count_rows(tokens, length):

@@ -80,7 +80,8 @@ def load_pretraining_text(config, vocabulary=None):
         )
     fraction = 0.0 if held_out_corpus else config.held_out_fraction
     train, held_out = load_cached_tokens(corpus, vocabulary, fraction, config.cache_dir)
-    _check_unknown(config.data, train, vocabulary)
+    remedy = "which the model cannot learn; a vocabulary of this text would have fewer"
+    _check_unknown(config.data, train, vocabulary, remedy)
     if held_out_corpus:
         held_out, _ = load_cached_tokens(held_out_corpus, vocabulary, 0.0, config.cache_dir)
     if count_rows(train, config.row_length) < config.batch_size:
@@ -92,23 +93,25 @@ def load_pretraining_text(config, vocabulary=None):
     return PretrainingText(vocabulary, train, held_out, read_examples)
 
 
-def load_evaluation_text(config, vocabulary, held_out=None):
+def load_evaluation_text(config, vocabulary, own=None):
     """Returns the `Tokens` to evaluate a model on, and the token counts of a unigram baseline, int (vocabulary,).
 
     Args:
         config: a `MaskedLMConfig`.
         vocabulary: the `Vocabulary` of the model.
-        held_out: what `PretrainingText.metadata` says about the text that the run with this config has held out: it is
+        own: what `PretrainingText.metadata` says about the text of the run with this config: what it has held out is
             used, and the counts are of the text that the model was trained on. None is all documents of `config.data`,
             or those of the test or validation split of a data set of TensorFlow Datasets, and their own counts.
 
     Raises:
         UserError: the text does not exist, is empty, or has changed.
     """
-    if held_out is not None:
+    if own is not None:
         text = load_pretraining_text(config, vocabulary)
-        if text.held_out.fingerprint != held_out["fingerprint"]:
+        if any(text.metadata()[name]["fingerprint"] != own[name]["fingerprint"] for name in ("train", "held_out")):
             raise UserError(f"{config.data} has changed since this run was trained; give --data to use all of it.")
+        if not len(text.held_out):
+            raise UserError("The run has held out no text; give --data.")
         tokens, counts = text.held_out, text.train.counts
     else:
         splits = (_find_corpus(config, split=split) for split in ("test", "validation"))
@@ -116,7 +119,7 @@ def load_evaluation_text(config, vocabulary, held_out=None):
         if corpus is None:
             raise UserError(f"--data {config.data} has no test or validation split.")
         tokens, _ = load_cached_tokens(corpus, vocabulary, 0.0, config.cache_dir)
-        _check_unknown(config.data, tokens, vocabulary)
+        _check_unknown(config.data, tokens, vocabulary, "which are left out of the evaluation")
         counts = tokens.counts
     if not len(tokens):
         raise UserError(f"--data {config.data} has no text to evaluate on.")
@@ -129,7 +132,7 @@ def _find_corpus(config, data=None, split="train"):
     return find_corpus(data or config.data, data_dir=config.data_dir, split=split, **options)
 
 
-def _check_unknown(data, tokens, vocabulary):
+def _check_unknown(data, tokens, vocabulary, consequence):
     """Warns of many tokens that are unknown; raises `UserError` for so many that there is nothing to predict."""
     fraction = tokens.counts[vocabulary.tokens.index(UNK)] / max(tokens.counts.sum(), 1)
     message = f"--data {data}: {fraction:.0%} of the tokens are {UNK}"
@@ -139,7 +142,7 @@ def _check_unknown(data, tokens, vocabulary):
             "separated by spaces, and a vocabulary of the same language."
         )
     if fraction > MANY_UNKNOWN:
-        warn(f"{message}, which the model cannot learn; a vocabulary of this text would have fewer.")
+        warn(f"{message}, {consequence}.")
 
 
 def _read_examples(corpus, fraction):

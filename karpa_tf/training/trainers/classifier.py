@@ -42,6 +42,7 @@ class Classifier(AlreadyBuilt, keras.Model):
     Attributes:
         network: the trained model.
         exported: the model to evaluate and export: the moving average, or `network` if `ema` is 0.
+        trained, evaluated: what `select` returns for each of these two.
     """
 
     def __init__(self, model, label_smoothing=0.0, class_weights=None, ema=0.0, words=1.0, select=None, **kwargs):
