@@ -332,7 +332,7 @@ class SlowImages:
     """Images on a disk that takes 0.1 s for every read."""
 
     def __init__(self, images):
-        self.images, self.shape = images, images.shape
+        self.images, self.shape, self.dtype = images, images.shape, images.dtype
 
     def __len__(self):
         return len(self.images)
