@@ -17,10 +17,9 @@ def run(config):
     if config.run is None:
         raise UserError("Give --run DIR: the masked language model to evaluate.")
 
-    from karpa_tf.data.text.batches import EVALUATION_BATCH_SIZE, make_held_out_batches
     from karpa_tf.data.text.masking import make_masking
     from karpa_tf.data.text.pretraining import load_evaluation_text
-    from karpa_tf.evaluation.language import require_masks, save_report, summarize
+    from karpa_tf.evaluation.language import save_report, summarize
     from karpa_tf.system.text_files import make_folder
     from karpa_tf.tasks import masked_lm
     from karpa_tf.training.run import Run
@@ -30,8 +29,9 @@ def run(config):
     known = None if config.data else finished.run.metadata()["data"]
     tokens, counts = load_evaluation_text(changed, vocabulary, known)
     masking = make_masking(vocabulary, changed.row_length, changed.mask_rate, changed.mask_units)
-    batches = make_held_out_batches(tokens, changed.row_length, masking, EVALUATION_BATCH_SIZE)
-    require_masks(batches)
+    batches = masked_lm.make_held_out_batches(changed, tokens, masking)
+    if batches is None:
+        raise UserError("No token is masked: use more text, or a higher --mask-rate.")
     folder = make_folder(config.report_folder(finished.run.eval, finished.config), "--out")
     evaluator = masked_lm.make_evaluator(finished)
     report = save_report(folder, evaluator, batches, counts, vocabulary, **config.describe(finished.config))

@@ -36,14 +36,15 @@ def run(config):
     text = load_pretraining_text(config, masked_lm.find_vocabulary(config))
     print(text.summary())
     masking = make_masking(text.vocabulary, length, config.mask_rate, config.mask_units)
-    make_batches, make_held_out = text_batches.make_masked_batches, text_batches.make_held_out_batches
-    if config.nsp:
-        make_batches, make_held_out = text_batches.make_pair_batches, text_batches.make_held_out_pair_batches
+    make_batches = text_batches.make_pair_batches if config.nsp else text_batches.make_masked_batches
     held_out = None
     if text_batches.count_rows(text.held_out, length):
-        held_out = make_held_out(text.held_out, length, masking, config.batch_size)
-    else:
-        warn("No text is held out, so nothing is evaluated; raise --held-out-fraction or use --validation-data.")
+        held_out = masked_lm.make_held_out_batches(config, text.held_out, masking)
+    if held_out is None:
+        warn(
+            "No text is held out, or no token of it is masked, so nothing is evaluated; raise --held-out-fraction or "
+            "--mask-rate, or use --validation-data."
+        )
     steps_per_epoch = job.count_steps(text_batches.count_rows(text.train, length), "sequences")
 
     with job.scope():
@@ -62,8 +63,7 @@ def run(config):
 
     rows = None
     if held_out and run.writes:
-        evaluator = type(trainer)(masked_lm.load(run).model)
-        evaluator.compile([])
+        evaluator = masked_lm.make_evaluator(masked_lm.load(run))
         report = save_report(run.eval, evaluator, held_out, text.train.counts, text.vocabulary)
         print(f"{summarize(report)}\nExamples    {run.eval / 'examples.txt'}")
         rows = add_unigram_baseline(run.read_metrics(), report)

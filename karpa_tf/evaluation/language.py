@@ -7,7 +7,6 @@ import re
 import numpy as np
 
 from karpa_tf.data.text.vocabulary import SPECIAL
-from karpa_tf.errors import UserError
 from karpa_tf.evaluation.results import describe_gain, read_baselines
 from karpa_tf.metrics import language
 from karpa_tf.metrics.intervals import difference
@@ -15,12 +14,6 @@ from karpa_tf.system.files import write_text
 
 MAX_EXAMPLES = 20
 """Number of sequences in `examples.txt`."""
-
-
-def require_masks(batches):
-    """Raises `UserError` if no token is masked in any of the batches of `make_held_out_batches`."""
-    if not any(batch["mask_weights"].any() for batch in batches.as_numpy_iterator()):
-        raise UserError("No token is masked: use more text, or a higher --mask-rate.")
 
 
 def save_report(folder, trainer, batches, counts, vocabulary, **details):
@@ -34,8 +27,8 @@ def save_report(folder, trainer, batches, counts, vocabulary, **details):
 
     Args:
         folder: an existing folder.
-        trainer: compiled `MaskedLM` of the model to evaluate.
-        batches: dataset of `make_held_out_batches`.
+        trainer: compiled trainer of the model to evaluate.
+        batches: dataset of `make_held_out_batches` or `make_held_out_pair_batches`, with a masked token.
         counts: int (vocabulary,), how often each token occurs in the training text, or in the evaluated one; those of
             special tokens, which are never masked, do not count.
         vocabulary: a `Vocabulary`.

@@ -5,6 +5,7 @@ import functools
 from pathlib import Path
 
 from karpa_tf.configs.masked_lm import AdaptationConfig, MaskedLMConfig
+from karpa_tf.data.text import batches
 from karpa_tf.data.text import vocabulary as vocabularies
 from karpa_tf.errors import UserError
 from karpa_tf.evaluation.predictions import MASKED_TEXTS
@@ -152,10 +153,17 @@ def load_finished(run, config, make_model, kind=None, classes=(), flag="--run"):
 
 
 def make_evaluator(finished):
-    """Returns a compiled `MaskedLM` of the model of a `FinishedRun`, for `evaluate`."""
-    evaluator = MaskedLM(bert.extract_masked_lm(finished.model))
+    """Returns a compiled trainer of the model of a `FinishedRun`, for `evaluate`."""
+    evaluator = (Pretraining if finished.config.nsp else MaskedLM)(finished.model)
     evaluator.compile([])
     return evaluator
+
+
+def make_held_out_batches(config, tokens, masking):
+    """Returns a dataset of held-out `Tokens` for `evaluate`, or None if no token of them is masked."""
+    make = batches.make_held_out_pair_batches if config.nsp else batches.make_held_out_batches
+    held_out = make(tokens, config.row_length, masking, config.batch_size)
+    return held_out if any(batch["mask_weights"].any() for batch in held_out.as_numpy_iterator()) else None
 
 
 def describe(finished):

@@ -10,11 +10,11 @@ from karpa_tf.data.text.vocabulary import CLS, PAD, SEP, SPECIAL
 _CLS, _SEP, _PAD = (SPECIAL.index(name) for name in (CLS, SEP, PAD))
 
 HELD_OUT_SEED = 0x6D61736B
-"""Seed of the masks of held-out text, which are the same in every epoch, and for all runs with the same vocabulary,
-length of sequences and size of batches."""
+"""Seed of the masks of held-out text, which are the same in every epoch, and for all runs with the same vocabulary and
+length of sequences."""
 
-EVALUATION_BATCH_SIZE = 32
-"""Sequences in a batch of the evaluation program, so that masks do not depend on the run."""
+MASKED_TOGETHER = 32
+"""Rows of held-out text whose masks are drawn together, whatever the size of a batch."""
 
 
 def count_rows(tokens, length):
@@ -82,11 +82,11 @@ def make_held_out_batches(tokens, length, masking, batch_size):
     """
     count = -(-len(tokens) // (length - 2))
 
-    def make_batch(step):
-        rows = _add_special_tokens(_read_rows_in_order(tokens, step, batch_size, length - 2))
-        return _mask(rows, masking, tf.stack([tf.constant(HELD_OUT_SEED, tf.int64), step]))
+    def make_rows(group):
+        rows = _add_special_tokens(_read_rows_in_order(tokens, group, MASKED_TOGETHER, length - 2))
+        return _mask(rows, masking, tf.stack([tf.constant(HELD_OUT_SEED, tf.int64), group]))
 
-    return _make_dataset(make_batch, count, batch_size)
+    return _make_dataset(make_rows, count, batch_size)
 
 
 def make_held_out_pair_batches(tokens, length, masking, batch_size):
@@ -97,20 +97,28 @@ def make_held_out_pair_batches(tokens, length, masking, batch_size):
     """
     count = len(tokens) // (length - 3)
 
-    def make_batch(step):
-        indices = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-        seeds = tf.random.split(tf.stack([tf.constant(HELD_OUT_SEED, tf.int64), step]), 2)
+    def make_rows(group):
+        indices = group * MASKED_TOGETHER + tf.range(MASKED_TOGETHER, dtype=tf.int64)
+        seeds = tf.random.split(tf.stack([tf.constant(HELD_OUT_SEED, tf.int64), group]), 2)
         rows = _mask(_make_pairs(tokens, tf.minimum(indices, count - 1), count, length, seeds[0]), masking, seeds[1])
         weights = tf.cast(indices < count, tf.float32)
         return rows | {"row_weights": weights, "mask_weights": rows["mask_weights"] * weights[:, None]}
 
-    return _make_dataset(make_batch, count, batch_size)
+    return _make_dataset(make_rows, count, batch_size)
 
 
-def _make_dataset(make_batch, count, batch_size):
-    return disable_autotune(
-        tf.data.Dataset.range(-(-count // batch_size)).map(make_batch, 2, deterministic=True).prefetch(2)
-    )
+def _make_dataset(make_rows, count, batch_size):
+    """Returns a dataset of at least `count` rows in batches, the rows without masks after these included.
+
+    Args:
+        make_rows: function of the index of a group that returns its `MASKED_TOGETHER` rows.
+        count: number of rows.
+        batch_size: rows per batch.
+    """
+    batches = -(-count // batch_size)
+    groups = tf.data.Dataset.range(-(-batches * batch_size // MASKED_TOGETHER))
+    rows = groups.map(make_rows, 2, deterministic=True).rebatch(batch_size, drop_remainder=True).take(batches)
+    return disable_autotune(rows.apply(tf.data.experimental.assert_cardinality(batches)).prefetch(2))
 
 
 def _mask(rows, masking, seed):

@@ -138,6 +138,21 @@ def test_held_out_batches_have_all_rows_and_always_the_same_masks():
         np.testing.assert_array_equal(one["token_ids"], other["token_ids"])
 
 
+@pytest.mark.parametrize("make", [make_held_out_batches, make_held_out_pair_batches])
+def test_the_masks_of_held_out_text_do_not_depend_on_the_size_of_batches(make):
+    tokens, masking = make_tokens(17 * 70), make_masking(VOCABULARY, 20, 0.4)
+    rows = []
+    for batch_size in (1, 24, 32, 100):
+        batches = make(tokens, 20, masking, batch_size)
+        assert len(batches) == len(list(batches))
+        found = list(batches.as_numpy_iterator())
+        assert sum(batch["mask_weights"].sum() for batch in found) > 400
+        assert np.concatenate([batch["mask_weights"] for batch in found])[70:].sum() == 0
+        rows.append(np.concatenate([batch["token_ids"] for batch in found])[:66])  # complete rows of both kinds
+    for other in rows[1:]:
+        np.testing.assert_array_equal(other, rows[0])
+
+
 def test_the_second_segment_follows_within_the_document_or_is_the_end_of_another_row():
     tokens, masking = make_tokens(17 * 200), make_masking(VOCABULARY, 20)
     rows = {tuple(row) for row in tokens.ids.reshape(200, 17).tolist()}
