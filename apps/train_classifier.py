@@ -21,11 +21,12 @@ def run(config):
     """Trains, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
     from karpa_tf.data.images.augmentation import make_augmentation
     from karpa_tf.data.images.batches import make_evaluation_batches, make_labeled_batches
-    from karpa_tf.evaluation import baselines, frozen_features
+    from karpa_tf.evaluation import baselines
     from karpa_tf.evaluation.classification import compute_probabilities, save_image_report
     from karpa_tf.export.examples import save_images
     from karpa_tf.system.console import warn
     from karpa_tf.tasks import classifier
+    from karpa_tf.training import frozen_features
     from karpa_tf.training.callbacks.unfreeze import Unfreeze
     from karpa_tf.training.job import Job
     from karpa_tf.training.run import describe_init

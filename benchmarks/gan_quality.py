@@ -35,7 +35,7 @@ STUDIES = {
     "conditional": {"projection": "mnist_projection"},
     "images": {"preset images": "images", "preset images_dcgan": "images_dcgan"},
     "augmentation": {name: f"mnist --augment {name}" for name in ("none", "diffaugment", "ada")},
-    "cifar10": {"preset images": "images --data cifar10 --base-size 4 --filters 128 64 32"},
+    "cifar10": {"preset images": "images --data cifar10 --base-size 4 --filters 128 64 32 --penalty-weight 0.1"},
 }
 """Presets and flags of `train_gan` by the names of studies and of what they compare."""
 

@@ -13,7 +13,8 @@ import pytest
 from karpa_tf import cli
 from karpa_tf.configs.classifier_presets import PRESETS as CLASSIFIERS
 from karpa_tf.configs.dcgan import TINY, DCGANConfig
-from karpa_tf.configs.run import RunConfig, report_name
+from karpa_tf.configs.evaluation import report_name
+from karpa_tf.configs.run import RunConfig
 from karpa_tf.errors import UserError
 
 ROOT = Path(__file__).parents[1]

@@ -3,12 +3,13 @@
 import dataclasses
 from typing import Literal
 
-from karpa_tf.configs.run import require_fraction, require_not_negative, require_positive
+from karpa_tf.configs.run import require_not_negative, require_positive
+from karpa_tf.configs.transformer import TransformerConfig
 from karpa_tf.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class BERTConfig:
+class BERTConfig(TransformerConfig):
     """A stack of self-attention and feed-forward layers over tokens (Devlin et al. 2018)."""
 
     family: Literal["bert"] = "bert"
@@ -17,56 +18,25 @@ class BERTConfig:
     max_sequence_length: int = 128
     """Longest sequence, in tokens; with sinusoidal or rotary positions only the default of --sequence-length."""
 
-    hidden_dim: int = 256
-    """Size of a token's hidden state."""
-
-    num_layers: int = 4
-    """Number of Transformer layers."""
-
-    num_heads: int = 4
-    """Attention heads per layer; must divide --hidden-dim."""
-
-    intermediate_dim: int = 1024
-    """Units between the two dense layers of a feed-forward block."""
-
-    dropout: float = 0.1
-    """Dropout rate of the embeddings and of the output of every attention and feed-forward block."""
-
-    normalize_first: bool = False
-    """Apply layer normalization before each block (pre-norm, easier to train) instead of after it, as BERT does."""
-
     position_embedding: Literal["learned", "sinusoidal", "rotary"] = "learned"
     """BERT's learned embeddings, fixed sinusoids (Vaswani et al. 2017), or rotary embeddings (Su et al. 2021)."""
 
     num_segments: int = 0
     """Number of segment types with an embedding each; BERT has 2, for pairs of sentences; 0 has no such embedding."""
 
-    activation: Literal["gelu", "geglu"] = "gelu"
-    """Activation of the feed-forward blocks. geglu has a gate of as many units again (Shazeer 2020): two thirds of an
-    --intermediate-dim then have as many weights."""
-
-    use_bias: bool = True
-    """Whether the dense layers of attention and feed-forward blocks have biases."""
-
-    layer_norm_epsilon: float = 1e-12
-    """What layer normalization adds to the variance; 1e-12 as in the published model."""
-
     def __post_init__(self):
-        for field in ("max_sequence_length", "hidden_dim", "num_layers", "num_heads", "intermediate_dim"):
-            require_positive(field, getattr(self, field))
-        if self.hidden_dim % self.num_heads:
-            raise UserError(
-                f"--num-heads must divide --hidden-dim; received {self.num_heads} heads and a hidden dimension of "
-                f"{self.hidden_dim}."
-            )
-        if self.position_embedding == "rotary" and self.hidden_dim // self.num_heads % 2:
+        super().__post_init__()
+        require_positive("max_sequence_length", self.max_sequence_length)
+        if self.is_rotary and self.hidden_dim // self.num_heads % 2:
             raise UserError(
                 "--position-embedding rotary needs an even --hidden-dim per head; received a hidden dimension of "
                 f"{self.hidden_dim} for {self.num_heads} heads."
             )
-        require_fraction("dropout", self.dropout)
         require_not_negative("num_segments", self.num_segments)
-        require_positive("layer_norm_epsilon", self.layer_norm_epsilon)
+
+    @property
+    def is_rotary(self):
+        return self.position_embedding == "rotary"
 
     def require_length(self, length):
         """Raises `UserError` if sequences of `length` tokens are longer than the learned position embeddings allow."""

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
-from karpa_tf.configs.run import report_name
+from karpa_tf.configs.evaluation import report_name
 from karpa_tf.errors import UserError
 
 

@@ -109,12 +109,6 @@ class RunConfig:
         require_plain_name(self.name)
 
 
-def report_name(data):
-    """Returns the name of the folder in eval/ for a report on `data`: its last name, without signs such as *."""
-    name = re.sub(r"[^\w.-]+", "_", Path(data).expanduser().resolve().name).strip(".")
-    return f"data_{name}" if name in ("", "train", "validation", "test", "held_out") else name
-
-
 def require_positive(field, value):
     """Raises `UserError` unless `value` is a finite number above 0; NaN is refused too."""
     if not 0 < value < float("inf"):

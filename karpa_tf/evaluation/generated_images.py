@@ -6,9 +6,9 @@ import json
 import numpy as np
 
 from karpa_tf import plots
+from karpa_tf.data.images.features import ImageFeatures
 from karpa_tf.data.images.loaders import load_images
 from karpa_tf.errors import UserError
-from karpa_tf.evaluation.image_features import ImageFeatures
 from karpa_tf.metrics import gan
 from karpa_tf.system.console import track
 from karpa_tf.system.files import write_text

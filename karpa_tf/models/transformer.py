@@ -15,12 +15,11 @@ def transformer_layer(x, padding_mask, config, name, skip_rate=0.0):
     Args:
         x: float (batch, length, hidden_dim).
         padding_mask: bool (batch, length), False for padding, or None if there is none.
-        config: a `BERTConfig` or `ViTConfig`.
+        config: a `TransformerConfig`.
         name: prefix of the names of its layers.
         skip_rate: probability that a block is skipped for an example in training, as for `StochasticDepth`.
     """
-    rotary = config.position_embedding == "rotary"
-    attention = SelfAttention(config.num_heads, rotary, config.use_bias, name=f"{name}_self_attention")
+    attention = SelfAttention(config.num_heads, config.is_rotary, config.use_bias, name=f"{name}_self_attention")
     masks = {} if padding_mask is None else {"padding_mask": padding_mask}
     x = _residual(x, lambda y: attention(y, **masks), config, f"{name}_self_attention", skip_rate)
     return _residual(
@@ -29,7 +28,7 @@ def transformer_layer(x, padding_mask, config, name, skip_rate=0.0):
 
 
 def make_layer_norm(config, name):
-    """Returns a layer normalization with the epsilon of a `BERTConfig` or `ViTConfig`."""
+    """Returns a layer normalization with the epsilon of a `TransformerConfig`."""
     return LayerNormalization(epsilon=config.layer_norm_epsilon, name=name)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import keras
 import numpy as np
 
-from karpa_tf.evaluation.image_features import ImageFeatures, make_function
+from karpa_tf.data.images.features import ImageFeatures, make_function
 
 
 def replace_images(splits, names, model, cache_dir=None):
