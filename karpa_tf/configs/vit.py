@@ -35,6 +35,10 @@ class ViTConfig(TransformerConfig):
         require_positive("patch_size", self.patch_size)
         require_fraction("stochastic_depth", self.stochastic_depth)
 
+    def count_patches(self, height, width):
+        """Returns the number of patches of an image of this height and width."""
+        return (height // self.patch_size) * (width // self.patch_size)
+
     def require_size(self, height, width):
         """Raises `UserError` if the patches do not fill images of this height and width."""
         if height % self.patch_size or width % self.patch_size:

@@ -109,6 +109,6 @@ def _show_filled_masks(examples):
 def show_samples(folder):
     """Returns the newest grid of samples and the animations of a folder as HTML."""
     grids, others = sorted(folder.glob("epoch-*.png")), sorted(folder.glob("*.gif"))
-    shown = [(grids[-1], f"From fixed noise, after epoch {int(grids[-1].stem[6:])}")] if grids else []
-    shown += [(file, "The same noise during training") for file in others]
+    shown = [(grids[-1], f"After epoch {int(grids[-1].stem[6:])}; inputs are the same in every epoch")] if grids else []
+    shown += [(file, "The same inputs during training") for file in others]
     return element("div", "".join(markup.image(file, words) for file, words in shown), "images") if shown else ""

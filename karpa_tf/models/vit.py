@@ -25,8 +25,34 @@ def make_vit(config, input_shape, classes):
     Raises:
         UserError: the patches do not fill the image.
     """
-    config.require_size(*input_shape[:2])
     images = keras.Input(input_shape, name="images")
+    pooled = _pool(encode_patches(embed_patches(images, config), config), config, input_shape)
+    logits = layers.Dense(
+        classes, kernel_initializer=make_initializer(config.hidden_dim), dtype="float32", name="logits"
+    )(pooled)
+    return keras.Model(images, logits, name="vit")
+
+
+def make_vit_encoder(config, input_shape):
+    """Returns the model of `make_vit` without its head: `images` to `pooled`, float (batch, hidden_dim)."""
+    images = keras.Input(input_shape, name="images")
+    pooled = _pool(encode_patches(embed_patches(images, config), config), config, input_shape)
+    return keras.Model(images, pooled, name="vit_encoder")
+
+
+def embed_patches(images, config):
+    """Returns the patches of images with their positions in a functional graph, float (batch, patches, hidden_dim).
+
+    Patches are in rows, from the top left.
+
+    Args:
+        images: float (batch, height, width, channels).
+        config: a `ViTConfig`.
+
+    Raises:
+        UserError: the patches do not fill the image.
+    """
+    config.require_size(*images.shape[1:3])
     patches = Conv2D(
         config.hidden_dim,
         config.patch_size,
@@ -34,19 +60,30 @@ def make_vit(config, input_shape, classes):
         kernel_initializer=make_initializer(config.hidden_dim),
         name="patches",
     )(images)
-    rows, columns = patches.shape[1:3]
-    x = layers.Reshape((rows * columns, config.hidden_dim))(patches)
+    count = config.count_patches(*images.shape[1:3])
+    patches = layers.Reshape((count, config.hidden_dim))(patches)
     positions = keras_hub.layers.PositionEmbedding(
-        rows * columns, make_initializer(config.hidden_dim), name="position_embedding"
+        count, make_initializer(config.hidden_dim), name="position_embedding"
     )
-    x = Dropout(config.dropout)(layers.Add()([x, positions(x)]))
+    return layers.Add()([patches, positions(patches)])
+
+
+def encode_patches(x, config, mask=None):
+    """Returns the output of all Transformer layers in a functional graph, float (batch, patches, hidden_dim).
+
+    Args:
+        x: float (batch, patches, hidden_dim), any of the patches of `embed_patches`.
+        config: a `ViTConfig`.
+        mask: bool (batch, patches), False for patches that no other may see; None shows all.
+    """
+    x = Dropout(config.dropout)(x)
     for index in range(config.num_layers):
         skip_rate = config.stochastic_depth * index / max(config.num_layers - 1, 1)
-        x = transformer_layer(x, None, config, f"transformer_layer_{index}", skip_rate)
-    x = make_layer_norm(config, "final_layer_norm")(x)
+        x = transformer_layer(x, mask, config, f"transformer_layer_{index}", skip_rate)
+    return make_layer_norm(config, "final_layer_norm")(x)
+
+
+def _pool(x, config, input_shape):
+    rows, columns = (size // config.patch_size for size in input_shape[:2])
     features = layers.Reshape((rows, columns, config.hidden_dim), name="features")(x)
-    pooled = layers.GlobalAveragePooling2D(name="pooled")(features)
-    logits = layers.Dense(
-        classes, kernel_initializer=make_initializer(config.hidden_dim), dtype="float32", name="logits"
-    )(pooled)
-    return keras.Model(images, logits, name="vit")
+    return layers.GlobalAveragePooling2D(name="pooled")(features)

@@ -11,6 +11,7 @@ TASKS = {
     "classifier": "karpa_tf.tasks.classifier",
     "embedder": "karpa_tf.tasks.embedder",
     "gan": "karpa_tf.tasks.gan",
+    "masked_image": "karpa_tf.tasks.masked_image",
     "masked_lm": "karpa_tf.tasks.masked_lm",
     "tagger": "karpa_tf.tasks.tagger",
     "text_classifier": "karpa_tf.tasks.text_classifier",

@@ -19,14 +19,13 @@ from karpa_tf.training.optimizers import ParameterGroup
 from karpa_tf.training.precision import policy_scope
 from karpa_tf.training.pretrained_text import (
     PretrainedText,
-    copy_weights,
     open_published,
     require_norms_of_muon,
 )
 from karpa_tf.training.run import Run
 from karpa_tf.training.trainers.masked_lm import MaskedLM, Pretraining
 from karpa_tf.training.trainers.updates import compile_trainer
-from karpa_tf.training.weights import require_weights
+from karpa_tf.training.weights import copy_weights, require_weights
 
 NAME, APP, TITLE = "masked_lm", "train_mlm", "masked language model"
 

@@ -19,8 +19,8 @@ from karpa_tf.models.classifiers import split_by_depth
 from karpa_tf.tasks import masked_lm
 from karpa_tf.tasks.task import Task, read_config
 from karpa_tf.training.optimizers import make_parameter_groups
-from karpa_tf.training.pretrained_text import copy_weights
 from karpa_tf.training.run import Run
+from karpa_tf.training.weights import copy_weights
 from karpa_tf.training.trainers.classifier import Classifier
 from karpa_tf.training.trainers.updates import compile_trainer
 

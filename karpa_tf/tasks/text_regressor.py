@@ -13,8 +13,8 @@ from karpa_tf.models.classifiers import split_by_depth
 from karpa_tf.tasks import masked_lm, text_classifier
 from karpa_tf.tasks.task import Task, read_config
 from karpa_tf.training.optimizers import make_parameter_groups
-from karpa_tf.training.pretrained_text import copy_weights
 from karpa_tf.training.run import Run
+from karpa_tf.training.weights import copy_weights
 from karpa_tf.training.trainers.regressor import Regressor
 from karpa_tf.training.trainers.updates import compile_trainer
 

@@ -66,21 +66,6 @@ def open_published(init):
     return PretrainedText(init, published.config, vocabulary, load, published.weights_files)
 
 
-def copy_weights(model, pretrained, excluded=()):
-    """Copies the weights of all layers of the same name, except for those `excluded`, from `pretrained` to `model`.
-
-    Returns:
-        Names of the layers of `model` that keep their own weights.
-    """
-    layers, kept = {layer.name: layer for layer in pretrained.layers}, []
-    for layer in model.layers:
-        if layer.weights and layer.name in layers and layer.name not in excluded:
-            layer.set_weights(layers[layer.name].get_weights())
-        elif layer.weights:
-            kept.append(layer.name)
-    return kept
-
-
 def require_norms_of_muon(layers, init):
     """Raises `UserError` if the first step of `Muon` would rescale weights, which come from `init`.
 

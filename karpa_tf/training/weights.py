@@ -51,6 +51,21 @@ class Weights:
         )
 
 
+def copy_weights(model, pretrained, excluded=()):
+    """Copies the weights of all layers of the same name, except for those `excluded`, from `pretrained` to `model`.
+
+    Returns:
+        Names of the layers of `model` that keep their own weights.
+    """
+    layers, kept = {layer.name: layer for layer in pretrained.layers}, []
+    for layer in model.layers:
+        if layer.weights and layer.name in layers and layer.name not in excluded:
+            layer.set_weights(layers[layer.name].get_weights())
+        elif layer.weights:
+            kept.append(layer.name)
+    return kept
+
+
 def find_weights(run, kind=None):
     """Returns the `Weights` of a `Run` to use, or None if there is no checkpoint yet.
 

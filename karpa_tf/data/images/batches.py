@@ -58,7 +58,7 @@ class NoiseBatches:
         count = self.batch_size * max(self.critic_steps, 1)
         indices, _ = shuffle_indices(step, len(self.images), count, seed)
         batch = {
-            "images": self._split(normalize(_gather(self.images, indices, count)), self.critic_steps),
+            "images": self._split(normalize(gather_images(self.images, indices, count)), self.critic_steps),
             "noise": self._draw(tf.random.stateless_normal, self.latent_dim, [seed, step]),
         }
         if self.labels is not None:
@@ -102,7 +102,7 @@ def make_labeled_batches(image_set, batch_size, seed, augment=None, first_step=0
 
     def make_batch(step):
         indices, epoch = shuffle_indices(step, len(images), batch_size, seed)
-        pixels = _gather(images, indices, batch_size)
+        pixels = gather_images(images, indices, batch_size)
         targets = tf.one_hot(tf.gather(labels, indices), classes)
         if augment:
             pixels, targets = augment(pixels, targets, indices, epoch, tf.stack([tf.constant(seed, tf.int64), step]))
@@ -133,7 +133,7 @@ def make_evaluation_batches(image_set, batch_size):
         weights = tf.cast(indices < count, tf.float32)
         indices = tf.where(indices < count, indices, 0)
         targets = tf.one_hot(tf.gather(labels, indices), len(image_set.classes))
-        return to_inputs(_gather(image_set.images, indices, batch_size)), targets, weights
+        return to_inputs(gather_images(image_set.images, indices, batch_size)), targets, weights
 
     return disable_autotune(
         tf.data.Dataset.range(-(-count // batch_size)).map(make_batch, 2, deterministic=True).prefetch(2)
@@ -145,6 +145,6 @@ def _select_normalization(image_set):
     return normalize if image_set.images.dtype == np.uint8 else tf.identity
 
 
-def _gather(images, indices, batch_size):
+def gather_images(images, indices, batch_size):
     pixels = tf.numpy_function(lambda indices: images[indices], [indices], images.dtype, stateful=False)
     return tf.ensure_shape(pixels, (batch_size, *images.shape[1:]))

@@ -8,7 +8,7 @@ import numpy as np
 from karpa_tf.data.images.files import SUFFIXES
 from karpa_tf.data.images.folder import load_files
 from karpa_tf.data.images.image_set import ImageSet
-from karpa_tf.data.images.loaders import find_loader
+from karpa_tf.data.images.loaders import find_loader, load_images
 from karpa_tf.data.splits import SPLIT_FOLDERS, hold_out
 from karpa_tf.data.walk import FolderWalk, to_text
 from karpa_tf.errors import UserError
@@ -98,6 +98,34 @@ def load_splits(data, image_format, validation_fraction, test_fraction=0.2):
     if validation is None and validation_fraction:
         train, validation = hold_out(train, validation_fraction, "validation")
     return Splits(train, validation, test)
+
+
+def load_unlabeled_splits(data, image_format, validation_fraction, test_fraction):
+    """Returns the `Splits` of a data set for training without labels, which it may have.
+
+    With labels these are the splits of `load_splits`. Without, all images are for training, except for those held out
+    for validation, and `classes` is empty.
+
+    Args:
+        data: a name or folder, as in `load_images`; a folder whose images are all in subfolders has labels.
+        image_format: an `ImageFormat`.
+        validation_fraction: as for `load_splits`.
+        test_fraction: as for `load_splits`.
+
+    Raises:
+        UserError: as in `load_images`.
+    """
+    loader = find_loader(data, image_format)
+    if _has_classes(data) if loader is None else loader(image_format, "train").labels is not None:
+        return load_splits(data, image_format, validation_fraction, test_fraction)
+    images = load_images(data, image_format)
+    train = dataclasses.replace(images, labels=np.zeros(len(images.images), np.int32), classes=())
+    return Splits(*(hold_out(train, validation_fraction, "validation") if validation_fraction else (train, None)), None)
+
+
+def _has_classes(directory):
+    images_above = any(file.suffix.lower() in SUFFIXES for file in Path(directory).iterdir() if file.is_file())
+    return not images_above and len(FolderWalk().find_folders(directory)) > 0
 
 
 def _load_folders(directory, image_format):

@@ -16,9 +16,9 @@ from karpa_tf.models.bert import (
     make_text_classifier,
 )
 from karpa_tf.training.optimizers import ParameterGroup, make_optimizer_groups
-from karpa_tf.training.pretrained_text import copy_weights
 from karpa_tf.training.trainers.masked_lm import MaskedLM, Pretraining
 from karpa_tf.training.trainers.updates import select_inputs
+from karpa_tf.training.weights import copy_weights
 
 KINDS = pytest.mark.parametrize(("kind", "make"), [(MaskedLM, make_masked_lm), (Pretraining, make_pretraining)])
 

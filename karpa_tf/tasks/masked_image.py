@@ -1,0 +1,139 @@
+"""Masked image modeling: making the trainer, and loading, describing and exporting a finished run."""
+
+import dataclasses
+
+from karpa_tf.configs.masked_image import MaskedImageConfig
+from karpa_tf.data.images.masked_batches import make_held_out_batches
+from karpa_tf.data.images.splits import load_unlabeled_splits
+from karpa_tf.evaluation import reconstruction
+from karpa_tf.export import examples
+from karpa_tf.export.masked_image import make_masked_image_export
+from karpa_tf.models.masked_autoencoder import make_masked_autoencoder, make_reconstructor
+from karpa_tf.models.vit import make_vit_encoder
+from karpa_tf.tasks import task
+from karpa_tf.tasks.task import FinishedRun, Task
+from karpa_tf.training.optimizers import ParameterGroup
+from karpa_tf.training.precision import policy_scope
+from karpa_tf.training.trainers.masked_image import MaskedImages
+from karpa_tf.training.trainers.updates import compile_trainer
+from karpa_tf.training.weights import copy_weights, require_weights
+
+NAME, APP, TITLE = "masked_image", "pretrain_images", "masked image modeling"
+
+
+def load_data(config):
+    """Returns the `Splits` of a `MaskedImageConfig`; its test split, if there is one, is for a classifier."""
+    return load_unlabeled_splits(config.data, config.image_format, config.validation_fraction, config.test_fraction)
+
+
+def describe_data(splits):
+    """Returns what `run.json` says about `Splits`, a dict."""
+    return {"splits": {name: split.metadata() for name, split in _used(splits).items()}}
+
+
+def summarize_data(splits):
+    """Returns a line for each of the `Splits` that are used."""
+    return "\n".join(f"{name:10} {split.summary()}" for name, split in _used(splits).items())
+
+
+def make_trainer(config, steps_per_epoch, jit_compile=False):
+    """Returns the compiled trainer of a `MaskedImageConfig`; call it in the scope of the strategy.
+
+    Args:
+        config: a `MaskedImageConfig`.
+        steps_per_epoch: number of steps in one epoch.
+        jit_compile: whether to compile the step with XLA.
+    """
+    model = make_network(config)
+    trainer = MaskedImages(model, config.model.patch_size, config.normalize_targets, config.optimization.ema)
+    groups = [ParameterGroup(model.trainable_variables)]
+    compile_trainer(trainer, config, groups, steps_per_epoch, jit_compile)
+    return trainer
+
+
+def make_network(config):
+    """Returns the masked autoencoder of a `MaskedImageConfig`."""
+    return make_masked_autoencoder(config.model, config.decoder, _input_shape(config), config.num_masked)
+
+
+def read_config(run, flag="--run"):
+    """Returns the `MaskedImageConfig` of a `Run`; raises `UserError`, naming `flag`, if it is a run of another task."""
+    return task.read_config(run, NAME, APP, MaskedImageConfig, flag)
+
+
+def load(run, kind=None, flag="--run"):
+    """Returns the `FinishedRun` of a run; its model is that of `make_network`."""
+    config, weights = read_config(run, flag), require_weights(run, kind, flag)
+    with policy_scope("float32"):
+        model = make_network(config)
+    weights.load(model)
+    return FinishedRun(run, config, model, weights)
+
+
+def make_encoder(finished):
+    """Returns the model of images in [-1, 1] to embeddings, float32 (batch, hidden_dim), of a `FinishedRun`."""
+    with policy_scope("float32"):
+        encoder = make_vit_encoder(finished.config.model, _input_shape(finished.config))
+    copy_weights(encoder, finished.model)
+    return encoder
+
+
+def save_report(finished, splits):
+    """Writes the report of a `FinishedRun` on the validation part of `Splits` and returns its content."""
+    config, probes = finished.config, ()
+    evaluator = MaskedImages(finished.model, config.model.patch_size, config.normalize_targets)
+    evaluator.compile([])
+    held_out = make_held_out_batches(splits.validation, config) if splits.validation else None
+    if config.probe and splits.validation and len(set(splits.train.labels.tolist())) > 1:
+        with policy_scope("float32"):
+            random = make_vit_encoder(config.model, _input_shape(config))
+        probes = reconstruction.probe_embeddings(
+            make_encoder(finished), random, splits.train, splits.validation, config.seed
+        )
+    return reconstruction.save_report(finished.run.eval, evaluator, held_out, probes)
+
+
+def describe(finished):
+    """Returns a line about the encoder of a `FinishedRun`."""
+    encoder, shape = finished.config.model, "x".join(map(str, _input_shape(finished.config)))
+    return (
+        f"vision transformer of {encoder.num_layers} layers and {encoder.hidden_dim} dimensions for {shape} images, "
+        f"{finished.model.count_params():,} weights with its decoder"
+    )
+
+
+def make_export(finished):
+    """Returns the `Export` of a `FinishedRun`."""
+    config, shape = finished.config, _input_shape(finished.config)
+    with policy_scope("float32"):
+        reconstructor = make_reconstructor(config.model, config.decoder, shape)
+    copy_weights(reconstructor, finished.model)
+    return make_masked_image_export(
+        make_encoder(finished),
+        reconstructor,
+        config.model.patch_size,
+        config.normalize_targets,
+        examples.load_images(finished.run, shape),
+        task=TITLE,
+    )
+
+
+def _input_shape(config):
+    return config.image_size, config.image_size, config.channels
+
+
+def _used(splits):
+    return dataclasses.replace(splits, test=None).as_dict()
+
+
+TASK = Task(
+    name=NAME,
+    app=APP,
+    title=TITLE,
+    bfloat16=False,
+    evaluated_on="images that were not used for training",
+    load=load,
+    describe=describe,
+    make_export=make_export,
+    headline={"probe_accuracy": "max", "loss": "min"},
+)
