@@ -68,9 +68,7 @@ def probe_features(train, split, seed, features):
         _score(name, functools.partial(_predict_images, train, split, seed, "none", compute), split.labels)
         for name, compute in track(features.items(), "Probes", total=len(features))
     ]
-    return [
-        {"name": row["name"], "probe_accuracy": row["accuracy"], "seconds": row["seconds"]} for row in figures
-    ]
+    return [{"name": row["name"], "probe_accuracy": row["accuracy"], "seconds": row["seconds"]} for row in figures]
 
 
 def measure_text_baselines(train, split, config):

@@ -19,6 +19,7 @@ from karpa_tf.layers.batch_norm import synchronize_batch_norm
 from karpa_tf.models import classifiers
 from karpa_tf.models.application import load_application
 from karpa_tf.system.console import warn
+from karpa_tf.tasks import masked_image
 from karpa_tf.tasks.task import FinishedRun, Task
 from karpa_tf.tasks.task import read_config as read_task_config
 from karpa_tf.training.optimizers import make_parameter_groups
@@ -26,7 +27,7 @@ from karpa_tf.training.precision import policy_scope
 from karpa_tf.training.run import Run
 from karpa_tf.training.trainers.classifier import Classifier
 from karpa_tf.training.trainers.updates import compile_trainer
-from karpa_tf.training.weights import require_weights
+from karpa_tf.training.weights import copy_weights, require_weights
 
 NAME, APP, TITLE = "classifier", "train_classifier", "image classification"
 
@@ -205,6 +206,8 @@ def resolve_init(config):
     if init in APPLICATIONS:
         model = config.model if config.model.family == "application" else ApplicationConfig()
         return _replace(config, Application, model=dataclasses.replace(model, application=init))
+    if masked_image.is_run(init):
+        return masked_image.adapt_classifier(config)
     if Path(init).is_dir():
         other = read_config(Run(init), "--init")
         return _replace(config, type(other), model=other.model, image_size=other.image_size, channels=other.channels)
@@ -218,6 +221,8 @@ def load_init_weights(model, config):
     init = config.transfer.init
     if init in APPLICATIONS:
         load_application(model, config.model, config.transfer.init_weights)
+    elif masked_image.is_run(init):
+        copy_weights(model, masked_image.load(Run(init), flag="--init").model, excluded=("logits",))
     else:
         classifiers.copy_features(model, load_network(Run(init), flag="--init").model)
 

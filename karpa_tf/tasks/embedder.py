@@ -26,9 +26,9 @@ from karpa_tf.tasks import masked_lm
 from karpa_tf.tasks.task import Task, read_config
 from karpa_tf.training.optimizers import make_parameter_groups
 from karpa_tf.training.run import Run
-from karpa_tf.training.weights import copy_weights
 from karpa_tf.training.trainers.contrastive import Contrastive
 from karpa_tf.training.trainers.updates import compile_trainer
+from karpa_tf.training.weights import copy_weights
 
 NAME, APP, TITLE = "embedder", "finetune_embedder", "text embedding"
 

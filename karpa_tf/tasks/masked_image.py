@@ -1,10 +1,13 @@
 """Masked image modeling: making the trainer, and loading, describing and exporting a finished run."""
 
 import dataclasses
+from pathlib import Path
 
+from karpa_tf.configs.classifier import ViT
 from karpa_tf.configs.masked_image import MaskedImageConfig
 from karpa_tf.data.images.masked_batches import make_held_out_batches
 from karpa_tf.data.images.splits import load_unlabeled_splits
+from karpa_tf.errors import UserError
 from karpa_tf.evaluation import reconstruction
 from karpa_tf.export import examples
 from karpa_tf.export.masked_image import make_masked_image_export
@@ -14,6 +17,7 @@ from karpa_tf.tasks import task
 from karpa_tf.tasks.task import FinishedRun, Task
 from karpa_tf.training.optimizers import ParameterGroup
 from karpa_tf.training.precision import policy_scope
+from karpa_tf.training.run import Run
 from karpa_tf.training.trainers.masked_image import MaskedImages
 from karpa_tf.training.trainers.updates import compile_trainer
 from karpa_tf.training.weights import copy_weights, require_weights
@@ -59,6 +63,31 @@ def make_network(config):
 def read_config(run, flag="--run"):
     """Returns the `MaskedImageConfig` of a `Run`; raises `UserError`, naming `flag`, if it is a run of another task."""
     return task.read_config(run, NAME, APP, MaskedImageConfig, flag)
+
+
+def is_run(folder):
+    """Returns whether a folder, whose path may be any text, holds a run of this task."""
+    return Run(folder).metadata().get("task") == NAME if (Path(folder) / "run.json").is_file() else False
+
+
+def adapt_classifier(config):
+    """Returns a `ViT` config with the sizes of the encoder that its `--init` names; dropout stays its own.
+
+    Args:
+        config: a `ClassifierConfig` whose `--init` is a run of this task.
+
+    Raises:
+        UserError: the config is for networks of another family.
+    """
+    init = config.transfer.init
+    if not isinstance(config, ViT):
+        raise UserError(
+            f"--init {init} is a vision transformer; choose a preset for one: cifar10_vit or images_vit, for example."
+        )
+    own = read_config(Run(init), "--init")
+    kept = {field: getattr(config.model, field) for field in ("dropout", "stochastic_depth")}
+    model = dataclasses.replace(own.model, **kept)
+    return dataclasses.replace(config, model=model, image_size=own.image_size, channels=own.channels)
 
 
 def load(run, kind=None, flag="--run"):

@@ -14,9 +14,9 @@ from karpa_tf.tasks import masked_lm, text_classifier
 from karpa_tf.tasks.task import Task, read_config
 from karpa_tf.training.optimizers import make_parameter_groups
 from karpa_tf.training.run import Run
-from karpa_tf.training.weights import copy_weights
 from karpa_tf.training.trainers.regressor import Regressor
 from karpa_tf.training.trainers.updates import compile_trainer
+from karpa_tf.training.weights import copy_weights
 
 NAME, APP, TITLE = "text_regressor", text_classifier.APP, "text regression"
 

@@ -46,6 +46,8 @@ TINY = {
     "train_classifier --data ~/images": "--image-size 32 --blocks 1 1 1 1",
     "train_classifier --data DIR --init": "--allow-incompatible",
     "train_classifier images": "--allow-incompatible",
+    "train_classifier images_vit": "--batch-size 8 --allow-incompatible",
+    "pretrain_images": "--epochs 1 --batch-size 8 --hidden-dim 8 --num-layers 1 --num-heads 2 --intermediate-dim 8",
     "train_gan": "--epochs 1 --batch-size 16 --filters 8 4 --discriminator-filters 4 8",
     "train_gan projection_64": "--critic-steps 1",
     "evaluate_gan": "-n 40",
@@ -175,6 +177,7 @@ def fill_in(app, words):
         word = "RUN" if filled[-1:] == ["--init"] and word == "DIR" else word  # A run does for published weights.
         word = re.sub(r"\bRUN\b", find_run(*run), word) if "RUN" in word else word
         word = find_run("finetune_tagger") if word == "TAGGER" else word
+        word = find_run("pretrain_images", 1) if word == "MAE" else word
         word = re.sub(r"\bDIR\b", "tensorflow_datasets" if filled[-1:] == ["--data-dir"] else folder, word)
         name = "tagger_entities" if app == "tag_text" else "cnn_digits"
         filled.append(re.sub(r"\bNAME\b", name, word).replace("FOLDER", folder))

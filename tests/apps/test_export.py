@@ -159,7 +159,7 @@ def test_runs_of_other_programs_are_refused(capsys):
     Path("run/config.yaml").write_text("name: x\n")
     Path("run/run.json").write_text('{"app": "train_other"}')
     error = refusal(capsys, lambda: export.run(export.ExportConfig(run="run")))
-    apps = "train_classifier, finetune_embedder, train_gan, train_mlm, finetune_tagger, finetune_text"
+    apps = "train_classifier, finetune_embedder, train_gan, pretrain_images, train_mlm, finetune_tagger, finetune_text"
     assert "--run run holds a run of train_other" in error and f"expected a run of one of {apps}." in error
     Path("run/run.json").write_text('{"task": "gan", "app": "train_gan"}')
     Path("run/config.yaml").write_text("name: x\nmodel: {}\n")

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 TEXT = ("--data", str(ROOT / "docs"), "--vocabulary-size", "800", "--held-out-fraction", "0.2")
 WORDS = {
     "train_classifier": ("smoke", "--epochs", "2", "--optimizer", "sgd", "--mixup", "0.2", "--ema", "0.9"),
+    "pretrain_images": ("smoke", "--epochs", "2", "--optimizer", "sgd", "--weight-decay", "0", "--no-probe"),
     "train_mlm": (
         *("smoke", "--epochs", "2", "--optimizer", "sgd", "--learning-rate", "4e-3", "--batch-size", "8"),
         *TEXT,

@@ -45,7 +45,7 @@ def cases(tmp_path_factory):
             outputs = function(**{key: tf.constant(value) for key, value in request.items()})
             expected = {key: value.numpy() for key, value in outputs.items()}
             cases.append(Case(folder, signature, request, expected, export.tolerances.get(signature, 0)))
-    assert len(cases) == 3 + 3 + 3 + 3 + 1 + 1 + 1 + 1 + 1
+    assert len(cases) == 3 + 3 + 3 + 3 + 3 + 1 + 1 + 1 + 1 + 1
     return cases
 
 

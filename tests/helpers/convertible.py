@@ -8,20 +8,23 @@ import pytest
 import tensorflow as tf
 from exported_models import BERT, CLASSES, IMAGE_SIZE, VOCABULARY, randomize
 
-from karpa_tf.configs import dcgan, resnet
+from karpa_tf.configs import dcgan, masked_image_presets, resnet
 from karpa_tf.data.text.vocabulary import SPECIAL
 from karpa_tf.export import onnx, tflite
 from karpa_tf.export.classifier import make_classifier_functions
 from karpa_tf.export.embedder import make_embedder_functions
 from karpa_tf.export.generator import make_generator_functions
+from karpa_tf.export.masked_image import make_masked_image_functions
 from karpa_tf.export.masked_lm import make_masked_lm_functions
 from karpa_tf.export.tagger import make_tagger_functions
 from karpa_tf.export.text_inputs import TextInputs
 from karpa_tf.models.bert import make_embedder, make_encoder, make_masked_lm, make_tagger, make_text_classifier
 from karpa_tf.models.classifiers import make_classifier
 from karpa_tf.models.dcgan import make_generator
+from karpa_tf.models.masked_autoencoder import make_reconstructor
+from karpa_tf.models.vit import make_vit_encoder
 
-NETWORKS = ("classifier", "generator", "masked_lm", "text_classifier", "tagger", "embedder")
+NETWORKS = ("classifier", "generator", "masked_autoencoder", "masked_lm", "text_classifier", "tagger", "embedder")
 RESNET = resnet.ResNetConfig(filters=(4, 8), blocks=(1, 1))
 
 
@@ -45,6 +48,12 @@ def make_network(name, **config):
         model = randomize(make_generator(dataclasses.replace(dcgan.TINY, **config)), 0.3)
         function = make_generator_functions(model)["noise"]
         return function, model, lambda n, _: {"noise": random.normal(size=(n, 8)).astype(np.float32)}
+    if name == "masked_autoencoder":
+        preset, shape = masked_image_presets.PRESETS["smoke"], (IMAGE_SIZE, IMAGE_SIZE, 3)
+        model = randomize(make_vit_encoder(dataclasses.replace(preset.model, **config), shape), 0.1)
+        reconstructor = make_reconstructor(preset.model, preset.decoder, shape)
+        function = make_masked_image_functions(model, reconstructor, preset.model.patch_size, True)["images"]
+        return function, model, lambda n, _: {"images": random.integers(0, 256, (n, *shape), np.uint8)}
     config = dataclasses.replace(BERT, **config)
     encoder = make_encoder(config, len(VOCABULARY))
 

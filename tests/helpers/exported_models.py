@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from karpa_tf.configs import residual_gan
+from karpa_tf.configs import masked_image_presets, residual_gan
 from karpa_tf.configs.bert import BERTConfig
 from karpa_tf.configs.dcgan import TINY
 from karpa_tf.configs.resnet import ResNetConfig
@@ -14,6 +14,7 @@ from karpa_tf.export import conditional_generator
 from karpa_tf.export.classifier import make_classifier_export
 from karpa_tf.export.embedder import make_embedder_export
 from karpa_tf.export.generator import make_generator_export
+from karpa_tf.export.masked_image import make_masked_image_export
 from karpa_tf.export.masked_lm import make_masked_lm_export
 from karpa_tf.export.tagger import make_tagger_export
 from karpa_tf.export.text_classifier import make_text_classifier_export
@@ -25,6 +26,8 @@ from karpa_tf.models import residual_gan as residual_networks
 from karpa_tf.models.bert import make_encoder, make_masked_lm, make_tagger, make_text_classifier, make_text_regressor
 from karpa_tf.models.classifiers import make_classifier
 from karpa_tf.models.dcgan import make_generator
+from karpa_tf.models.masked_autoencoder import make_reconstructor
+from karpa_tf.models.vit import make_vit_encoder
 from karpa_tf.training.ngrams import NgramModel
 
 CLASSES = ("Äpfel & Birnen", "cat", "日本")
@@ -72,6 +75,17 @@ def make_tiny_conditional_generator(seed=0):
     keras.utils.set_random_seed(seed)
     generator = randomize(residual_networks.make_generator(residual_gan.TINY, len(CLASSES)), 0.3)
     return conditional_generator.make_export(generator, CLASSES, task="conditional_image_generation")
+
+
+def make_tiny_masked_autoencoder(seed=0):
+    """Returns the `Export` of a masked autoencoder of 12x12 images in color."""
+    keras.utils.set_random_seed(seed)
+    config, shape = masked_image_presets.PRESETS["smoke"], (IMAGE_SIZE, IMAGE_SIZE, 3)
+    encoder = randomize(make_vit_encoder(config.model, shape), 0.1)
+    reconstructor = randomize(make_reconstructor(config.model, config.decoder, shape), 0.1)
+    images = np.random.default_rng(seed + 1).integers(0, 256, (3, *shape), np.uint8)
+    patch_size = config.model.patch_size
+    return make_masked_image_export(encoder, reconstructor, patch_size, True, images, task="masked_image_modeling")
 
 
 def make_tiny_masked_lm(seed=0, texts=TEXTS):
@@ -128,6 +142,7 @@ EXPORTS = {
     "image_classification": make_tiny_classifier,
     "image_generation": make_tiny_generator,
     "conditional_image_generation": make_tiny_conditional_generator,
+    "masked_image_modeling": make_tiny_masked_autoencoder,
     "masked_lm": make_tiny_masked_lm,
     "text_classification": make_tiny_text_classifier,
     "pair_classification": make_tiny_pair_classifier,

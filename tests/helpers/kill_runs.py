@@ -42,6 +42,11 @@ PROGRAMS = {
         *("train_mlm", "smoke", "--epochs", "2", "--dropout", "0.1", "--batch-size", "8"),
         *("--data", str(ROOT / "docs"), "--vocabulary-size", "800", "--held-out-fraction", "0.2"),
     ),
+    # Masks, augmentation, an average.
+    "pretrain_images": (
+        *("pretrain_images", "smoke", "--epochs", "3", "--crop-scale", "0.5", "--ema", "0.9", "--dropout", "0.1"),
+        *("--no-probe", "--optimizer", "adamw"),
+    ),
     # Numbers for pairs of texts: their mean and deviation are needed to go on.
     "finetune_text": (
         *(

@@ -32,7 +32,9 @@ def make_masked_batches(image_set, config, augment=None, first_step=0, meter=Non
         seed = tf.stack([tf.constant(config.seed, tf.int64), step])
         if augment:
             pixels, _ = augment(pixels, tf.zeros((batch_size, 1)), indices, epoch, seed)
-        uniform = tf.random.stateless_uniform((batch_size, config.num_patches), seed + tf.constant([MASKS, 0], tf.int64))
+        uniform = tf.random.stateless_uniform(
+            (batch_size, config.num_patches), seed + tf.constant([MASKS, 0], tf.int64)
+        )
         return {"images": normalize(pixels), "weights": tf.ones(batch_size), **_divide(uniform, config.num_masked)}
 
     return make_endless_dataset(make_batch, first_step, meter)

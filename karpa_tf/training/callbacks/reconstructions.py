@@ -13,7 +13,7 @@ ROW = 4
 
 
 class Reconstructions(keras.callbacks.Callback):
-    """Writes a grid at the end of every epoch: images, their visible patches, and what the exported model makes of them.
+    """Writes a grid at the end of every epoch: images, their visible patches, and what the exported model draws.
 
     Args:
         run: a `Run`; grids go to its `samples` folder and to TensorBoard.
