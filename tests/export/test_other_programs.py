@@ -164,7 +164,7 @@ def test_a_keras_layer_of_an_export_computes_the_outputs_of_the_model(cases):
             assert_close(case.expected, outputs, case.tolerance)
 
 
-DTYPES = {"float32": 1, "int32": 3, "uint8": 4, "string": 7, "int64": 9}
+DTYPES = {"float32": 1, "int32": 3, "uint8": 4, "string": 7, "int64": 9, "bool": 10}
 """Numbers of TensorFlow's dtypes."""
 
 

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 
 from karpa_tf.configs import airbench, bert, cnn, dcgan, residual_gan, resnet, vgg, vit
+from karpa_tf.configs.masked_image import DecoderConfig
 from karpa_tf.models import bert as bert_models
 from karpa_tf.models.classifiers import make_classifier
 from karpa_tf.models.gans import make_discriminator, make_generator
+from karpa_tf.models.masked_autoencoder import make_masked_autoencoder
 
 BERT = bert.BERTConfig(hidden_dim=16, num_layers=2, num_heads=2, intermediate_dim=32, num_segments=2)
 CLASSIFIERS = {
@@ -19,6 +21,7 @@ CLASSIFIERS = {
 }
 NETWORKS = {
     **{name: lambda config=config: make_classifier(config, (16, 16, 3), 5) for name, config in CLASSIFIERS.items()},
+    "masked autoencoder": lambda: make_masked_autoencoder(CLASSIFIERS["vit"], DecoderConfig(), (16, 16, 3), 12),
     "pretraining": lambda: bert_models.make_pretraining(BERT, bert_models.make_encoder(BERT, 40)),
     "text classifier": lambda: bert_models.make_text_classifier(BERT, 40, 5),
     "tagger": lambda: bert_models.make_tagger(BERT, 40, 5),
