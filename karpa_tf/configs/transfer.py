@@ -37,7 +37,8 @@ class TransferConfig(FreezeConfig):
     or an image backbone of KerasHub: the name of a preset, such as resnet_18_imagenet, or a folder that holds one."""
 
     init_weights: str | None = None
-    """A .weights.h5 file for the keras.applications model; None takes ImageNet's, which Keras downloads once."""
+    """A .weights.h5 file for the keras.applications model, with or without its head; None takes ImageNet's, which Keras
+    downloads once."""
 
     cache_features: bool = False
     """With --freeze features, compute the features of the images to train and validate on once, without augmentation,

@@ -1,6 +1,7 @@
 """Exports that start from published networks: from an image file to the scores that Keras' own code computes."""
 
 import importlib
+import os
 from pathlib import Path
 
 import keras
@@ -15,9 +16,10 @@ from karpa_tf.configs.application import APPLICATIONS, ApplicationConfig
 from karpa_tf.configs.classifier_presets import PRESETS
 from karpa_tf.export.classifier import make_classifier_export, make_classifier_functions
 from karpa_tf.export.versions import load_version, write
-from karpa_tf.models.application import make_application
+from karpa_tf.models.application import load_application, make_application
 from karpa_tf.tasks.classifier import load
 
+SHARED = Path(os.environ.get("KARPA_DATA", Path(__file__).parents[3] / "shared" / "data"))
 CLASSES = ("cat", "dog", "horse")
 MODULES = {
     "MobileNet": "mobilenet",
@@ -59,7 +61,7 @@ def make_squares(files, size):
 def compute_expected(name, model, squares, **options):
     """Returns the scores by `preprocess_input` and the network of `keras.applications` with the weights of `model`."""
     module = importlib.import_module(f"keras.applications.{MODULES[name]}")
-    network = getattr(module, name)(
+    network = getattr(keras.applications, name)(
         include_top=False, weights=None, input_shape=squares.shape[1:], pooling="avg", **options
     )
     network.set_weights(model.get_weights()[: len(network.weights)])
@@ -129,6 +131,27 @@ def test_the_scores_of_every_preset_with_a_published_network_are_those_of_its_ow
         features = np.mean(compute_features(make_squares(make_files(), size), size), (1, 2))
         received = load_version(version)["serving_default"](image_bytes=tf.constant(make_files()))["scores"]
         np.testing.assert_allclose(received, keras.ops.softmax(features @ kernel + bias), rtol=0, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (SHARED / "weights").is_dir(), reason="there are no weights in $KARPA_DATA/weights")
+@pytest.mark.parametrize(
+    ("file", "name", "alpha"),
+    [
+        ("mobilenet_v1_0.25_224_top", "MobileNet", 0.25),
+        ("mobilenet_v2_0.35_224_notop", "MobileNetV2", 0.35),
+        ("mobilenetv2_160_no_top", "MobileNetV2", 1.0),
+    ],
+)
+def test_files_of_weights_for_other_image_sizes_are_loaded_with_and_without_a_head(file, name, alpha):
+    config, file = ApplicationConfig(application=name, alpha=alpha), SHARED / "weights" / f"{file}.weights.h5"
+    model = make_application(config, (96, 96, 3), len(CLASSES))
+    load_application(model, config, file)
+    has_head = "notop" not in file.name and "no_top" not in file.name
+    network = getattr(keras.applications, name)(alpha=alpha, include_top=has_head, weights=None)
+    network.load_weights(file)
+    for weight, own in zip(model.weights[:-2], network.weights, strict=not has_head):
+        np.testing.assert_array_equal(weight, own)
 
 
 def test_every_application_of_keras_can_be_named():
