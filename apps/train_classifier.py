@@ -26,10 +26,9 @@ def run(config):
     from karpa_tf.export.examples import save_images
     from karpa_tf.system.console import warn
     from karpa_tf.tasks import classifier
-    from karpa_tf.training import frozen_features
+    from karpa_tf.training import frozen_features, pretrained_images
     from karpa_tf.training.callbacks.unfreeze import Unfreeze
     from karpa_tf.training.job import Job
-    from karpa_tf.training.run import describe_init
     from karpa_tf.training.trainers.classifier import describe_weights
 
     job = Job(classifier.TASK, classifier.resolve_init(config))
@@ -45,7 +44,7 @@ def run(config):
         trainer = classifier.make_trainer(config, splits, steps_per_epoch, job.jit_compile)
     shape = trainer.network.input_shape[1:]
     print(f"{trainer.network.name} for {'x'.join(map(str, shape))}: {describe_weights(trainer)}")
-    init = describe_init(config.transfer.init, config.transfer.init_weights)
+    init = pretrained_images.describe(config, job.task.app)
     run = job.open_run(trainer, steps_per_epoch, splits.metadata() | init, details={"shape": list(shape)})
     if run is None:
         return None

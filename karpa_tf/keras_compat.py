@@ -14,6 +14,11 @@ def variable_index(optimizer, variable):
     return optimizer._get_variable_index(variable)
 
 
+def flatten_layers(model):
+    """Returns all layers of a model, also those within its layers, which Keras 3.15 has no public name for."""
+    return list(model._flatten_layers(include_self=False))
+
+
 class AlreadyBuilt:
     """Mixin, before `keras.Model`, for trainers that build their models, optimizers and metrics on construction.
 

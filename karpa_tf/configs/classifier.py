@@ -6,6 +6,7 @@ from typing import Literal
 from karpa_tf.configs.airbench import AirbenchConfig
 from karpa_tf.configs.application import ApplicationConfig
 from karpa_tf.configs.augmentation import AugmentationConfig
+from karpa_tf.configs.backbone import BackboneConfig
 from karpa_tf.configs.cnn import CNNConfig
 from karpa_tf.configs.image_format import ImageFormat
 from karpa_tf.configs.labeled import LabeledConfig
@@ -127,5 +128,26 @@ class Application(ClassifierConfig):
     """Which model."""
 
 
-FAMILIES = {"cnn": CNN, "vgg": VGG, "resnet": ResNet, "airbench": Airbench, "application": Application, "vit": ViT}
+@dataclasses.dataclass(frozen=True)
+class Backbone(ClassifierConfig):
+    """Flags for fine-tuning an image backbone of KerasHub."""
+
+    model: BackboneConfig = BackboneConfig()
+    """Which backbone."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.sync_batch_norm:
+            raise UserError("--sync-batch-norm is not for backbones of KerasHub; use --no-sync-batch-norm.")
+
+
+FAMILIES = {
+    "cnn": CNN,
+    "vgg": VGG,
+    "resnet": ResNet,
+    "airbench": Airbench,
+    "application": Application,
+    "vit": ViT,
+    "backbone": Backbone,
+}
 """Config classes by the `family` of their model."""

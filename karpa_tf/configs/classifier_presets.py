@@ -5,7 +5,7 @@ import dataclasses
 from karpa_tf.configs import cnn, resnet, vgg, vit
 from karpa_tf.configs.airbench import AirbenchConfig
 from karpa_tf.configs.augmentation import AugmentationConfig
-from karpa_tf.configs.classifier import CNN, VGG, Airbench, Application, ResNet, ViT
+from karpa_tf.configs.classifier import CNN, VGG, Airbench, Application, Backbone, ResNet, ViT
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.configs.transfer import TransferConfig
 
@@ -94,6 +94,16 @@ IMAGES = ResNet(
     model=resnet.ResNetConfig(blocks=(2, 2, 2, 2), filters=(32, 64, 128, 256)),
 )
 
+TRANSFER = {
+    "data": "images",
+    "image_size": 224,
+    "epochs": 10,
+    "batch_size": 32,
+    "learning_rate": 1e-3,
+    "optimization": OptimizerConfig(optimizer="adamw", weight_decay=0.05, schedule="cosine", warmup_epochs=0.5),
+    "augmentation": AugmentationConfig(flip="random", crop_padding=0.125),
+}
+
 PRESETS = {
     "digits": DIGITS,
     "smoke": dataclasses.replace(
@@ -179,14 +189,9 @@ PRESETS = {
         model=dataclasses.replace(vit.TINY, stochastic_depth=0.1),
     ),
     "transfer": Application(
-        name="transfer",
-        data="images",
-        image_size=224,
-        epochs=10,
-        batch_size=32,
-        learning_rate=1e-3,
-        optimization=OptimizerConfig(optimizer="adamw", weight_decay=0.05, schedule="cosine", warmup_epochs=0.5),
-        augmentation=AugmentationConfig(flip="random", crop_padding=0.125),
-        transfer=TransferConfig(init="MobileNetV2", freeze="features"),
+        name="transfer", transfer=TransferConfig(init="MobileNetV2", freeze="features"), **TRANSFER
+    ),
+    "transfer_keras_hub": Backbone(
+        name="transfer_keras_hub", transfer=TransferConfig(init="resnet_18_imagenet", freeze="features"), **TRANSFER
     ),
 }

@@ -33,11 +33,12 @@ class TransferConfig(FreezeConfig):
     """Which pretrained model to start from, and how gently to fine-tune it."""
 
     init: str | None = None
-    """A run folder, whose model and weights are used, or the name of a model in keras.applications, such as
-    MobileNetV2."""
+    """A run folder, whose model and weights are used; the name of a model in keras.applications, such as MobileNetV2;
+    or an image backbone of KerasHub: the name of a preset, such as resnet_18_imagenet, or a folder that holds one."""
 
     init_weights: str | None = None
-    """A .weights.h5 file for the keras.applications model; None takes ImageNet's, which Keras downloads once."""
+    """A .weights.h5 file for the keras.applications model, with or without its head; None takes ImageNet's, which Keras
+    downloads once."""
 
     cache_features: bool = False
     """With --freeze features, compute the features of the images to train and validate on once, without augmentation,

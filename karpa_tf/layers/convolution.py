@@ -182,3 +182,22 @@ def _kernel_gradient(larger, smaller, kernel, strides, padding):
     patches = tf.image.extract_patches(larger, [1, height, width, 1], [1, *strides, 1], [1, 1, 1, 1], padding)
     rows = tf.reshape(patches, (-1, height * width * channels))
     return tf.reshape(tf.matmul(rows, tf.reshape(smaller, (-1, filters)), transpose_a=True), kernel.shape)
+
+
+def convolve_groups(layer, inputs, kernel):
+    """Returns what `convolution_op` of a `keras.layers.Conv2D` with groups does, without XLA.
+
+    Keras 3.15 compiles such convolutions with XLA, and graphs with that cannot be served (`export.operations`).
+
+    Args:
+        layer: a `keras.layers.Conv2D`, channels last.
+        inputs: float (batch, height, width, channels).
+        kernel: float (rows, columns, channels / groups, filters).
+    """
+    options = {"strides": layer.strides, "padding": layer.padding, "dilation_rate": layer.dilation_rate}
+    if layer.groups == inputs.shape[-1]:
+        multiplier = kernel.shape[-1] // layer.groups
+        kernel = ops.reshape(kernel, (*kernel.shape[:2], layer.groups, multiplier))
+        return ops.depthwise_conv(inputs, kernel, **options)
+    parts = zip(ops.split(inputs, layer.groups, -1), ops.split(kernel, layer.groups, -1), strict=True)
+    return ops.concatenate([ops.conv(part, weights, **options) for part, weights in parts], -1)

@@ -1,12 +1,15 @@
 """Image classifiers by family, and functions for all of them."""
 
 import itertools
+from pathlib import Path
 
 import keras
 from keras import layers, ops
 
+from karpa_tf import keras_compat
 from karpa_tf.models.airbench import make_airbench, whiten
 from karpa_tf.models.application import make_application
+from karpa_tf.models.backbone import make_backbone
 from karpa_tf.models.cnn import make_cnn
 from karpa_tf.models.resnet import make_resnet
 from karpa_tf.models.vgg import make_vgg
@@ -19,6 +22,7 @@ FACTORIES = {
     "airbench": make_airbench,
     "application": make_application,
     "vit": make_vit,
+    "backbone": make_backbone,
 }
 """Factory functions by `family`; each takes (config, input_shape, classes)."""
 
@@ -60,7 +64,7 @@ def extract_head(model):
 
 def freeze_batch_norm(model):
     """Freezes the weights and the moving averages of all batch normalization; call before `compile`."""
-    for layer in model.layers:
+    for layer in keras_compat.flatten_layers(model):
         if isinstance(layer, layers.BatchNormalization):
             layer.trainable = False
 
@@ -69,15 +73,16 @@ def split_by_depth(model):
     """Returns the trainable variables as five lists: the head, then four of the features, from top to bottom.
 
     The head is everything after the layer `features`. The numbers of layers with weights in the other lists differ by
-    at most one.
+    at most one; those within a layer, such as a backbone of KerasHub, count too.
     """
     last = [layer.name for layer in model.layers].index("features")
     head = [variable for layer in model.layers[last + 1 :] for variable in layer.trainable_variables]
-    weighted = [layer for layer in model.layers[: last + 1] if layer.trainable_variables]
+    features = [variable for layer in model.layers[: last + 1] for variable in layer.trainable_variables]
+    weighted = [list(group) for _, group in itertools.groupby(features, lambda variable: Path(variable.path).parent)]
     bounds = [round(len(weighted) * group / FEATURE_GROUPS) for group in range(FEATURE_GROUPS, -1, -1)]
     groups = [head]
     for high, low in itertools.pairwise(bounds):
-        groups.append([variable for layer in weighted[low:high] for variable in layer.trainable_variables])
+        groups.append([variable for layer in weighted[low:high] for variable in layer])
     return groups
 
 

@@ -1,4 +1,4 @@
-"""BERT and DistilBERT in a preset of KerasHub: a folder, or a name that KerasHub downloads."""
+"""Presets of KerasHub, folders or names that it downloads; BERT and DistilBERT in them."""
 
 from pathlib import Path
 
@@ -48,15 +48,26 @@ def open_preset(preset):
     return PublishedBERT(sizes, tuple(files), lambda: _read_arrays(masked_lm, preset, sizes.num_layers)), tokenizer
 
 
-def _load(kind, preset, **options):
-    """Returns what `from_preset` of a class of KerasHub does; its errors are `UserError`s."""
+def load_part(kind, preset, save, **options):
+    """Returns what `from_preset` of a class of KerasHub does; its errors are `UserError`s.
+
+    Args:
+        kind: the class.
+        preset: a folder, or a name.
+        save: Python code that saves the preset of this name to a folder DIR.
+        **options: for `from_preset`.
+    """
     try:
         return kind.from_preset(preset, **options)
     except Exception as error:  # of many classes: of the network, of files and of KerasHub
         reason = " ".join(str(error).split())[:150]
-        save = f"keras_hub.models.BertMaskedLM.from_preset('{preset}').save_to_preset('DIR')"
         hint = "" if Path(preset).is_dir() else f" Where there is a network, run {save}, and give --init DIR here."
         raise UserError(f"--init {preset} cannot be loaded: {reason}.{hint}") from error
+
+
+def _load(kind, preset, **options):
+    save = f"keras_hub.models.BertMaskedLM.from_preset('{preset}').save_to_preset('DIR')"
+    return load_part(kind, preset, save, **options)
 
 
 _LAYER = r"transformer_layer_(\d+)/"

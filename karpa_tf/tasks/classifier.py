@@ -5,23 +5,22 @@ from pathlib import Path
 
 import numpy as np
 
-from karpa_tf.configs.application import APPLICATIONS, ApplicationConfig
-from karpa_tf.configs.classifier import FAMILIES, Application, ClassifierConfig
+from karpa_tf.configs.classifier import FAMILIES, ClassifierConfig
 from karpa_tf.configs.image_format import ImageFormat
 from karpa_tf.data.images.folder import try_read_square
 from karpa_tf.data.images.splits import load_splits
-from karpa_tf.errors import UserError, nearest
+from karpa_tf.errors import UserError
 from karpa_tf.evaluation import classification
 from karpa_tf.export import examples
 from karpa_tf.export.classifier import make_classifier_export
 from karpa_tf.export.versions import load_version
 from karpa_tf.layers.batch_norm import synchronize_batch_norm
 from karpa_tf.models import classifiers
-from karpa_tf.models.application import load_application
 from karpa_tf.system.console import warn
 from karpa_tf.tasks import masked_image
 from karpa_tf.tasks.task import FinishedRun, Task
 from karpa_tf.tasks.task import read_config as read_task_config
+from karpa_tf.training import pretrained_images
 from karpa_tf.training.optimizers import make_parameter_groups
 from karpa_tf.training.precision import policy_scope
 from karpa_tf.training.run import Run
@@ -94,8 +93,8 @@ def load_network(run, kind=None, flag="--run"):
 def describe(finished):
     """Returns a line about the model of a `FinishedRun`."""
     shape = "x".join(map(str, finished.model.input_shape[1:]))
-    family, count = finished.config.model.family, finished.model.count_params()
-    return f"{family} for {shape} images, {len(finished.classes)} classes, {count:,} weights"
+    name, count = finished.model.name, finished.model.count_params()
+    return f"{name} for {shape} images, {len(finished.classes)} classes, {count:,} weights"
 
 
 def make_export(finished):
@@ -199,32 +198,28 @@ def load_split(config, image_format, trained):
 
 
 def resolve_init(config):
-    """Returns a config with the model that `--init` names: that of a run, or one of keras.applications."""
+    """Returns a config with the model that `--init` names: that of a run, or a published one."""
     init = config.transfer.init
     if init is None:
         return config
-    if init in APPLICATIONS:
-        model = config.model if config.model.family == "application" else ApplicationConfig()
-        return _replace(config, Application, model=dataclasses.replace(model, application=init))
     if masked_image.is_run(init):
         return masked_image.adapt_classifier(config)
-    if Path(init).is_dir():
+    if pretrained_images.is_run(init):
         other = read_config(Run(init), "--init")
         return _replace(config, type(other), model=other.model, image_size=other.image_size, channels=other.channels)
-    raise UserError(
-        f"--init {init} is neither a run folder nor a model of keras.applications{nearest(init, APPLICATIONS)}"
-    )
+    model = pretrained_images.read_network(config, APP)
+    return _replace(config, FAMILIES[model.family], model=model)
 
 
 def load_init_weights(model, config):
     """Copies the weights that `--init` names into a new model, except for the logits."""
     init = config.transfer.init
-    if init in APPLICATIONS:
-        load_application(model, config.model, config.transfer.init_weights)
-    elif masked_image.is_run(init):
+    if masked_image.is_run(init):
         copy_weights(model, masked_image.load(Run(init), flag="--init").model, excluded=("logits",))
-    else:
+    elif pretrained_images.is_run(init):
         classifiers.copy_features(model, load_network(Run(init), flag="--init").model)
+    else:
+        pretrained_images.load_weights(model, config, APP)
 
 
 def _input_shape(config):

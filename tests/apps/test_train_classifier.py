@@ -19,14 +19,12 @@ from PIL import Image
 
 from apps import classify, evaluate_classifier, sample_gan, train_classifier
 from karpa_tf import cli
-from karpa_tf.configs.application import APPLICATIONS, ApplicationConfig
 from karpa_tf.configs.classifier_evaluation import ClassifierEvaluationConfig
 from karpa_tf.configs.classifier_presets import PRESETS
 from karpa_tf.data.images.splits import load_splits
 from karpa_tf.evaluation.baselines import IMAGES, MAJORITY
 from karpa_tf.export.versions import load_version
 from karpa_tf.models import classifiers
-from karpa_tf.models.application import make_application
 from karpa_tf.tasks.classifier import load_scorer
 from karpa_tf.training.run import open_run
 
@@ -467,31 +465,6 @@ def test_weights_that_cannot_be_loaded_are_named_with_a_remedy(capsys):
     assert train(*words, "--init-weights", "narrow.weights.h5", "--alpha", "0.25", "--dry-run") is None
     words = ("transfer", "--data", "data", "--init", "ResNet50", "--alpha", "0.5")
     assert "--alpha 0.5 is for MobileNets only; ResNet50" in refusal(*words, capsys=capsys)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["MobileNet", "ResNet50", "DenseNet121", "EfficientNetB0", "EfficientNetV2B0"])
-def test_each_application_gets_the_pixel_values_that_it_was_trained_on(name):
-    pixels = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.float32)
-    model = make_application(ApplicationConfig(application=name), (32, 32, 3), 2)
-    module = {
-        "MobileNet": keras.applications.mobilenet,
-        "ResNet50": keras.applications.resnet,
-        "DenseNet121": keras.applications.densenet,
-        "EfficientNetB0": keras.applications.efficientnet,
-        "EfficientNetV2B0": keras.applications.efficientnet_v2,
-    }[name]
-    keras.utils.set_random_seed(0)
-    base = getattr(keras.applications, name)(include_top=False, weights=None, input_shape=(32, 32, 3))
-    for variable, value in zip(model.weights[: len(base.weights)], base.weights, strict=True):
-        variable.assign(value)
-    features = keras.Model(model.input, model.get_layer("features").output)
-    expected = base(module.preprocess_input(pixels.copy()))
-    np.testing.assert_allclose(features(pixels / 127.5 - 1), expected, rtol=1e-3, atol=1e-4)
-
-
-def test_every_named_application_exists_in_keras():
-    assert all(hasattr(keras.applications, name) for name in APPLICATIONS)
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if PRESETS[name].image_size < 224])

@@ -1,14 +1,17 @@
 """Small networks to convert to other formats, and the outputs of functions and of converted files."""
 
 import dataclasses
+import json
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from exported_models import BERT, CLASSES, IMAGE_SIZE, VOCABULARY, randomize
+from tiny_backbones import OFFSET, SCALE, SHAPE, make_backbone
 
 from karpa_tf.configs import dcgan, masked_image_presets, resnet
+from karpa_tf.configs.backbone import BackboneConfig
 from karpa_tf.data.text.vocabulary import SPECIAL
 from karpa_tf.export import onnx, tflite
 from karpa_tf.export.classifier import make_classifier_functions
@@ -24,7 +27,10 @@ from karpa_tf.models.dcgan import make_generator
 from karpa_tf.models.masked_autoencoder import make_reconstructor
 from karpa_tf.models.vit import make_vit_encoder
 
-NETWORKS = ("classifier", "generator", "masked_autoencoder", "masked_lm", "text_classifier", "tagger", "embedder")
+NETWORKS = (
+    *("classifier", "backbone", "generator", "masked_autoencoder"),
+    *("masked_lm", "text_classifier", "tagger", "embedder"),
+)
 RESNET = resnet.ResNetConfig(filters=(4, 8), blocks=(1, 1))
 
 
@@ -44,6 +50,13 @@ def make_network(name, **config):
         model = make_classifier(dataclasses.replace(RESNET, **config), input_shape, len(CLASSES))
         function = make_classifier_functions(randomize(model, 0.1), CLASSES)["images"]
         return function, model, lambda n, _: {"images": random.integers(0, 256, (n, *input_shape), np.uint8)}
+    if name == "backbone":
+        preset = {"class": "MobileNetBackbone", "config": make_backbone("MobileNet").get_config()}
+        preset["config"].pop("dtype")
+        backbone = BackboneConfig(backbone=json.dumps(preset | {"scale": SCALE, "offset": OFFSET}), **config)
+        model = randomize(make_classifier(backbone, SHAPE, len(CLASSES)), 0.1)
+        function = make_classifier_functions(model, CLASSES)["images"]
+        return function, model, lambda n, _: {"images": random.integers(0, 256, (n, *SHAPE), np.uint8)}
     if name == "generator":
         model = randomize(make_generator(dataclasses.replace(dcgan.TINY, **config)), 0.3)
         function = make_generator_functions(model)["noise"]

@@ -30,6 +30,11 @@ PROGRAMS = {
         *("--crop-padding", "0", "--crop-scale", "0.5", "--color-jitter", "0.2", "--randaugment", "1"),
         *("--mixup", "0.2", "--cutmix", "1"),
     ),
+    # A backbone of KerasHub with dropout, of which more and more is trained.
+    "backbone": (
+        *("train_classifier", "smoke", "--epochs", "3", "--image-size", "32", "--channels", "3", "--ema", "0.9"),
+        *("--init", "preset", "--freeze", "features", "--unfreeze-every", "1", "--layer-decay", "0.5"),
+    ),
     "train_gan": ("train_gan", "smoke", "--epochs", "2"),
     # Several updates of the discriminator, a penalty and its random numbers, a learning rate that falls.
     "wgan_gp": (
@@ -94,6 +99,10 @@ runpy.run_module("apps." + sys.argv[0], run_name="__main__")
 
 def prepare(name, folder):
     """Makes what a program starts from in the folder in which it runs."""
+    if name == "backbone":
+        code = "import tiny_backbones; tiny_backbones.save_preset('ViT', 'preset')"
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+        subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, check=True)
     if name.startswith("finetune_"):
         code = "import sys, tiny_texts; tiny_texts.pretrain(sys.argv[1])"
         environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{Path(__file__).parent}"}
