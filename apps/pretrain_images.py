@@ -23,7 +23,7 @@ def run(config):
     from karpa_tf.evaluation.reconstruction import summarize
     from karpa_tf.export.examples import save_images
     from karpa_tf.tasks import masked_image
-    from karpa_tf.training.callbacks.reconstructions import Reconstructions
+    from karpa_tf.training.callbacks.reconstructions import MAX_IMAGES, Reconstructions
     from karpa_tf.training.job import Job
 
     job = Job(masked_image.TASK, config)
@@ -48,7 +48,8 @@ def run(config):
     held_out = make_held_out_batches(splits.validation, config) if splits.validation else None
     augment = make_augmentation(config.augmentation, shape) if config.augmentation.is_active else None
     batches = functools.partial(make_masked_batches, splits.train, config, augment)
-    callbacks = [Reconstructions(run, next(iter(make_held_out_batches(shown, config))))] if run.writes else []
+    drawn = next(iter(make_held_out_batches(shown.sample(MAX_IMAGES), config)))
+    callbacks = [Reconstructions(run, drawn)] if run.writes else []
     job.fit(batches, callbacks, held_out)
 
     if run.writes:
