@@ -28,6 +28,9 @@ class AugmentationConfig:
     cutout: float = 0.0
     """Largest fraction of the image area that a gray rectangle covers."""
 
+    cutout_probability: float = 1.0
+    """Probability that an image has the rectangle of --cutout (Zhong et al. 2020, "Random erasing"; reprob of timm)."""
+
     mixup: float = 0.0
     """Alpha of MixUp's beta distribution; 0 turns it off. With --cutmix, each batch has one of both at random."""
 
@@ -38,9 +41,11 @@ class AugmentationConfig:
     """Magnitude of RandAugment's two operations, in [0, 1]."""
 
     def __post_init__(self):
-        for field in ("cutout", "randaugment", "color_jitter"):
+        for field in ("cutout", "cutout_probability", "randaugment", "color_jitter"):
             if not 0 <= getattr(self, field) <= 1:
                 raise UserError(f"{flag(field)} must be from 0 to 1; received {getattr(self, field)}.")
+        if self.cutout_probability < 1 and not self.cutout:
+            raise UserError("--cutout-probability needs --cutout, the size of the rectangle.")
         require_fraction("crop_padding", self.crop_padding)
         for field in ("mixup", "cutmix"):
             require_not_negative(field, getattr(self, field))

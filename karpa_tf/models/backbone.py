@@ -53,13 +53,18 @@ def read_preset(preset, dropout):
     Raises:
         UserError: the preset cannot be read or downloaded, or is of another kind.
     """
+    if Path(preset).is_dir() and not is_preset(preset):
+        raise UserError(
+            f"--init {preset} is no preset of KerasHub: its config.json is another library's. Where "
+            f"keras_hub.models.Backbone.from_preset('{preset}') can convert it, save the result by save_to_preset."
+        )
     backbone = _load(keras_hub.models.Backbone, preset, load_weights=False)
     name, values = type(backbone).__name__, UNCHANGED
     if BACKBONES.get(name) is not type(backbone):
         raise UserError(
             f"--init {preset} is a {name}, no image classifier's backbone; expected {', '.join(BACKBONES)}."
         )
-    has_converter = not is_preset(preset) or Path(preset, "image_converter.json").is_file()
+    has_converter = not Path(preset).is_dir() or Path(preset, "image_converter.json").is_file()
     if has_converter:
         values = _read_pixel_values(_load(keras_hub.layers.ImageConverter, preset), preset)
     # The precision is that of the run.

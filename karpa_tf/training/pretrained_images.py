@@ -10,9 +10,6 @@ from karpa_tf.system.console import warn
 from karpa_tf.training.run import Run, describe_init, planned_folder
 from karpa_tf.training.weights import find_weights
 
-_WEIGHTS = ("model*.weights.h5", "*.safetensors")
-"""Files of weights in a folder that KerasHub reads."""
-
 
 def is_run(init):
     """Returns whether `--init` names a folder that is to hold a run, and not what KerasHub reads."""
@@ -40,6 +37,8 @@ def read_network(config, app):
             f"--init {init} is neither a run folder, nor a model of keras.applications, nor an image backbone of "
             f"KerasHub{nearest(init, [*APPLICATIONS, *names])}"
         )
+    if config.transfer.init_weights:
+        raise UserError("--init-weights is for models of keras.applications; a preset of KerasHub has its own weights.")
     dropout = getattr(model, "dropout", backbone.BackboneConfig.dropout)
     network, has_pixel_values = backbone.read_preset(init, dropout)
     if not has_pixel_values:
@@ -81,7 +80,7 @@ def describe(config, app):
     if not (is_name or Path(init).is_dir()) or (init_weights and not Path(init_weights).is_file()):
         recorded = Run(planned_folder(config, app)).metadata()["data"]
         return {"init": recorded["init"]}
-    files = [] if is_run(init) else [file for kind in _WEIGHTS for file in sorted(Path(init).glob(kind))]
+    files = [] if is_run(init) else sorted(Path(init).glob("model*.weights.h5"))
     return describe_init(init, init_weights, *files)
 
 

@@ -1,5 +1,6 @@
 """The classification program on image backbones of KerasHub, as a user runs it."""
 
+import functools
 import shutil
 from pathlib import Path
 
@@ -59,11 +60,16 @@ def test_a_run_goes_on_and_is_evaluated_without_the_preset_that_it_started_from(
     expected = final_weights("run")
     for values, theirs in zip(expected, pretrained, strict=False):
         np.testing.assert_array_equal(values, theirs)
+    backbone = keras_hub.models.Backbone.from_preset("preset")
+    backbone.set_weights([2 * values for values in pretrained])
+    backbone.save_to_preset("preset")
+    resume = functools.partial(train, "--config", "run/config.yaml", "--run", "run")
+    assert "begun with other data or weights" in programs.refusal(capsys, resume)
     shutil.rmtree("preset")
     shutil.rmtree(max(run.checkpoints.glob("step-*")))
     config = yaml.safe_load(run.config_file.read_text())
     assert config["model"]["family"] == "backbone" and "VGGBackbone" in config["model"]["backbone"]
-    run = train("--config", "run/config.yaml", "--run", "run")
+    run = resume()
     assert "resumed after epoch 1" in capsys.readouterr().out
     for values, theirs in zip(final_weights("run"), expected, strict=True):
         np.testing.assert_allclose(values, theirs, rtol=1e-5, atol=1e-6)
@@ -119,6 +125,8 @@ def test_what_init_may_name_is_said_where_it_names_nothing(capsys):
     save_preset("VGG", "preset")
     error = programs.refusal(capsys, lambda: start("--sync-batch-norm"))
     assert "--sync-batch-norm is not for backbones of KerasHub" in error
+    error = programs.refusal(capsys, lambda: start("--init-weights", "x.weights.h5"))
+    assert "--init-weights is for models of keras.applications" in error
 
 
 @pytest.mark.slow

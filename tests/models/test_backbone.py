@@ -1,5 +1,7 @@
 """Image backbones of KerasHub: our models compute what KerasHub does."""
 
+from pathlib import Path
+
 import keras
 import keras_hub
 import numpy as np
@@ -118,6 +120,13 @@ def test_presets_that_are_no_image_backbones_are_refused():
     keras_hub.models.BertBackbone(**text).save_to_preset("bert")
     with pytest.raises(UserError, match="bert is a BertBackbone, "):
         read_preset("bert", 0.1)
+
+
+def test_folders_of_other_libraries_are_refused():
+    Path("vit").mkdir()
+    Path("vit", "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(UserError, match="vit is no preset of KerasHub: its config.json is another library's"):
+        read_preset("vit", 0.1)
 
 
 def test_a_converter_that_does_more_than_multiply_and_add_is_refused(monkeypatch):

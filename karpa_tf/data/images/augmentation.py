@@ -32,7 +32,8 @@ def make_augmentation(config, shape):
     if config.randaugment:
         layers.append(SeededRandAugment(factor=config.randaugment, **options))
     if config.cutout:
-        layers.append(keras.layers.RandomErasing((1.0, 1.0), (0.0, config.cutout), fill_value=127.5, **options))
+        probability = (config.cutout_probability, config.cutout_probability)
+        layers.append(keras.layers.RandomErasing(probability, (0.0, config.cutout), fill_value=127.5, **options))
     if config.mixup:
         mixing.append(keras.layers.MixUp(config.mixup, seed=0))
     if config.cutmix:

@@ -138,6 +138,19 @@ def test_cutout_fills_one_gray_rectangle_up_to_the_configured_area():
     assert max(areas) <= 0.25 + 25 / 144 and np.mean(areas) > 0.05
 
 
+def test_cutout_with_a_probability_leaves_the_other_images_of_a_batch_as_they_are():
+    images = np.zeros((1000, 12, 12, 1), np.uint8)
+    targets = np.ones((1000, 1), np.float32)
+    always, some = (
+        augment(images=images, targets=targets, cutout=0.5, **options)[0]
+        for options in ({}, {"cutout_probability": 0.3})
+    )
+    erased = some.any((1, 2, 3))
+    np.testing.assert_array_equal(some, always * erased[:, None, None, None])
+    # Of the binomial distribution, four standard deviations on each side.
+    assert abs(erased.sum() / always.any((1, 2, 3)).sum() - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 1000)
+
+
 def test_mixup_mixes_images_in_the_same_ratio_as_targets():
     changed, targets = augment(mixup=1.0, images=IMAGES[:16], targets=np.eye(16, dtype=np.float32))
     np.testing.assert_allclose(targets.sum(1), 1, atol=1e-5)
@@ -220,6 +233,8 @@ def test_the_default_config_changes_nothing():
     [
         ({"crop_padding": 2}, "--crop-padding must be at least 0 and below 1"),
         ({"cutout": 1.5}, "--cutout must be from 0 to 1"),
+        ({"cutout": 0.5, "cutout_probability": -0.1}, "--cutout-probability must be from 0 to 1"),
+        ({"cutout_probability": 0.5}, "--cutout-probability needs --cutout"),
         ({"mixup": -1.0}, "--mixup must be at least 0"),
         ({"crop_scale": 0.0}, "--crop-scale must be above 0 and at most 1"),
         ({"crop_scale": 0.5, "crop_padding": 0.1}, "exclude each other"),
