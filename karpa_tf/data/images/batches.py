@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from karpa_tf.data.images.decoding import normalize
+from karpa_tf.data.images.image_files import ImageFiles
+from karpa_tf.data.images.image_set import ImageSubset
 from karpa_tf.data.pipeline import disable_autotune, make_endless_dataset, shuffle_indices
 
 
@@ -17,9 +19,9 @@ class NoiseBatches:
     Every epoch is a new permutation of the images, without its last, incomplete batch.
     """
 
-    images: np.ndarray
-    """uint8 (n, height, width, channels) with n at least the number of images in a batch; an array, a memory map or an
-    `ImageSubset`."""
+    images: np.ndarray | ImageSubset | ImageFiles
+    """uint8 (n, height, width, channels) with n at least the number of images in a batch; an array, a memory map, an
+    `ImageSubset` or `ImageFiles`."""
 
     batch_size: int
     """Global batch size."""
@@ -79,7 +81,7 @@ class NoiseBatches:
         return draw((self.batch_size, *parts, size), seed=tf.stack([tf.cast(value, tf.int64) for value in seed]))
 
 
-def make_labeled_batches(image_set, batch_size, seed, augment=None, first_step=0, meter=None):
+def make_labeled_batches(image_set, batch_size, seed, augment=None, crop_scale=1.0, first_step=0, meter=None):
     """Returns an infinite dataset of (images, targets), for `fit` with `steps_per_epoch`.
 
     The order of the images is that of `NoiseBatches`.
@@ -90,6 +92,8 @@ def make_labeled_batches(image_set, batch_size, seed, augment=None, first_step=0
         batch_size: global batch size.
         seed: int; determines the order of the images and their augmentation.
         augment: function returned by `make_augmentation`, or None.
+        crop_scale: of an `ImageSet` of `ImageFiles`; below 1, images are random crops instead of central squares, with
+            at least this fraction of the area of the whole image.
         first_step: step of the first batch, counted from the start of the first epoch.
         meter: `InputMeter` that measures the time spent waiting for batches, or None.
 
@@ -102,10 +106,14 @@ def make_labeled_batches(image_set, batch_size, seed, augment=None, first_step=0
 
     def make_batch(step):
         indices, epoch = shuffle_indices(step, len(images), batch_size, seed)
-        pixels = _gather(images, indices, batch_size)
+        seeds = tf.stack([tf.constant(seed, tf.int64), step])
+        if crop_scale < 1:
+            pixels = images.gather_crops(indices, crop_scale, seeds)
+        else:
+            pixels = _gather(images, indices, batch_size)
         targets = tf.one_hot(tf.gather(labels, indices), classes)
         if augment:
-            pixels, targets = augment(pixels, targets, indices, epoch, tf.stack([tf.constant(seed, tf.int64), step]))
+            pixels, targets = augment(pixels, targets, indices, epoch, seeds)
         return to_inputs(pixels), tf.ensure_shape(targets, (batch_size, classes))
 
     return make_endless_dataset(make_batch, first_step, meter)
@@ -146,5 +154,7 @@ def _select_normalization(image_set):
 
 
 def _gather(images, indices, batch_size):
+    if isinstance(images, ImageFiles):
+        return images.gather_squares(indices)
     pixels = tf.numpy_function(lambda indices: images[indices], [indices], images.dtype, stateful=False)
     return tf.ensure_shape(pixels, (batch_size, *images.shape[1:]))

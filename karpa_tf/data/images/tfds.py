@@ -1,8 +1,13 @@
 """Image data sets of TensorFlow Datasets."""
 
+import functools
+
+import numpy as np
+
 from karpa_tf.data.cache import compute_fingerprint
-from karpa_tf.data.images.cache import load_cached_images
+from karpa_tf.data.images.cache import load_cached_files, load_cached_images
 from karpa_tf.data.images.decoding import center_crop_and_resize
+from karpa_tf.data.images.preparation import map_in_order, prepare
 from karpa_tf.data.tfds import load_builder, read_identity
 from karpa_tf.errors import UserError
 from karpa_tf.system.console import track
@@ -30,12 +35,44 @@ def load_tfds(name, image_format, split="train"):
         return None
     has_labels = "label" in features and isinstance(features["label"], tfds.features.ClassLabel)
     classes = features["label"].names if has_labels else ()
-    fingerprint = compute_fingerprint(
-        name, split, *read_identity(directory), image_format.image_size, image_format.channels
+    identity = name, split, *read_identity(directory)
+    if _keeps_files(builder, split, image_format):
+        key = compute_fingerprint("files", *identity, image_format.smallest_size)
+        read = functools.partial(_prepare_all, name, builder, split, image_format, classes)
+        return load_cached_files(name, key, image_format, read, classes)
+    key = compute_fingerprint(*identity, image_format.image_size, image_format.channels)
+    read = functools.partial(_decode_all, name, builder, split, image_format, classes)
+    return load_cached_images(name, key, image_format, read, classes)
+
+
+def _keeps_files(builder, split, image_format):
+    import tensorflow_datasets as tfds
+
+    feature, size = builder.info.features["image"], image_format.image_size
+    is_file = isinstance(feature, tfds.features.Image) and feature.np_dtype == np.uint8
+    return is_file and image_format.keeps_files(
+        builder.info.splits[split].num_examples, is_cropped=feature.shape[:2] != (size, size)
     )
-    return load_cached_images(
-        name, fingerprint, image_format, lambda: _decode_all(name, builder, split, image_format, classes), classes
-    )
+
+
+def _prepare_all(name, builder, split, image_format, classes):
+    import tensorflow_datasets as tfds
+
+    examples = builder.as_dataset(split=split, shuffle_files=False, decoders={"image": tfds.decode.SkipDecoding()})
+    count = builder.info.splits[split].num_examples
+
+    def convert(example):
+        return prepare(example["image"]), int(example["label"]) if classes else -1
+
+    for file, label in track(map_in_order(convert, tfds.as_numpy(examples)), f"Reading {name} ({split})", total=count):
+        _require_large(name, file.height, file.width, image_format)
+        yield file, label, None
+
+
+def _require_large(name, height, width, image_format):
+    size = min(height, width)
+    if size < image_format.image_size and image_format.small_images != "enlarge":
+        raise image_format.too_small(f"The images of {name} ({width}x{height}) are", size)
 
 
 def _decode_all(name, builder, split, image_format, classes):
@@ -46,9 +83,7 @@ def _decode_all(name, builder, split, image_format, classes):
     shape = (image_format.image_size, image_format.image_size, image_format.channels)
     for example in track(tfds.as_numpy(examples), f"Reading {name} ({split})", total=count):
         pixels = example["image"]
-        size = min(pixels.shape[:2])
-        if size < image_format.image_size and image_format.small_images != "enlarge":
-            raise image_format.too_small(f"The images of {name} ({pixels.shape[1]}x{pixels.shape[0]}) are", size)
+        _require_large(name, *pixels.shape[:2], image_format)
         if pixels.shape != shape:
             pixels = center_crop_and_resize(pixels, image_format.image_size, image_format.channels).numpy()
         yield pixels, int(example["label"]) if classes else -1, None

@@ -1,5 +1,6 @@
 """The digits of scikit-learn and data sets of TensorFlow Datasets."""
 
+import dataclasses
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ from PIL import Image
 
 from karpa_tf.configs.image_format import ImageFormat
 from karpa_tf.data import tfds as tfds_data
+from karpa_tf.data.images.image_files import ImageFiles
 from karpa_tf.data.images.loaders import load_images
 from karpa_tf.data.images.splits import load_splits
 from karpa_tf.errors import UserError
@@ -74,6 +76,17 @@ def prepared_dir(tmp_path_factory):
 def test_a_prepared_data_set_is_read_without_network_access(prepared_dir, no_sockets):
     images = load_images("tiny", ImageFormat(12, 1, data_dir=str(prepared_dir))).images
     assert sorted(images[:, 5, 5, 0]) == [0, 30, 60, 90, 120, 150, 180]
+
+
+def test_the_files_of_a_prepared_data_set_are_kept_if_whole_images_are_of_use(prepared_dir):
+    image_format = ImageFormat(8, 1, data_dir=str(prepared_dir), needs_originals=True)
+    files = load_images("tiny", image_format)
+    pixels = load_images("tiny", dataclasses.replace(image_format, image_cache="pixels"))
+    assert isinstance(files.images, ImageFiles) and files.images.entries[:, 3:].tolist() == [[12, 12]] * 7
+    np.testing.assert_array_equal(files.images[:], pixels.images)
+    assert not isinstance(load_images("tiny", dataclasses.replace(image_format, image_size=12)).images, ImageFiles)
+    with pytest.raises(UserError, match=r"images of tiny \(12x12\) are smaller than the model's 16x16"):
+        load_images("tiny", dataclasses.replace(image_format, image_size=16))
 
 
 def test_the_newest_prepared_version_is_selected(prepared_dir, tmp_path):
