@@ -34,7 +34,6 @@ def decode_square(data, image_size, channels):
     return center_crop_and_resize(decode_image(data), image_size, channels)
 
 
-@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
 def decode_image(data):
     """Returns an image file, a scalar string, as uint8 (height, width, 3), upright and composited on white.
 
@@ -42,12 +41,19 @@ def decode_image(data):
         tf.errors.InvalidArgumentError: the file is damaged, or of a kind that TensorFlow does not decode correctly: an
             animated WebP image, a BMP image with a palette or compression, or an image of more than `MAX_PIXELS`.
     """
+    return decode_with_orientation(data)[0]
+
+
+@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
+def decode_with_orientation(data):
+    """Returns `decode_image(data)`, and the EXIF orientation that it had in the file, int64 from 1 to 8."""
     file = containers.make_file(data)
     is_jpeg = containers.starts_with(file, JPEG)
     # Before a decoder allocates memory for them; that of JPEG has such a limit itself.
     with tf.control_dependencies([_refuse(containers.count_pixels(file) > MAX_PIXELS, TOO_LARGE)]):
         pixels = tf.cond(is_jpeg, lambda: _decode_jpeg(data), lambda: _decode_on_white(file))
-    return _apply_orientation(pixels, containers.read_orientation(file))
+    orientation = containers.read_orientation(file)
+    return _apply_orientation(pixels, orientation), orientation
 
 
 def center_crop_and_resize(pixels, image_size, channels):

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from karpa_tf.data.images import containers
-from karpa_tf.data.images.decoding import JPEG, decode_image
+from karpa_tf.data.images.decoding import JPEG, decode_with_orientation
 
 PENDING_PER_CORE = 8
 """Items per core that `map_in_order` works on at a time, which bounds its memory."""
@@ -35,19 +34,13 @@ def prepare(content):
     The pixels of both are those of `decode_image`.
 
     Raises:
-        tf.errors.OpError: as for `decode_image`.
+        tf.errors.InvalidArgumentError: as for `decode_image`.
     """
-    data = tf.constant(content)
-    pixels = decode_image(data)
+    pixels, orientation = decode_with_orientation(tf.constant(content))
     height, width, _ = pixels.shape
     if content.startswith(JPEG):
-        return PreparedFile(content, int(_read_orientation(data)), height, width)
+        return PreparedFile(content, int(orientation), height, width)
     return PreparedFile(tf.io.encode_png(pixels).numpy(), 1, height, width)
-
-
-@tf.function(input_signature=[tf.TensorSpec((), tf.string)])
-def _read_orientation(data):
-    return containers.read_orientation(containers.make_file(data))
 
 
 def map_in_order(function, items):
