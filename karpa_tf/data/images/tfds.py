@@ -3,10 +3,11 @@
 import functools
 
 import numpy as np
+import tensorflow as tf
 
 from karpa_tf.data.cache import compute_fingerprint
 from karpa_tf.data.images.cache import load_cached_files, load_cached_images
-from karpa_tf.data.images.decoding import center_crop_and_resize
+from karpa_tf.data.images.decoding import DCT_METHOD, JPEG, center_crop_and_resize, decode_image
 from karpa_tf.data.images.preparation import map_in_order, prepare
 from karpa_tf.data.tfds import load_builder, read_identity
 from karpa_tf.errors import UserError
@@ -40,19 +41,32 @@ def load_tfds(name, image_format, split="train"):
         key = compute_fingerprint("files", *identity, image_format.smallest_size)
         read = functools.partial(_prepare_all, name, builder, split, image_format, classes)
         return load_cached_files(name, key, image_format, read, classes)
-    key = compute_fingerprint(*identity, image_format.image_size, image_format.channels)
+    key = compute_fingerprint(*identity, image_format.image_size, image_format.channels, DCT_METHOD)
     read = functools.partial(_decode_all, name, builder, split, image_format, classes)
     return load_cached_images(name, key, image_format, read, classes)
 
 
 def _keeps_files(builder, split, image_format):
+    count, size = builder.info.splits[split].num_examples, image_format.image_size
+    is_cropped = builder.info.features["image"].shape[:2] != (size, size)
+    return _has_files(builder) and image_format.keeps_files(count, is_cropped)
+
+
+def _has_files(builder):
     import tensorflow_datasets as tfds
 
-    feature, size = builder.info.features["image"], image_format.image_size
-    is_file = isinstance(feature, tfds.features.Image) and feature.np_dtype == np.uint8
-    return is_file and image_format.keeps_files(
-        builder.info.splits[split].num_examples, is_cropped=feature.shape[:2] != (size, size)
-    )
+    feature = builder.info.features["image"]
+    return isinstance(feature, tfds.features.Image) and feature.np_dtype == np.uint8
+
+
+def _has_colors(builder):
+    return _has_files(builder) and builder.info.features["image"].shape[-1] == 3
+
+
+def _decode(content, feature):
+    """Returns an image of `_has_colors`, which JPEG files are decoded to as those of folders are."""
+    is_jpeg = tf.strings.substr(content, 0, len(JPEG)) == JPEG
+    return tf.cond(is_jpeg, lambda: decode_image(content), lambda: feature.decode_example(content))
 
 
 def _prepare_all(name, builder, split, image_format, classes):
@@ -78,7 +92,9 @@ def _require_large(name, height, width, image_format):
 def _decode_all(name, builder, split, image_format, classes):
     import tensorflow_datasets as tfds
 
-    examples = builder.as_dataset(split=split, shuffle_files=False)
+    # TensorFlow Datasets decodes JPEG files by another method, and not upright.
+    decoders = {"image": tfds.decode.make_decoder(output_dtype=tf.uint8)(_decode)()} if _has_colors(builder) else None
+    examples = builder.as_dataset(split=split, shuffle_files=False, decoders=decoders)
     count = builder.info.splits[split].num_examples
     shape = (image_format.image_size, image_format.image_size, image_format.channels)
     for example in track(tfds.as_numpy(examples), f"Reading {name} ({split})", total=count):

@@ -89,6 +89,32 @@ def test_the_files_of_a_prepared_data_set_are_kept_if_whole_images_are_of_use(pr
         load_images("tiny", dataclasses.replace(image_format, image_size=16))
 
 
+def test_a_prepared_data_set_of_jpeg_files_has_the_same_pixels_in_both_caches(tmp_path):
+    import tensorflow_datasets as tfds
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (6, 30, 20, 3), np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / f"{number}.jpg", exif=exif)
+    files = [path.read_bytes() for path in sorted(tmp_path.glob("*.jpg"))]
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="photos",
+        version="1.0.0",
+        data_dir=str(tmp_path / "tfds"),
+        split_datasets={"train": tf.data.Dataset.from_tensor_slices({"image": files, "label": np.arange(6) % 2})},
+        features=tfds.features.FeaturesDict(
+            {"image": tfds.features.Image(encoding_format="jpeg"), "label": tfds.features.ClassLabel(num_classes=2)}
+        ),
+    )
+    image_format = ImageFormat(16, 3, data_dir=str(tmp_path / "tfds"))
+    files, pixels = (
+        load_images("photos", dataclasses.replace(image_format, image_cache=kind)) for kind in ("files", "pixels")
+    )
+    assert files.images.entries[:, 2:].tolist() == [[6, 20, 30]] * 6  # upright
+    np.testing.assert_array_equal(files.images[:], pixels.images)
+    assert files.labels.tolist() == pixels.labels.tolist() and sorted(files.labels) == [0, 0, 0, 1, 1, 1]
+
+
 def test_the_newest_prepared_version_is_selected(prepared_dir, tmp_path):
     shutil.copytree(prepared_dir / "tiny" / "1.2.0", tmp_path / "tiny" / "1.2.0")
     shutil.copytree(prepared_dir / "tiny" / "1.2.0", tmp_path / "tiny" / "1.10.0")
