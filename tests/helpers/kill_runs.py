@@ -35,6 +35,7 @@ PROGRAMS = {
     "train_on_files": (
         *("train_classifier", "images", "--data", "images", "--epochs", "2", "--batch-size", "8", "--image-size", "16"),
         *("--blocks", "1", "--filters", "4", "--crop-padding", "0", "--crop-scale", "0.3", "--flip", "random"),
+        *("--cache-dir", "cache"),
     ),
     "train_gan": ("train_gan", "smoke", "--epochs", "2"),
     # Several updates of the discriminator, a penalty and its random numbers, a learning rate that falls.

@@ -81,9 +81,9 @@ def decode_part(data, orientation, height, width, box):
 
     Args:
         data: scalar string, content of a `PreparedFile`.
-        orientation: int64 scalar, as all others its EXIF orientation.
-        height: of the upright image.
-        width: of the upright image.
+        orientation: int64 scalar, its EXIF orientation.
+        height: int64 scalar, of the upright image.
+        width: int64 scalar, of the upright image.
         box: int64 (4,): top, left, rows and columns of the part.
     """
     top, left, rows, columns = tf.unstack(box)

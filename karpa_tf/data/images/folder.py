@@ -70,7 +70,7 @@ def load_files(directory, files, image_format, labels=None, classes=()):
 def _read_size_and_time(file):
     try:
         return file.stat().st_size, file.stat().st_mtime_ns
-    except OSError:  # for example a broken link, which `_decode` reports
+    except OSError:  # for example a broken link, which is reported when it is read
         return None, None
 
 
@@ -102,7 +102,7 @@ def _read_shorter_side(file):
     try:
         with Image.open(file) as image:
             return min(image.size)
-    except Exception:  # Pillow raises errors of many types; `_decode` reports the file and the error.
+    except Exception:  # Pillow raises errors of many types; they are reported when the file is read.
         return None
 
 

@@ -17,6 +17,8 @@ from karpa_tf.system.console import track
 def load_tfds(name, image_format, split="train"):
     """Returns the `ImageSet` of a split, or None if the data set does not have it; downloads if necessary.
 
+    Pixels of files are those of the cache of pixels, but for rounding where gray images are resized.
+
     Args:
         name: name of the data set in TensorFlow Datasets.
         image_format: an `ImageFormat`.
@@ -47,9 +49,10 @@ def load_tfds(name, image_format, split="train"):
 
 
 def _keeps_files(builder, split, image_format):
+    if not _has_files(builder):
+        return False
     count, size = builder.info.splits[split].num_examples, image_format.image_size
-    is_cropped = builder.info.features["image"].shape[:2] != (size, size)
-    return _has_files(builder) and image_format.keeps_files(count, is_cropped)
+    return image_format.keeps_files(count, is_cropped=builder.info.features["image"].shape[:2] != (size, size))
 
 
 def _has_files(builder):
@@ -64,7 +67,7 @@ def _has_colors(builder):
 
 
 def _decode(content, feature):
-    """Returns an image of `_has_colors`, which JPEG files are decoded to as those of folders are."""
+    """Returns an image in color, uint8 (height, width, 3); JPEG files are decoded as those of folders are."""
     is_jpeg = tf.strings.substr(content, 0, len(JPEG)) == JPEG
     return tf.cond(is_jpeg, lambda: decode_image(content), lambda: feature.decode_example(content))
 

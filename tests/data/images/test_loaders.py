@@ -89,6 +89,7 @@ def test_the_files_of_a_prepared_data_set_are_kept_if_whole_images_are_of_use(pr
         load_images("tiny", dataclasses.replace(image_format, image_size=16))
 
 
+@pytest.mark.slow
 def test_a_prepared_data_set_of_jpeg_files_has_the_same_pixels_in_both_caches(tmp_path):
     import tensorflow_datasets as tfds
 
