@@ -45,6 +45,7 @@ bench-alone: .venv/installed-test
 	$(BIN)/python -m benchmarks.checkpoints
 	$(BIN)/python -m benchmarks.workers
 	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.image_files
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .

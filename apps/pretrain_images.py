@@ -18,7 +18,7 @@ CURVES = {"Squared error of masked pixels": ("loss", "val_loss"), "Images per se
 def run(config):
     """Pretrains, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
     from karpa_tf import plots
-    from karpa_tf.data.images.augmentation import make_augmentation
+    from karpa_tf.data.images.augmentation import make_augmentation, separate_crops
     from karpa_tf.data.images.masked_batches import make_held_out_batches, make_masked_batches
     from karpa_tf.evaluation.reconstruction import summarize
     from karpa_tf.export.examples import save_images
@@ -46,8 +46,9 @@ def run(config):
     shown = splits.validation or splits.train
     save_images(run, shown.images)
     held_out = make_held_out_batches(splits.validation, config) if splits.validation else None
-    augment = make_augmentation(config.augmentation, shape) if config.augmentation.is_active else None
-    batches = functools.partial(make_masked_batches, splits.train, config, augment)
+    augmentation, crop_scale = separate_crops(config.augmentation, splits.train.images)
+    augment = make_augmentation(augmentation, shape) if augmentation.is_active else None
+    batches = functools.partial(make_masked_batches, splits.train, config, augment, crop_scale)
     drawn = next(iter(make_held_out_batches(shown.sample(MAX_IMAGES), config)))
     callbacks = [Reconstructions(run, drawn)] if run.writes else []
     job.fit(batches, callbacks, held_out)

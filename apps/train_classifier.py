@@ -19,7 +19,7 @@ CURVES = {
 
 def run(config):
     """Trains, evaluates and exports; returns the `Run`, whose `run.json` names the SavedModel, or None if dry."""
-    from karpa_tf.data.images.augmentation import make_augmentation
+    from karpa_tf.data.images.augmentation import make_augmentation, separate_crops
     from karpa_tf.data.images.batches import make_evaluation_batches, make_labeled_batches
     from karpa_tf.evaluation import baselines
     from karpa_tf.evaluation.classification import compute_probabilities, save_image_report
@@ -53,8 +53,9 @@ def run(config):
     inputs = splits
     if config.transfer.cache_features:
         inputs = frozen_features.replace_images(splits, ("train", validate_on), trainer.network, config.cache_dir)
-    augment = make_augmentation(config.augmentation, shape) if config.augmentation.is_active else None
-    batches = functools.partial(make_labeled_batches, inputs.train, config.batch_size, config.seed, augment)
+    augmentation, crop_scale = separate_crops(config.augmentation, inputs.train.images)
+    augment = make_augmentation(augmentation, shape) if augmentation.is_active else None
+    batches = functools.partial(make_labeled_batches, inputs.train, config.batch_size, config.seed, augment, crop_scale)
     validation = make_evaluation_batches(inputs.as_dict()[validate_on], config.batch_size) if validate_on else None
     job.fit(batches, [Unfreeze(steps_per_epoch)], validation)
 

@@ -20,7 +20,8 @@ class AugmentationConfig:
 
     crop_scale: float = 1.0
     """Smallest fraction of the image area that a random crop has, which is then resized to the whole; 1 does not crop.
-    0.08 is usual for photos, larger values suit images whose objects fill them."""
+    0.08 is usual for photos, larger values suit images whose objects fill them. --image-cache pixels crops from the
+    central square at --image-size."""
 
     color_jitter: float = 0.0
     """Largest change of brightness, contrast and saturation, as a fraction of each."""

@@ -36,6 +36,11 @@ class ClassifierConfig(LabeledConfig):
     small_images: Literal["enlarge", "skip", "refuse"] = "enlarge"
     """What to do with images smaller than --image-size."""
 
+    image_cache: Literal["auto", "pixels", "files"] = "auto"
+    """What is cached of images: the pixels of their central squares at --image-size, or the files, decoded in every
+    epoch. auto: files if the pixels of a split would need more than 16 GB, and with --crop-scale, whose crops are then
+    of the whole image at full size instead of the central square; otherwise pixels."""
+
     views: Literal["one", "flip", "flip_shift"] = "one"
     """Test-time augmentation: average the logits over the image, its mirror image, and shifted copies of both."""
 
@@ -72,6 +77,8 @@ class ClassifierConfig(LabeledConfig):
             self.cache_dir,
             self.small_images,
             "--image-size {} or --small-images enlarge".format,
+            self.image_cache,
+            needs_originals=self.augmentation.crop_scale < 1,
         )
 
 

@@ -24,6 +24,10 @@ class GANConfig(RunConfig):
     small_images: Literal["refuse", "skip"] = "refuse"
     """What to do if image files are smaller than the model's images."""
 
+    image_cache: Literal["auto", "pixels", "files"] = "auto"
+    """What is cached of images: the pixels of their central squares at the size of the model's images, or the files,
+    decoded in every epoch. auto: files if the pixels would need more than 16 GB."""
+
     conditional: bool = False
     """Train both networks with the classes of the images: generated images are of the class that is asked for."""
 
@@ -110,6 +114,7 @@ class GANConfig(RunConfig):
             self.cache_dir,
             self.small_images,
             functools.partial(suggest_flags, self.model),
+            self.image_cache,
         )
 
 

@@ -68,6 +68,11 @@ class MaskedImageConfig(RunConfig):
     small_images: Literal["enlarge", "skip", "refuse"] = "enlarge"
     """What to do with images smaller than --image-size."""
 
+    image_cache: Literal["auto", "pixels", "files"] = "auto"
+    """What is cached of images: the pixels of their central squares at --image-size, or the files, decoded in every
+    epoch. auto: files if the pixels of a split would need more than 16 GB, and with --crop-scale, whose crops are then
+    of the whole image at full size instead of the central square; otherwise pixels."""
+
     test_fraction: float = 0.2
     """Fraction of labeled images to leave out if the data has no test split: those on which train_classifier tests."""
 
@@ -133,4 +138,6 @@ class MaskedImageConfig(RunConfig):
             self.cache_dir,
             self.small_images,
             "--image-size {} or --small-images enlarge".format,
+            self.image_cache,
+            needs_originals=self.augmentation.crop_scale < 1,
         )

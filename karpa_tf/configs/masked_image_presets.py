@@ -25,6 +25,7 @@ CIFAR10 = MaskedImageConfig(
     epochs=100,
     batch_size=256,
     learning_rate=1e-3,
+    image_cache="pixels",  # crops of half of a square lose little, and large photos would be decoded in every epoch
     augmentation=AugmentationConfig(flip="random", crop_scale=0.5),
 )
 

@@ -35,7 +35,7 @@ class RunConfig:
     """Folder of data sets prepared by TensorFlow Datasets; None is ~/tensorflow_datasets."""
 
     cache_dir: str | None = None
-    """Folder in which decoded images and tokens are cached; None is $KARPA_CACHE, or ~/.cache/karpa_tf."""
+    """Folder in which images and tokens are cached; None is $KARPA_CACHE, or ~/.cache/karpa_tf."""
 
     epochs: int = 1
     """Passes over the training data."""

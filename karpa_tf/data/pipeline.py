@@ -1,5 +1,6 @@
 """Infinite datasets in which each batch depends only on its step, so that training can resume at any step."""
 
+import os
 import time
 
 import numpy as np
@@ -83,7 +84,8 @@ def disable_autotune(dataset):
     options = tf.data.Options()
     # Autotuning delays the end of iterators by up to seconds; parallelism and prefetching are set explicitly.
     options.autotune.enabled = False
-    # Without a thread pool of its own, blocking reads would occupy the threads that execute the training steps.
-    options.threading.private_threadpool_size = 4
+    # Without a thread pool of its own, blocking reads would occupy the threads that execute the training steps. As many
+    # threads as cores decode images.
+    options.threading.private_threadpool_size = max(4, os.cpu_count() or 1)
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.with_options(options)

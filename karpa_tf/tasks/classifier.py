@@ -186,6 +186,9 @@ def load_split(config, image_format, trained):
         config.cache_dir or (trained.cache_dir if trained else None),
         "enlarge" if config.data else trained.small_images,
     )
+    if not config.data:  # as they are in the cache already
+        cache = trained.image_format
+        format = dataclasses.replace(format, image_cache=cache.image_cache, needs_originals=cache.needs_originals)
     if config.data:
         splits = load_splits(config.data, format, 0, 0)
         split = splits.as_dict().get(config.split) if splits.has_held_out else splits.train

@@ -19,6 +19,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import tiny_texts
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,6 +35,12 @@ PROGRAMS = {
     "backbone": (
         *("train_classifier", "smoke", "--epochs", "3", "--image-size", "32", "--channels", "3", "--ema", "0.9"),
         *("--init", "preset", "--freeze", "features", "--unfreeze-every", "1", "--layer-decay", "0.5"),
+    ),
+    # Random crops of files, which are decoded in every step, and several threads that decode them.
+    "train_on_files": (
+        *("train_classifier", "images", "--data", "images", "--epochs", "2", "--batch-size", "8", "--image-size", "16"),
+        *("--blocks", "1", "--filters", "4", "--crop-padding", "0", "--crop-scale", "0.3", "--flip", "random"),
+        *("--cache-dir", "cache"),
     ),
     "train_gan": ("train_gan", "smoke", "--epochs", "2"),
     # Several updates of the discriminator, a penalty and its random numbers, a learning rate that falls.
@@ -109,6 +116,12 @@ def prepare(name, folder):
         subprocess.run([sys.executable, "-c", code, str(folder)], env=environment, capture_output=True, check=True)
         tiny_texts.write_tagged(folder / "tagged.conll")
         tiny_texts.write_pairs(folder / "pairs.tsv", 120)
+    if name == "train_on_files":
+        rng = np.random.default_rng(0)
+        for number in range(120):
+            path = folder / "images" / "ab"[number % 2] / f"{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 256, (*rng.integers(16, 60, 2), 3), np.uint8)).save(path)
 
 
 def start(name, folder, kill_before=-1):

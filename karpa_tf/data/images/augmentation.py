@@ -1,13 +1,26 @@
 """Augmentation of batches of training images, deterministic for a given seed."""
 
+import dataclasses
+
 import keras
 import tensorflow as tf
 
 from karpa_tf.data.images.geometry import flip_and_resize_crops, flip_and_shift
+from karpa_tf.data.images.image_files import ImageFiles
 from karpa_tf.keras_compat import SeededRandAugment, TensorSeedGenerator
 
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the brightness that is seen (ITU-R BT.601)."""
+
+
+def separate_crops(config, images):
+    """Returns an `AugmentationConfig` without random crops, and their scale, if `images` are `ImageFiles`.
+
+    Crops are then of the whole images, before augmentation. For other images the config is returned as it is, and 1.
+    """
+    if not isinstance(images, ImageFiles):
+        return config, 1.0
+    return dataclasses.replace(config, crop_scale=1.0), config.crop_scale
 
 
 def make_augmentation(config, shape):

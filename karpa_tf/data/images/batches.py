@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from karpa_tf.data.images.decoding import normalize
+from karpa_tf.data.images.image_files import ImageFiles
+from karpa_tf.data.images.image_set import ImageSubset
 from karpa_tf.data.pipeline import disable_autotune, make_endless_dataset, shuffle_indices
 
 
@@ -17,9 +19,9 @@ class NoiseBatches:
     Every epoch is a new permutation of the images, without its last, incomplete batch.
     """
 
-    images: np.ndarray
-    """uint8 (n, height, width, channels) with n at least the number of images in a batch; an array, a memory map or an
-    `ImageSubset`."""
+    images: np.ndarray | ImageSubset | ImageFiles
+    """uint8 (n, height, width, channels) with n at least the number of images in a batch; an array, a memory map, an
+    `ImageSubset` or `ImageFiles`."""
 
     batch_size: int
     """Global batch size."""
@@ -58,7 +60,7 @@ class NoiseBatches:
         count = self.batch_size * max(self.critic_steps, 1)
         indices, _ = shuffle_indices(step, len(self.images), count, seed)
         batch = {
-            "images": self._split(normalize(gather_images(self.images, indices, count)), self.critic_steps),
+            "images": self._split(normalize(gather_images(self.images, indices)), self.critic_steps),
             "noise": self._draw(tf.random.stateless_normal, self.latent_dim, [seed, step]),
         }
         if self.labels is not None:
@@ -79,7 +81,7 @@ class NoiseBatches:
         return draw((self.batch_size, *parts, size), seed=tf.stack([tf.cast(value, tf.int64) for value in seed]))
 
 
-def make_labeled_batches(image_set, batch_size, seed, augment=None, first_step=0, meter=None):
+def make_labeled_batches(image_set, batch_size, seed, augment=None, crop_scale=1.0, first_step=0, meter=None):
     """Returns an infinite dataset of (images, targets), for `fit` with `steps_per_epoch`.
 
     The order of the images is that of `NoiseBatches`.
@@ -90,6 +92,8 @@ def make_labeled_batches(image_set, batch_size, seed, augment=None, first_step=0
         batch_size: global batch size.
         seed: int; determines the order of the images and their augmentation.
         augment: function returned by `make_augmentation`, or None.
+        crop_scale: of an `ImageSet` of `ImageFiles`; below 1, images are random crops instead of central squares, with
+            at least this fraction of the area of the whole image.
         first_step: step of the first batch, counted from the start of the first epoch.
         meter: `InputMeter` that measures the time spent waiting for batches, or None.
 
@@ -102,10 +106,11 @@ def make_labeled_batches(image_set, batch_size, seed, augment=None, first_step=0
 
     def make_batch(step):
         indices, epoch = shuffle_indices(step, len(images), batch_size, seed)
-        pixels = gather_images(images, indices, batch_size)
+        seeds = tf.stack([tf.constant(seed, tf.int64), step])
+        pixels = gather_images(images, indices, crop_scale, seeds)
         targets = tf.one_hot(tf.gather(labels, indices), classes)
         if augment:
-            pixels, targets = augment(pixels, targets, indices, epoch, tf.stack([tf.constant(seed, tf.int64), step]))
+            pixels, targets = augment(pixels, targets, indices, epoch, seeds)
         return to_inputs(pixels), tf.ensure_shape(targets, (batch_size, classes))
 
     return make_endless_dataset(make_batch, first_step, meter)
@@ -133,7 +138,7 @@ def make_evaluation_batches(image_set, batch_size):
         weights = tf.cast(indices < count, tf.float32)
         indices = tf.where(indices < count, indices, 0)
         targets = tf.one_hot(tf.gather(labels, indices), len(image_set.classes))
-        return to_inputs(gather_images(image_set.images, indices, batch_size)), targets, weights
+        return to_inputs(gather_images(image_set.images, indices)), targets, weights
 
     return disable_autotune(
         tf.data.Dataset.range(-(-count // batch_size)).map(make_batch, 2, deterministic=True).prefetch(2)
@@ -145,6 +150,18 @@ def _select_normalization(image_set):
     return normalize if image_set.images.dtype == np.uint8 else tf.identity
 
 
-def gather_images(images, indices, batch_size):
+def gather_images(images, indices, crop_scale=1.0, seed=None):
+    """Returns images of a set, or its features, (batch, height, width, channels), in TensorFlow ops.
+
+    Args:
+        images: those of an `ImageSet`.
+        indices: int64 (batch,).
+        crop_scale: of `ImageFiles`; below 1, images are random crops, as `make_labeled_batches` says.
+        seed: int64 (2,), different for every batch, for random crops.
+    """
+    if crop_scale < 1:
+        return images.gather_crops(indices, crop_scale, seed)
+    if isinstance(images, ImageFiles):
+        return images.gather_squares(indices)
     pixels = tf.numpy_function(lambda indices: images[indices], [indices], images.dtype, stateful=False)
-    return tf.ensure_shape(pixels, (batch_size, *images.shape[1:]))
+    return tf.ensure_shape(pixels, (*indices.shape, *images.shape[1:]))

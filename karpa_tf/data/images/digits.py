@@ -5,6 +5,7 @@ from PIL import Image
 
 from karpa_tf.data.cache import compute_fingerprint
 from karpa_tf.data.images.image_set import ImageSet
+from karpa_tf.errors import UserError
 
 NATIVE_SIZE = 8
 MAX_SIZE = 32
@@ -21,12 +22,14 @@ def load_digits(image_format, split="train"):
         split: "train", "validation" or "test".
 
     Raises:
-        UserError: the image size is less than 8; or more than 32, and `small_images` is "refuse".
+        UserError: files are asked for; the image size is less than 8; or more than 32, and `small_images` is "refuse".
     """
     import sklearn.datasets
 
     if split != "train":
         return None
+    if image_format.image_cache == "files":
+        raise UserError("--image-cache files needs image files, which digits does not have; leave the flag out.")
     size = image_format.image_size
     if size < NATIVE_SIZE or (size > MAX_SIZE and image_format.small_images == "refuse"):
         valid = NATIVE_SIZE if size < NATIVE_SIZE else MAX_SIZE

@@ -1,18 +1,16 @@
 """Folders of image files: nested, of any size and format, possibly with unreadable files."""
 
 import functools
-import itertools
-import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import tensorflow as tf
 from PIL import Image
 
 from karpa_tf.data.cache import compute_fingerprint
-from karpa_tf.data.images.cache import load_cached_images
+from karpa_tf.data.images.cache import load_cached_files, load_cached_images
 from karpa_tf.data.images.decoding import decode_square
 from karpa_tf.data.images.files import SUFFIXES, convert_to_png
+from karpa_tf.data.images.preparation import map_in_order, prepare
 from karpa_tf.data.walk import FolderWalk, to_text
 from karpa_tf.errors import UserError, first_line
 from karpa_tf.system.console import track
@@ -53,17 +51,15 @@ def load_files(directory, files, image_format, labels=None, classes=()):
     names = [to_text(file.relative_to(directory)) for file in files]
     labels = labels or [-1] * len(files)
     stats = [(name, *_read_size_and_time(file), label) for name, file, label in zip(names, files, labels, strict=True)]
-    fingerprint = compute_fingerprint(
-        str(directory.resolve()), stats, image_format.image_size, image_format.channels, image_format.small_images
-    )
-    image_set = load_cached_images(
-        str(directory.resolve()),
-        fingerprint,
-        image_format,
-        lambda: _decode_all(files, labels, image_format),
-        classes,
-        names,
-    )
+    name = str(directory.resolve())
+    if image_format.keeps_files(len(files)):
+        settings = "files", image_format.small_images, image_format.smallest_size
+        load, read = load_cached_files, _try_prepare
+    else:
+        settings = image_format.image_size, image_format.channels, image_format.small_images
+        load, read = load_cached_images, _try_decode
+    key = compute_fingerprint(name, stats, *settings)
+    image_set = load(name, key, image_format, lambda: _read_all(files, labels, image_format, read), classes, names)
     if not len(image_set.images):
         raise UserError(
             f"None of the {len(files)} images in --data {directory} can be used; the first: {image_set.skipped[0]}"
@@ -74,19 +70,19 @@ def load_files(directory, files, image_format, labels=None, classes=()):
 def _read_size_and_time(file):
     try:
         return file.stat().st_size, file.stat().st_mtime_ns
-    except OSError:  # for example a broken link, which `_decode` reports
+    except OSError:  # for example a broken link, which is reported when it is read
         return None, None
 
 
-def _decode_all(files, labels, image_format):
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        if image_format.small_images == "refuse":
-            # Check the headers of all files before decoding the first one.
-            sizes = _map_in_order(pool, _read_shorter_side, files, "Reading image sizes")
-            _require_large(files, sizes, image_format)
-        results = _map_in_order(pool, lambda file: _decode(file, image_format), files, "Decoding images")
-        for (image, reason), label in zip(results, labels, strict=True):
-            yield image, label, reason
+def _read_all(files, labels, image_format, read):
+    """Yields (image, label, reason) of every file; `read` returns the image of a file, and `image_format`."""
+    if image_format.small_images == "refuse":
+        # Check the headers of all files before reading the first one.
+        sizes = track(map_in_order(_read_shorter_side, files), "Reading image sizes", total=len(files))
+        _require_large(files, sizes, image_format)
+    results = map_in_order(functools.partial(_read_large, read, image_format), files)
+    for (image, reason), label in zip(track(results, "Reading images", total=len(files)), labels, strict=True):
+        yield image, label, reason
 
 
 def _require_large(files, sizes, image_format):
@@ -101,35 +97,39 @@ def _require_large(files, sizes, image_format):
         )
 
 
-def _map_in_order(pool, function, files, description):
-    """Returns an iterator of function(file) for every file, in order, with a progress bar; computes in chunks."""
-    chunk_size = 64 * (os.cpu_count() or 1)
-    chunks = (files[start : start + chunk_size] for start in range(0, len(files), chunk_size))
-    results = itertools.chain.from_iterable(pool.map(function, chunk) for chunk in chunks)
-    return track(results, description, total=len(files))
-
-
 def _read_shorter_side(file):
     """Returns the shorter side of an image in pixels, or None if the file cannot be read."""
     try:
         with Image.open(file) as image:
             return min(image.size)
-    except Exception:  # Pillow raises errors of many types; `_decode` reports the file and the error.
+    except Exception:  # Pillow raises errors of many types; they are reported when the file is read.
         return None
 
 
-def _decode(file, image_format):
+def _read_large(read, image_format, file):
     """Returns (image, None), or (None, reason) for an image to skip."""
     size = _read_shorter_side(file) if image_format.small_images == "skip" else None
     if size and size < image_format.image_size:
         return None, f"{file}: the shorter side of {size} pixels is too small"
-    return try_read_square(file, image_format.image_size, image_format.channels)
+    return read(file, image_format)
 
 
 def try_read_square(file, image_size, channels):
     """Returns (`read_square(...)`, None), or (None, reason) if the file cannot be read."""
+    return _try(read_square, file, image_size, channels)
+
+
+def _try_decode(file, image_format):
+    return try_read_square(file, image_format.image_size, image_format.channels)
+
+
+def _try_prepare(file, image_format):
+    return _try(_read_or_convert, file, prepare)
+
+
+def _try(read, file, *arguments):
     try:
-        return read_square(file, image_size, channels), None
+        return read(file, *arguments), None
     except Exception as error:  # TensorFlow and Pillow raise errors of many types.
         return None, f"{file}: {first_line(error)}"
 
@@ -140,13 +140,18 @@ def read_square(file, image_size, channels):
     Decodes as `decode_square` does. Formats that only Pillow can read are converted to PNG first.
     """
     decode = _make_decoder(image_size, channels)
-    data = Path(file).read_bytes()
+    return _read_or_convert(file, lambda content: decode(tf.constant(content)).numpy())
+
+
+def _read_or_convert(file, decode):
+    """Returns what `decode` makes of the content of a file, or of the file converted to PNG if that fails."""
+    content = Path(file).read_bytes()
     try:
-        return decode(tf.constant(data)).numpy()
+        return decode(content)
     except tf.errors.OpError:
         with Image.open(file) as image:
-            data = convert_to_png(image)
-        return decode(tf.constant(data)).numpy()
+            content = convert_to_png(image)
+        return decode(content)
 
 
 @functools.cache

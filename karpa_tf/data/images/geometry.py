@@ -39,14 +39,11 @@ def flip_and_shift(images, config, indices, epoch, seed):
 def flip_and_resize_crops(images, config, indices, epoch, seed):
     """Returns random parts of images, resized to their size, float32: random resized crops (Szegedy et al. 2014).
 
-    The area is uniform from `config.crop_scale` to 1, the aspect ratio log-uniform up to `MAX_ASPECT_RATIO` and clipped
-    to the image, and interpolation bilinear. Arguments are those of `flip_and_shift`.
+    Their sizes are those of `draw_crop_sizes`, and interpolation is bilinear. Arguments are those of `flip_and_shift`.
     """
     batch, (height, width) = tf.shape(images)[0], images.shape[1:3]
     uniform = tf.random.stateless_uniform((5, batch), seed)
-    area = config.crop_scale + (1 - config.crop_scale) * uniform[0]
-    ratio = tf.exp(math.log(MAX_ASPECT_RATIO) * (2 * uniform[1] - 1))
-    sizes = tf.minimum(tf.sqrt(area / ratio), 1.0), tf.minimum(tf.sqrt(area * ratio), 1.0)  # fractions of the image
+    sizes = draw_crop_sizes(uniform[0], uniform[1], config.crop_scale, width / height)
     bounds = []
     for length, size, position in zip((height, width), sizes, (uniform[2], uniform[3]), strict=True):
         # The centers of the first and the last pixel of the crop, in pixels of the image.
@@ -58,6 +55,56 @@ def flip_and_resize_crops(images, config, indices, epoch, seed):
     left, right = tf.where(is_flipped, right, left), tf.where(is_flipped, left, right)
     boxes = tf.stack([top, left, bottom, right], axis=1)
     return tf.image.crop_and_resize(images, boxes, tf.range(batch), (height, width))
+
+
+def draw_crops(heights, widths, crop_scale, seed):
+    """Returns random parts of images of any size, int64 (batch, 4): top, left, rows and columns.
+
+    Sizes are those of `draw_crop_sizes`, rounded, and positions are uniform.
+
+    Args:
+        heights: int64 (batch,).
+        widths: int64 (batch,).
+        crop_scale: as for `draw_crop_sizes`.
+        seed: int64 (2,), different for every batch.
+    """
+    # Other numbers than those of the augmentation that follows.
+    uniform = tf.random.stateless_uniform((4, tf.shape(heights)[0]), seed + tf.constant([0, 2**42], tf.int64))
+    aspects = tf.cast(widths, tf.float32) / tf.cast(heights, tf.float32)
+    starts, sizes = [], []
+    for lengths, fractions, position in zip(
+        (heights, widths),
+        draw_crop_sizes(uniform[0], uniform[1], crop_scale, aspects),
+        tf.unstack(uniform[2:]),
+        strict=True,
+    ):
+        size = tf.maximum(tf.cast(tf.round(fractions * tf.cast(lengths, tf.float32)), tf.int64), 1)
+        start = tf.cast(tf.floor(position * tf.cast(lengths - size + 1, tf.float32)), tf.int64)
+        sizes.append(size)
+        starts.append(tf.minimum(start, lengths - size))
+    return tf.stack(starts + sizes, axis=1)
+
+
+def draw_crop_sizes(area, ratio, crop_scale, aspect):
+    """Returns heights and widths of random parts of images, as fractions of those of the images, float32 (batch,).
+
+    The area is uniform from `crop_scale` to 1, as a fraction of the image's, and the aspect ratio log-uniform up to
+    `MAX_ASPECT_RATIO`. What is then larger than the image is clipped to it, and so is the longer side of what is left,
+    to `MAX_ASPECT_RATIO`.
+
+    Args:
+        area: uniform random numbers in [0, 1), (batch,).
+        ratio: other such numbers.
+        crop_scale: above 0, at most 1.
+        aspect: width / height of the images, a number or float32 (batch,).
+    """
+    area = crop_scale + (1 - crop_scale) * area
+    ratio = tf.exp(math.log(MAX_ASPECT_RATIO) * (2 * ratio - 1))
+    height, width = tf.minimum(tf.sqrt(area * aspect / ratio), 1.0), tf.minimum(tf.sqrt(area * ratio / aspect), 1.0)
+    return (
+        tf.minimum(height, MAX_ASPECT_RATIO * width * aspect),
+        tf.minimum(width, MAX_ASPECT_RATIO * height / aspect),
+    )
 
 
 def _draw_flips(config, uniform, indices, epoch, seed):

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from karpa_tf.data.images.image_files import ImageFiles
 from karpa_tf.errors import UserError
 
 MAX_LISTED = 10
@@ -40,9 +41,9 @@ class ImageSet:
     name: str
     """Name of the data set, or path of the folder."""
 
-    images: np.ndarray | ImageSubset
-    """uint8 (n, height, width, channels); a memory map if they are decoded from files. Or features of images, float32
-    (n, features)."""
+    images: np.ndarray | ImageSubset | ImageFiles
+    """uint8 (n, height, width, channels); a memory map if they were decoded from files, and `ImageFiles` if they are
+    whenever they are read. Or features of images, float32 (n, features)."""
 
     fingerprint: str
     """Hexadecimal digits that identify the images."""
@@ -62,6 +63,8 @@ class ImageSet:
     def summary(self):
         """Returns a line with the number of images, followed by lines with up to `MAX_LISTED` skipped files."""
         lines = [f"{len(self.images):,} images of {self.name}"]
+        if isinstance(self.images, ImageFiles):
+            lines[0] += ", cached as files"
         if self.skipped:
             lines[0] += f"; {len(self.skipped):,} could not be used:"
             lines += [f"  {reason}" for reason in self.skipped[:MAX_LISTED]]
@@ -82,9 +85,9 @@ class ImageSet:
         """Returns the `ImageSet` of the images at `indices`, int (m,), in that order, without reading them."""
         labels = None if self.labels is None else self.labels[indices]
         names = tuple(self.names[index] for index in indices) if self.names else ()
-        return dataclasses.replace(
-            self, images=ImageSubset(self.images, indices), labels=labels, names=names, skipped=()
-        )
+        is_files = isinstance(self.images, ImageFiles)
+        images = self.images.select(indices) if is_files else ImageSubset(self.images, indices)
+        return dataclasses.replace(self, images=images, labels=labels, names=names, skipped=())
 
     def sample(self, count):
         """Returns the `ImageSet` of up to `count` random images, always the same ones in the same order."""

@@ -10,7 +10,7 @@ MASKS = 2**33
 """Added to the seed of masks, which must differ from that of augmentation."""
 
 
-def make_masked_batches(image_set, config, augment=None, first_step=0, meter=None):
+def make_masked_batches(image_set, config, augment=None, crop_scale=1.0, first_step=0, meter=None):
     """Returns an infinite dataset of dicts, for `fit` with `steps_per_epoch`.
 
     - images: float32 (batch_size, height, width, channels) in [-1, 1].
@@ -21,6 +21,7 @@ def make_masked_batches(image_set, config, augment=None, first_step=0, meter=Non
         image_set: `ImageSet` of at least `batch_size` images.
         config: a `MaskedImageConfig`: batch_size, seed, num_patches and num_masked are used.
         augment: function returned by `make_augmentation`, or None.
+        crop_scale: as for `make_labeled_batches`.
         first_step: step of the first batch, counted from the start of the first epoch.
         meter: `InputMeter` that measures the time spent waiting for batches, or None.
     """
@@ -28,8 +29,8 @@ def make_masked_batches(image_set, config, augment=None, first_step=0, meter=Non
 
     def make_batch(step):
         indices, epoch = shuffle_indices(step, len(images), batch_size, config.seed)
-        pixels = gather_images(images, indices, batch_size)
         seed = tf.stack([tf.constant(config.seed, tf.int64), step])
+        pixels = gather_images(images, indices, crop_scale, seed)
         if augment:
             pixels, _ = augment(pixels, tf.zeros((batch_size, 1)), indices, epoch, seed)
         uniform = tf.random.stateless_uniform(
@@ -57,7 +58,7 @@ def make_held_out_batches(image_set, config):
             indices,
             fn_output_signature=tf.float32,
         )
-        pixels = gather_images(images, indices, batch_size)
+        pixels = gather_images(images, indices)
         return {"images": normalize(pixels), "weights": weights, **_divide(uniform, config.num_masked)}
 
     steps = tf.data.Dataset.range(-(-len(images) // batch_size))

@@ -1,5 +1,6 @@
 """The digits of scikit-learn and data sets of TensorFlow Datasets."""
 
+import dataclasses
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ from PIL import Image
 
 from karpa_tf.configs.image_format import ImageFormat
 from karpa_tf.data import tfds as tfds_data
+from karpa_tf.data.images.image_files import ImageFiles
 from karpa_tf.data.images.loaders import load_images
 from karpa_tf.data.images.splits import load_splits
 from karpa_tf.errors import UserError
@@ -74,6 +76,44 @@ def prepared_dir(tmp_path_factory):
 def test_a_prepared_data_set_is_read_without_network_access(prepared_dir, no_sockets):
     images = load_images("tiny", ImageFormat(12, 1, data_dir=str(prepared_dir))).images
     assert sorted(images[:, 5, 5, 0]) == [0, 30, 60, 90, 120, 150, 180]
+
+
+def test_the_files_of_a_prepared_data_set_are_kept_if_whole_images_are_of_use(prepared_dir):
+    image_format = ImageFormat(8, 1, data_dir=str(prepared_dir), needs_originals=True)
+    files = load_images("tiny", image_format)
+    pixels = load_images("tiny", dataclasses.replace(image_format, image_cache="pixels"))
+    assert isinstance(files.images, ImageFiles) and files.images.entries[:, 3:].tolist() == [[12, 12]] * 7
+    np.testing.assert_array_equal(files.images[:], pixels.images)
+    assert not isinstance(load_images("tiny", dataclasses.replace(image_format, image_size=12)).images, ImageFiles)
+    with pytest.raises(UserError, match=r"images of tiny \(12x12\) are smaller than the model's 16x16"):
+        load_images("tiny", dataclasses.replace(image_format, image_size=16))
+
+
+@pytest.mark.slow
+def test_a_prepared_data_set_of_jpeg_files_has_the_same_pixels_in_both_caches(tmp_path):
+    import tensorflow_datasets as tfds
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (6, 30, 20, 3), np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / f"{number}.jpg", exif=exif)
+    files = [path.read_bytes() for path in sorted(tmp_path.glob("*.jpg"))]
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="photos",
+        version="1.0.0",
+        data_dir=str(tmp_path / "tfds"),
+        split_datasets={"train": tf.data.Dataset.from_tensor_slices({"image": files, "label": np.arange(6) % 2})},
+        features=tfds.features.FeaturesDict(
+            {"image": tfds.features.Image(encoding_format="jpeg"), "label": tfds.features.ClassLabel(num_classes=2)}
+        ),
+    )
+    image_format = ImageFormat(16, 3, data_dir=str(tmp_path / "tfds"))
+    files, pixels = (
+        load_images("photos", dataclasses.replace(image_format, image_cache=kind)) for kind in ("files", "pixels")
+    )
+    assert files.images.entries[:, 2:].tolist() == [[6, 20, 30]] * 6  # upright
+    np.testing.assert_array_equal(files.images[:], pixels.images)
+    assert files.labels.tolist() == pixels.labels.tolist() and sorted(files.labels) == [0, 0, 0, 1, 1, 1]
 
 
 def test_the_newest_prepared_version_is_selected(prepared_dir, tmp_path):

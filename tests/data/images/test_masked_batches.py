@@ -29,7 +29,7 @@ def test_starting_at_a_step_gives_the_same_batches_as_skipping_to_it(first):
         return images + np.uint8(1), targets
 
     expected = list(make_masked_batches(IMAGES, CONFIG, augment).take(6).as_numpy_iterator())[first:]
-    rest = list(make_masked_batches(IMAGES, CONFIG, augment, first).take(6 - first).as_numpy_iterator())
+    rest = list(make_masked_batches(IMAGES, CONFIG, augment, first_step=first).take(6 - first).as_numpy_iterator())
     for batch, same in zip(expected, rest, strict=True):
         for name, values in batch.items():
             np.testing.assert_array_equal(values, same[name])
