@@ -4,9 +4,13 @@ On CPUs, in bfloat16, the kernel gradient of TensorFlow 2.21 runs at a third of 
 feature map has few positions: next to the noise and the logit of a DCGAN, and in the last stage of a ResNet-18.
 """
 
+import functools
+
 import keras
 import tensorflow as tf
 from keras import ops
+
+from karpa_tf.keras_compat import flatten_layers
 
 MAX_POSITIONS = 16
 """Positions of the smaller feature map, 4x4, up to which the matrix product is faster; at 64 it is not."""
@@ -182,6 +186,13 @@ def _kernel_gradient(larger, smaller, kernel, strides, padding):
     patches = tf.image.extract_patches(larger, [1, height, width, 1], [1, *strides, 1], [1, 1, 1, 1], padding)
     rows = tf.reshape(patches, (-1, height * width * channels))
     return tf.reshape(tf.matmul(rows, tf.reshape(smaller, (-1, filters)), transpose_a=True), kernel.shape)
+
+
+def run_without_xla(model):
+    """Lets the convolutions with groups of a model, also those within its layers, compute by `convolve_groups`."""
+    for layer in flatten_layers(model):
+        if isinstance(layer, keras.layers.Conv2D) and layer.groups > 1:
+            layer.convolution_op = functools.partial(convolve_groups, layer)
 
 
 def convolve_groups(layer, inputs, kernel):

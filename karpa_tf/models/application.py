@@ -9,6 +9,7 @@ from keras import layers
 from karpa_tf.configs.application import PIXELS
 from karpa_tf.errors import UserError, first_line
 from karpa_tf.layers.batch_norm import fuse_batch_norm
+from karpa_tf.layers.convolution import run_without_xla
 from karpa_tf.layers.dropout import Dropout
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -41,9 +42,10 @@ def make_application(config, input_shape, classes):
     features = layers.Identity(name="features")(base.output)
     x = layers.GlobalAveragePooling2D(name="pooled")(features)
     x = Dropout(config.dropout)(x)
-    return fuse_batch_norm(
-        keras.Model(images, layers.Dense(classes, dtype="float32", name="logits")(x), name="application")
-    )
+    logits = layers.Dense(classes, dtype="float32", name="logits")(x)
+    model = fuse_batch_norm(keras.Model(images, logits, name="application"))
+    run_without_xla(model)  # ConvNeXt's
+    return model
 
 
 def load_application(model, config, weights):

@@ -1,6 +1,5 @@
 """Image backbones of KerasHub with a new classification head, and the presets that they come from."""
 
-import functools
 import json
 from pathlib import Path
 
@@ -11,8 +10,7 @@ from keras import layers
 
 from karpa_tf.configs.backbone import BackboneConfig
 from karpa_tf.errors import UserError, first_line
-from karpa_tf.keras_compat import flatten_layers
-from karpa_tf.layers.convolution import convolve_groups
+from karpa_tf.layers.convolution import run_without_xla
 from karpa_tf.layers.dropout import Dropout
 from karpa_tf.models.keras_hub_presets import is_preset, load_part
 
@@ -110,9 +108,7 @@ def make_backbone(config, input_shape, classes):
     if values["class"] in INTERPOLATED:
         # KerasHub 0.32 saves what was trained here only if its sum has become smaller.
         backbone.embeddings.interpolated_position_embeddings.trainable = False
-    for layer in flatten_layers(backbone):
-        if isinstance(layer, layers.Conv2D) and layer.groups > 1:
-            layer.convolution_op = functools.partial(convolve_groups, layer)
+    run_without_xla(backbone)
     images = keras.Input(input_shape, name="images")
     scale, offset = np.array(values["scale"]), np.array(values["offset"])
     # Of pixels in [0, 255]; bfloat16 could not tell them apart.

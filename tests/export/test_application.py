@@ -84,7 +84,7 @@ def make_model(name, size, **options):
     calibrate(model, size)
     # Random networks enlarge rounding errors; the outputs are made to differ by about a hundredth.
     logits, kernel = model(make_squares(make_files(), size) / 127.5 - 1), model.get_layer("logits").kernel
-    kernel.assign(kernel * 0.02 / np.std(logits, axis=0).mean())
+    kernel.assign(kernel * 0.01 / np.std(logits, axis=0).mean())
     return model
 
 
