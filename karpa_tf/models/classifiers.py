@@ -73,17 +73,24 @@ def split_by_depth(model):
     """Returns the trainable variables as five lists: the head, then four of the features, from top to bottom.
 
     The head is everything after the layer `features`. The numbers of layers with weights in the other lists differ by
-    at most one; those within a layer, such as a backbone of KerasHub, count too.
+    at most one; those within a model, such as a backbone of KerasHub, count too.
     """
     last = [layer.name for layer in model.layers].index("features")
     head = [variable for layer in model.layers[last + 1 :] for variable in layer.trainable_variables]
-    features = [variable for layer in model.layers[: last + 1] for variable in layer.trainable_variables]
-    weighted = [list(group) for _, group in itertools.groupby(features, lambda variable: Path(variable.path).parent)]
+    weighted = [group for layer in model.layers[: last + 1] for group in _split_variables(layer) if group]
     bounds = [round(len(weighted) * group / FEATURE_GROUPS) for group in range(FEATURE_GROUPS, -1, -1)]
     groups = [head]
     for high, low in itertools.pairwise(bounds):
         groups.append([variable for layer in weighted[low:high] for variable in layer])
     return groups
+
+
+def _split_variables(layer):
+    """Returns the trainable variables of a layer as a list, or of a model as lists, one for each of its layers."""
+    if not isinstance(layer, keras.Model):
+        return [layer.trainable_variables]
+    groups = itertools.groupby(layer.trainable_variables, lambda variable: Path(variable.path).parent)
+    return [list(group) for _, group in groups]
 
 
 def average_views(model, views):

@@ -105,6 +105,7 @@ def test_a_classifier_of_another_family_cannot_start_from_it(smoke, capsys):
     assert "is a vision transformer; choose a preset for one" in error
 
 
+@pytest.mark.slow
 def test_images_without_labels_are_not_probed(images):
     for index, image in enumerate(images):
         Path("photos").mkdir(exist_ok=True)

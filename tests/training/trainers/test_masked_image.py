@@ -37,7 +37,7 @@ def test_the_loss_is_the_mean_squared_error_of_the_masked_pixels_without_padding
     assert found == {"loss": pytest.approx(np.mean(errors), rel=1e-5)}
 
 
-@pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.parametrize("parts", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_two_replicas_take_the_same_steps_as_one(parts, two_replicas):
     images = make_images()
     optimization = dataclasses.replace(CONFIG.optimization, global_clipnorm=1.0, ema=0.5)
