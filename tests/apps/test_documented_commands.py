@@ -177,7 +177,7 @@ def fill_in(app, words):
         word = "RUN" if filled[-1:] == ["--init"] and word == "DIR" else word  # A run does for published weights.
         word = re.sub(r"\bRUN\b", find_run(*run), word) if "RUN" in word else word
         word = find_run("finetune_tagger") if word == "TAGGER" else word
-        word = find_run("pretrain_images", 1) if word == "MAE" else word
+        word = find_run("pretrain_images", "mae_images") if word == "MAE" else word
         word = re.sub(r"\bDIR\b", "tensorflow_datasets" if filled[-1:] == ["--data-dir"] else folder, word)
         name = "tagger_entities" if app == "tag_text" else "cnn_digits"
         filled.append(re.sub(r"\bNAME\b", name, word).replace("FOLDER", folder))
