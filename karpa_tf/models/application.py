@@ -36,7 +36,7 @@ def make_application(config, input_shape, classes):
         raise UserError(f"{config.application} takes color images: --channels 3; received {input_shape[-1]}.")
     images = keras.Input(input_shape, name="images")
     try:
-        base = _make_base(config, None, input_tensor=_preprocess(images, config.application))
+        base = _make_base(config, None, input_tensor=preprocess(images, config.application))
     except ValueError as error:  # Keras says which image sizes the model takes.
         raise UserError(f"{config.application} cannot be built for {input_shape}: {error}") from error
     features = layers.Identity(name="features")(base.output)
@@ -105,7 +105,7 @@ def _make_base(config, weights, **kwargs):
         return factory(include_top=False, weights=weights, **options, **kwargs)
 
 
-def _preprocess(images, application):
+def preprocess(images, application):
     """Returns images in the range that a model was trained on, from images in [-1, 1]."""
     pixels = next(pixels for pixels, names in PIXELS.items() if application in names)
     if pixels == "symmetric":

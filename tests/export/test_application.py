@@ -16,7 +16,7 @@ from karpa_tf.configs.application import APPLICATIONS, ApplicationConfig
 from karpa_tf.configs.classifier_presets import PRESETS
 from karpa_tf.export.classifier import make_classifier_export, make_classifier_functions
 from karpa_tf.export.versions import load_version, write
-from karpa_tf.models.application import load_application, make_application
+from karpa_tf.models.application import load_application, make_application, preprocess
 from karpa_tf.tasks.classifier import load
 
 SHARED = Path(os.environ.get("KARPA_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -102,9 +102,16 @@ def test_the_scores_of_an_image_file_are_those_of_keras_applications(name, optio
     check(make_classifier_functions(model, CLASSES)["serving_default"], name, model, 32, **options)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", MODULES)
-def test_a_saved_model_contains_the_preprocessing_of_every_module_of_keras_applications(name):
+def test_pixels_are_those_that_every_module_of_keras_applications_makes_of_images(name):
+    images = np.random.default_rng(0).uniform(0, 255, (2, 4, 5, 3)).astype(np.float32)
+    expected = importlib.import_module(f"keras.applications.{MODULES[name]}").preprocess_input(images.copy())
+    np.testing.assert_allclose(preprocess(images / 127.5 - 1, name), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "DenseNet121", "EfficientNetB0", "ConvNeXtTiny"])
+def test_a_saved_model_contains_the_preprocessing(name):
     model = make_model(name, 76)
     version = write(Path("models", "small"), make_classifier_export(model, CLASSES, task="image classification"))
     check(load_version(version)["serving_default"], name, model, 76)

@@ -37,7 +37,7 @@ PROGRAMS = {
         *("--init", "preset", "--freeze", "features", "--unfreeze-every", "1", "--layer-decay", "0.5"),
     ),
     # Random crops of files, which are decoded in every step, and several threads that decode them.
-    "train_on_files": (
+    "image_files": (
         *("train_classifier", "images", "--data", "images", "--epochs", "2", "--batch-size", "8", "--image-size", "16"),
         *("--blocks", "1", "--filters", "4", "--crop-padding", "0", "--crop-scale", "0.3", "--flip", "random"),
         *("--cache-dir", "cache"),
@@ -116,7 +116,7 @@ def prepare(name, folder):
         subprocess.run([sys.executable, "-c", code, str(folder)], env=environment, capture_output=True, check=True)
         tiny_texts.write_tagged(folder / "tagged.conll")
         tiny_texts.write_pairs(folder / "pairs.tsv", 120)
-    if name == "train_on_files":
+    if name == "image_files":
         rng = np.random.default_rng(0)
         for number in range(120):
             path = folder / "images" / "ab"[number % 2] / f"{number}.jpg"
