@@ -39,7 +39,7 @@ def run(config):
         f"{trainer.network.name} for {'x'.join(map(str, shape))}: {trainer.network.count_params():,} weights; "
         f"{config.num_masked} of {config.num_patches} patches are masked"
     )
-    details = {"shape": list(shape), "dimensions": config.model.hidden_dim}
+    details = {"shape": list(shape), "dimensions": config.model.hidden_dim, "patch_size": config.model.patch_size}
     run = job.open_run(trainer, steps_per_epoch, masked_image.describe_data(splits), details=details)
     if run is None:
         return None

@@ -59,3 +59,8 @@ class AugmentationConfig:
     def is_active(self):
         """Whether any transformation is on."""
         return self != AugmentationConfig()
+
+    def list_active(self):
+        """Returns the names of the fields that are not at their defaults, which change nothing."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return [name for name in names if getattr(self, name) != getattr(AugmentationConfig(), name)]

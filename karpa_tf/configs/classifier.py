@@ -12,7 +12,7 @@ from karpa_tf.configs.image_format import ImageFormat
 from karpa_tf.configs.labeled import LabeledConfig
 from karpa_tf.configs.optimizer import OptimizerConfig
 from karpa_tf.configs.resnet import ResNetConfig
-from karpa_tf.configs.run import require_positive
+from karpa_tf.configs.run import flag, require_positive
 from karpa_tf.configs.transfer import TransferConfig
 from karpa_tf.configs.vgg import VGGConfig
 from karpa_tf.configs.vit import ViTConfig
@@ -60,10 +60,8 @@ class ClassifierConfig(LabeledConfig):
         super().__post_init__()
         require_positive("image_size", self.image_size)
         if self.transfer.cache_features and self.augmentation.is_active:
-            raise UserError(
-                "--cache-features has one version of each image; turn augmentation off, for example by --flip none "
-                "--crop-padding 0."
-            )
+            active = ", ".join(map(flag, self.augmentation.list_active()))
+            raise UserError(f"--cache-features has one version of each image; turn augmentation off: {active}.")
         if self.channels not in (1, 3):
             raise UserError(f"--channels must be 1 or 3; received {self.channels}.")
 

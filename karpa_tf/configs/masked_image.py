@@ -118,6 +118,9 @@ class MaskedImageConfig(RunConfig):
                 "expected at least one, and one that is visible: change it or --patch-size."
             )
 
+        if self.normalize_targets and self.model.patch_size**2 * self.channels == 1:
+            raise UserError("Patches of a single number are always equal to their mean: use --no-normalize-targets.")
+
     @property
     def num_patches(self):
         """Patches of an image."""

@@ -31,6 +31,8 @@ def save_report(folder, trainer, batches, probes=()):
         report = {name: float(value) for name, value in trainer.evaluate(batches, verbose=0, return_dict=True).items()}
         report["count"], baseline = _measure_mean(trainer, batches)
         report["baselines"] = [baseline]
+    pixels = "with the brightness and contrast of the original patches" if trainer.normalize_targets else "as it is"
+    report["samples"] = f"Images, what the network sees of them, and what it draws, {pixels}."
     if probes:
         own, *others = probes
         report |= {"probe_accuracy": own["probe_accuracy"]}
@@ -54,16 +56,19 @@ def probe_embeddings(encoder, random_encoder, train, split, seed):
 
 
 def summarize(report):
-    """Returns the figures of a report as text."""
-    lines = []
+    """Returns the figures of a report as text, and where the network is no better than a baseline."""
+    lines, worse = [], []
     for row in report.get("baselines", []):
         if "loss" in row:
             error = f"squared error {report['loss']:.4f} of the masked pixels of {report['count']:,} images"
             lines += [f"Held out    {error}\n{'':12}{row['loss']:.4f} by {row['name']}"]
+            worse += [row["name"]] if report["loss"] >= row["loss"] else []
     if "probe_accuracy" in report:
-        lines += [f"Probe       {report['probe_accuracy']:7.2%} by {EMBEDDINGS}"]
+        lines += [f"Probe       {report['probe_accuracy']:7.2%} of {report['count']:,} images by {EMBEDDINGS}"]
         rows = [row for row in report["baselines"] if "probe_accuracy" in row]
         lines += [f"{'':12}{row['probe_accuracy']:7.2%} by {row['name']}" for row in rows]
+        worse += [row["name"] for row in rows if row["probe_accuracy"] >= report["probe_accuracy"]]
+    lines += [f"No better than {name}: train for more epochs." for name in worse]
     return "\n".join(lines)
 
 

@@ -27,7 +27,8 @@ NAME, APP, TITLE = "masked_image", "pretrain_images", "masked image modeling"
 
 def load_data(config):
     """Returns the `Splits` of a `MaskedImageConfig`; its test split, if there is one, is for a classifier."""
-    return load_unlabeled_splits(config.data, config.image_format, config.validation_fraction, config.test_fraction)
+    splits = load_unlabeled_splits(config.data, config.image_format, config.validation_fraction, config.test_fraction)
+    return dataclasses.replace(splits, validation=splits.as_dict().get("validation"))  # None if it is empty
 
 
 def describe_data(splits):
@@ -36,8 +37,13 @@ def describe_data(splits):
 
 
 def summarize_data(splits):
-    """Returns a line for each of the `Splits` that are used."""
-    return "\n".join(f"{name:10} {split.summary()}" for name, split in _used(splits).items())
+    """Returns a line for each of the `Splits`."""
+    lines = [f"{name:10} {split.summary()}" for name, split in _used(splits).items()]
+    if splits.test:
+        lines.append(
+            f"{'test':10} {len(splits.test.images):,} images, left out for classifiers that start from this run"
+        )
+    return "\n".join(lines)
 
 
 def make_trainer(config, steps_per_epoch, jit_compile=False):
@@ -87,6 +93,8 @@ def adapt_classifier(config):
     own = read_config(Run(init), "--init")
     kept = {field: getattr(config.model, field) for field in ("dropout", "stochastic_depth")}
     model = dataclasses.replace(own.model, **kept)
+    shape = "x".join(map(str, _input_shape(own)))
+    print(f"Sizes of --init {init}: {model.num_layers} layers of {model.hidden_dim}, for {shape} images")
     return dataclasses.replace(config, model=model, image_size=own.image_size, channels=own.channels)
 
 

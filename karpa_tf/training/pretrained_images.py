@@ -34,8 +34,8 @@ def read_network(config, app):
     names = backbone.list_presets()
     if not Path(init).is_dir() and init not in names:
         raise UserError(
-            f"--init {init} is neither a run folder, nor a model of keras.applications, nor an image backbone of "
-            f"KerasHub{nearest(init, [*APPLICATIONS, *names])}"
+            f"--init {init}: there is no such folder, and it is neither a model of keras.applications nor an image "
+            f"backbone of KerasHub{nearest(init, [*APPLICATIONS, *names])}"
         )
     if config.transfer.init_weights:
         raise UserError("--init-weights is for models of keras.applications; a preset of KerasHub has its own weights.")

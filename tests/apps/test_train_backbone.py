@@ -118,7 +118,7 @@ def test_the_export_gets_the_pixel_values_of_the_preset():
 
 def test_what_init_may_name_is_said_where_it_names_nothing(capsys):
     error = programs.refusal(capsys, lambda: start(init="resnet_18_imagenets"))
-    assert "neither a run folder, nor a model of keras.applications, nor an image backbone of KerasHub" in error
+    assert "no such folder, and it is neither a model of keras.applications nor an image backbone of KerasHub" in error
     assert "did you mean resnet_18_imagenet?" in error
     error = programs.refusal(capsys, lambda: train("transfer_keras_hub", "--data", "data", "--init", "None"))
     assert "--freeze needs --init" in error

@@ -107,7 +107,7 @@ def load_unlabeled_splits(data, image_format, validation_fraction, test_fraction
     for validation, and `classes` is empty.
 
     Args:
-        data: a name or folder, as in `load_images`; a folder whose images are all in subfolders has labels.
+        data: a name or folder, as in `load_images`; a folder whose images are all in several subfolders has labels.
         image_format: an `ImageFormat`.
         validation_fraction: as for `load_splits`.
         test_fraction: as for `load_splits`.
@@ -125,7 +125,7 @@ def load_unlabeled_splits(data, image_format, validation_fraction, test_fraction
 
 def _has_classes(directory):
     images_above = any(file.suffix.lower() in SUFFIXES for file in Path(directory).iterdir() if file.is_file())
-    return not images_above and len(FolderWalk().find_folders(directory)) > 0
+    return not images_above and len(FolderWalk().find_folders(directory)) > 1
 
 
 def _load_folders(directory, image_format):

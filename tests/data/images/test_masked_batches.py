@@ -9,6 +9,7 @@ from tiny_masked_images import CONFIG, make_images
 from karpa_tf.data.images.masked_batches import make_held_out_batches, make_masked_batches
 from karpa_tf.data.images.splits import load_unlabeled_splits
 from karpa_tf.errors import UserError
+from karpa_tf.tasks import masked_image
 
 IMAGES = make_images()
 
@@ -66,3 +67,18 @@ def test_images_need_no_labels(tmp_path, images):
     assert splits.classes == () and not splits.train.labels.any()
     labeled = load_unlabeled_splits("digits", CONFIG.image_format, 0.1, 0.2)
     assert len(labeled.classes) == 10 and len(labeled.test.images) == 359
+
+
+def test_a_single_folder_of_images_is_no_class_and_nothing_is_held_out_of_a_few(tmp_path, images):
+    from PIL import Image
+
+    (tmp_path / "all").mkdir()
+    for index, image in enumerate(images[:3]):
+        Image.fromarray(image[..., 0]).save(tmp_path / "all" / f"{index}.png")
+    config = dataclasses.replace(CONFIG, data=str(tmp_path))
+    splits = masked_image.load_data(config)
+    assert (len(splits.train.images), splits.validation, splits.test) == (3, None, None)
+    assert masked_image.summarize_data(splits).startswith("train      3 images of ")
+    assert "359 images, left out" in masked_image.summarize_data(
+        masked_image.load_data(dataclasses.replace(config, data="digits"))
+    )
