@@ -49,7 +49,7 @@ def open_preset(preset):
 
 
 def load_part(kind, preset, save, **options):
-    """Returns what `from_preset` of a class of KerasHub does; its errors are `UserError`s.
+    """Returns what `from_preset` of a class of KerasHub does; every error is raised as a `UserError`.
 
     Args:
         kind: the class.

@@ -83,6 +83,6 @@ def test_class_names_and_vocabulary_are_saved_as_text_files(export):
         expected["labels.txt"] = exported_models.TEXT_CLASSES
     if export.task == "token_classification":
         expected["labels.txt"] = exported_models.TYPES
-    if export.task.startswith(("masked", "text", "pair", "token")):
+    if export.task.startswith(("masked_lm", "text", "pair", "token")):
         expected["vocabulary.txt"] = exported_models.VOCABULARY.tokens
     assert {name: tuple(text[:-1]) for name, text in lines.items()} == expected

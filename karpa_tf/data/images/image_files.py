@@ -23,7 +23,7 @@ class ImageFiles:
     """
 
     path: Path
-    """The file with the content of all `PreparedFile`s, one after the other."""
+    """The file with the content of every `PreparedFile`, one after the other."""
 
     entries: np.ndarray
     """int64 (n, 5): position in the file, number of bytes, EXIF orientation, height and width of the upright image."""
