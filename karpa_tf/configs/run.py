@@ -11,13 +11,14 @@ NOT_SAVED = ("run", "resume", "profile", "dry_run", "verbose")
 """Fields left out of `config.yaml`, which repeats the run: they say where to run and how much to print."""
 
 MAY_CHANGE = (
-    *("data", "data_dir", "validation_data", "cache_dir", "init", "init_weights", "vocabulary", "features"),
+    *("data", "data_dir", "validation_data", "cache_dir", "image_cache"),
+    *("init", "init_weights", "vocabulary", "features"),
     *("name", "export_dir", "keep_versions", "allow_incompatible", "baseline"),
     *("strategy", "jit", "save_steps", "save_minutes", "keep_checkpoints"),
 )
 """Fields that may differ when a run is resumed: they do not change what is trained.
 
-Data, features and pretrained weights are compared by their content.
+Data, features and pretrained weights are compared by their content; that of cached files is not that of cached pixels.
 """
 
 

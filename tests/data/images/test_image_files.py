@@ -21,6 +21,7 @@ from karpa_tf.data.images.image_files import ImageFiles
 from karpa_tf.data.images.loaders import load_images
 from karpa_tf.data.images.splits import load_splits
 from karpa_tf.errors import UserError
+from karpa_tf.training.identity import find_changed_data, find_differences
 
 
 def make_pixels(rng, height, width):
@@ -235,3 +236,9 @@ def test_random_crops_need_whole_images_and_digits_has_no_files():
     assert cropped.image_format.needs_originals and not preset.image_format.needs_originals
     with pytest.raises(UserError, match="digits does not have"):
         load_images("digits", ImageFormat(8, 1, image_cache="files"))
+
+
+def test_a_run_may_be_resumed_with_the_other_cache_only_if_the_data_are_the_same(cached):
+    pixels, files = cached("pixels").metadata(), cached("files").metadata()
+    assert find_differences({"image_cache": "auto"}, {"image_cache": "pixels"}) == []
+    assert find_changed_data(pixels, files) == ["data: count 26, now 26"] and not find_changed_data(files, files)
