@@ -48,6 +48,7 @@ TINY = {
     "train_classifier images": "--allow-incompatible",
     "train_classifier images_vit": "--batch-size 8 --allow-incompatible",
     "pretrain_images": "--epochs 1 --batch-size 8 --hidden-dim 8 --num-layers 1 --num-heads 2 --intermediate-dim 8",
+    "pretrain_images cifar10": "--allow-incompatible",
     "train_gan": "--epochs 1 --batch-size 16 --filters 8 4 --discriminator-filters 4 8",
     "train_gan projection_64": "--critic-steps 1",
     "evaluate_gan": "-n 40",
