@@ -34,7 +34,7 @@ def run(config):
 
     with job.scope():
         trainer = masked_image.make_trainer(config, steps_per_epoch, job.jit_compile)
-    shape = (config.image_size, config.image_size, config.channels)
+    shape = config.input_shape
     print(
         f"{trainer.network.name} for {'x'.join(map(str, shape))}: {trainer.network.count_params():,} weights; "
         f"{config.num_masked} of {config.num_patches} patches are masked"

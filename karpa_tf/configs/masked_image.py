@@ -1,13 +1,11 @@
 """Flags of masked image modeling."""
 
 import dataclasses
-from typing import Literal
 
 from karpa_tf.configs import vit
-from karpa_tf.configs.augmentation import AugmentationConfig
-from karpa_tf.configs.image_format import ImageFormat
+from karpa_tf.configs.image_data import ImageDataConfig
 from karpa_tf.configs.optimizer import OptimizerConfig
-from karpa_tf.configs.run import RunConfig, require_fraction, require_positive
+from karpa_tf.configs.run import require_fraction, require_positive
 from karpa_tf.configs.transformer import TransformerConfig
 from karpa_tf.errors import UserError
 
@@ -49,7 +47,7 @@ class DecoderConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class MaskedImageConfig(RunConfig):
+class MaskedImageConfig(ImageDataConfig):
     """Data, masking, optimizer, encoder and decoder."""
 
     name: str = "mae_digits"
@@ -58,20 +56,6 @@ class MaskedImageConfig(RunConfig):
     data: str = "digits"
     """digits, mnist, fashion_mnist, cifar10, cifar100, another data set of TensorFlow Datasets, or a folder of images:
     any images, or one folder per class, or train/<class>/..., of which the test images are not used."""
-
-    image_size: int = 32
-    """Height and width that images are cropped and resized to, in pixels."""
-
-    channels: Literal[1, 3] = 3
-    """1 for grayscale, 3 for RGB."""
-
-    small_images: Literal["enlarge", "skip", "refuse"] = "enlarge"
-    """What to do with images smaller than --image-size."""
-
-    image_cache: Literal["auto", "pixels", "files"] = "auto"
-    """What is cached of images: the pixels of their central squares at --image-size, or the files, decoded in every
-    epoch. auto: files if the pixels of a split would need more than 16 GB, and with --crop-scale, whose crops are then
-    of the whole image at full size instead of the central square; otherwise pixels."""
 
     test_fraction: float = 0.2
     """Fraction of labeled images to leave out if the data has no test split: those on which train_classifier tests."""
@@ -93,9 +77,6 @@ class MaskedImageConfig(RunConfig):
     )
     """Optimizer and schedule."""
 
-    augmentation: AugmentationConfig = AugmentationConfig()
-    """Augmentation of training images."""
-
     model: vit.ViTConfig = vit.COMPACT
     """Size of the encoder."""
 
@@ -104,11 +85,8 @@ class MaskedImageConfig(RunConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        require_positive("image_size", self.image_size)
         for field in ("test_fraction", "validation_fraction"):
             require_fraction(field, getattr(self, field))
-        if self.channels not in (1, 3):
-            raise UserError(f"--channels must be 1 or 3; received {self.channels}.")
         if self.augmentation.mixup or self.augmentation.cutmix:
             raise UserError("--mixup and --cutmix are for classes; leave them out.")
         self.model.require_size(self.image_size, self.image_size)
@@ -130,17 +108,3 @@ class MaskedImageConfig(RunConfig):
     def num_masked(self):
         """Masked patches of an image."""
         return round(self.mask_rate * self.num_patches)
-
-    @property
-    def image_format(self):
-        """The `ImageFormat` of the model."""
-        return ImageFormat(
-            self.image_size,
-            self.channels,
-            self.data_dir,
-            self.cache_dir,
-            self.small_images,
-            "--image-size {} or --small-images enlarge".format,
-            self.image_cache,
-            needs_originals=self.augmentation.crop_scale < 1,
-        )

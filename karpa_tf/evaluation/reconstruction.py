@@ -2,10 +2,10 @@
 
 import json
 
-import keras
 import numpy as np
 
-from karpa_tf.data.images.features import make_function
+from karpa_tf.data.images.features import ImageFeatures, make_function
+from karpa_tf.data.images.image_set import ImageSubset
 from karpa_tf.evaluation.baselines import IMAGES, compute_features, probe_features
 from karpa_tf.system.files import write_text
 
@@ -90,15 +90,5 @@ def _measure_mean(trainer, batches):
 
 
 def _embed(encoder):
-    compute = make_function(encoder)
-
-    def embed(images, indices):
-        parts = np.array_split(indices, max(-(-len(indices) // 128), 1))
-        return np.concatenate([compute(images[part])[0] for part in parts])
-
-    return embed
-
-
-def make_random(encoder):
-    """Returns a copy of a model with initial weights."""
-    return keras.models.clone_model(encoder)
+    features = ImageFeatures(EMBEDDINGS, "", make_function(encoder))
+    return lambda images, indices: features.compute(ImageSubset(images, indices))[0]

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from karpa_tf.data.images.decoding import decode_square, normalize
+from karpa_tf.data.images.decoding import decode_squares, normalize
 from karpa_tf.export.compatibility import LABELS, format_lines
 from karpa_tf.export.versions import Call, Export
 
@@ -92,13 +92,9 @@ def make_classifier_functions(model, classes):
         scores = tf.nn.softmax(tf.cast(logits, tf.float32))
         return {"classes": tf.tile(names[None], [tf.shape(scores)[0], 1]), "scores": scores}
 
-    def decode(files):
-        spec = tf.TensorSpec((height, height, channels), tf.uint8)
-        return tf.map_fn(lambda file: decode_square(file, height, channels), files, fn_output_signature=spec)
-
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def from_files(image_bytes):
-        return classify(decode(image_bytes))
+        return classify(decode_squares(image_bytes, height, channels))
 
     @tf.function(
         autograph=False, input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8, name="images")]
@@ -109,7 +105,7 @@ def make_classifier_functions(model, classes):
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="inputs")])
     def from_examples(inputs):
         features = tf.io.parse_example(inputs, {FEATURE: tf.io.FixedLenFeature((), tf.string)})
-        return classify(decode(features[FEATURE]))
+        return classify(decode_squares(features[FEATURE], height, channels))
 
     return {"serving_default": from_files, "images": from_images, "classify": from_examples}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from karpa_tf.data.images.decoding import decode_square, normalize
+from karpa_tf.data.images.decoding import decode_squares, normalize
 from karpa_tf.export.versions import Call, Export
 from karpa_tf.models.patches import compute_moments, join_patches, split_patches
 from karpa_tf.models.sampling import to_pixels
@@ -81,8 +81,7 @@ def make_masked_image_functions(encoder, reconstructor, patch_size, normalized):
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None,), tf.string, name="image_bytes")])
     def from_files(image_bytes):
-        spec = tf.TensorSpec(shape, tf.uint8)
-        return embed(tf.map_fn(lambda x: decode_square(x, height, channels), image_bytes, fn_output_signature=spec))
+        return embed(decode_squares(image_bytes, height, channels))
 
     @tf.function(autograph=False, input_signature=[tf.TensorSpec((None, *shape), tf.uint8, name="images")])
     def from_images(images):

@@ -43,7 +43,7 @@ def make_trainer(config, splits, steps_per_epoch, jit_compile=False):
         steps_per_epoch: number of steps in one epoch.
         jit_compile: whether to compile the step with XLA.
     """
-    model = classifiers.make_classifier(config.model, _input_shape(config), len(splits.classes))
+    model = classifiers.make_classifier(config.model, config.input_shape, len(splits.classes))
     if config.sync_batch_norm:
         model = synchronize_batch_norm(model)
     if config.transfer.init:
@@ -85,7 +85,7 @@ def load_network(run, kind=None, flag="--run"):
     classes = run.metadata().get("data", {}).get("classes", ())
     weights = require_weights(run, kind, flag)
     with policy_scope("float32"):
-        model = classifiers.make_classifier(config.model, _input_shape(config), len(classes))
+        model = classifiers.make_classifier(config.model, config.input_shape, len(classes))
     weights.load(model)
     return FinishedRun(run, config, model, weights, tuple(classes))
 
@@ -223,10 +223,6 @@ def load_init_weights(model, config):
         classifiers.copy_features(model, load_network(Run(init), flag="--init").model)
     else:
         pretrained_images.load_weights(model, config, APP)
-
-
-def _input_shape(config):
-    return config.image_size, config.image_size, config.channels
 
 
 def _replace(config, config_class, **changes):

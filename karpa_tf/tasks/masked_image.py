@@ -63,7 +63,7 @@ def make_trainer(config, steps_per_epoch, jit_compile=False):
 
 def make_network(config):
     """Returns the masked autoencoder of a `MaskedImageConfig`."""
-    return make_masked_autoencoder(config.model, config.decoder, _input_shape(config), config.num_masked)
+    return make_masked_autoencoder(config.model, config.decoder, config.input_shape, config.num_masked)
 
 
 def read_config(run, flag="--run"):
@@ -93,7 +93,7 @@ def adapt_classifier(config):
     own = read_config(Run(init), "--init")
     kept = {field: getattr(config.model, field) for field in ("dropout", "stochastic_depth")}
     model = dataclasses.replace(own.model, **kept)
-    shape = "x".join(map(str, _input_shape(own)))
+    shape = "x".join(map(str, own.input_shape))
     print(f"Sizes of --init {init}: {model.num_layers} layers of {model.hidden_dim}, for {shape} images")
     return dataclasses.replace(config, model=model, image_size=own.image_size, channels=own.channels)
 
@@ -110,7 +110,7 @@ def load(run, kind=None, flag="--run"):
 def make_encoder(finished):
     """Returns the model of images in [-1, 1] to embeddings, float32 (batch, hidden_dim), of a `FinishedRun`."""
     with policy_scope("float32"):
-        encoder = make_vit_encoder(finished.config.model, _input_shape(finished.config))
+        encoder = make_vit_encoder(finished.config.model, finished.config.input_shape)
     copy_weights(encoder, finished.model)
     return encoder
 
@@ -123,7 +123,7 @@ def save_report(finished, splits):
     held_out = make_held_out_batches(splits.validation, config) if splits.validation else None
     if config.probe and splits.validation and len(set(splits.train.labels.tolist())) > 1:
         with policy_scope("float32"):
-            random = make_vit_encoder(config.model, _input_shape(config))
+            random = make_vit_encoder(config.model, config.input_shape)
         probes = reconstruction.probe_embeddings(
             make_encoder(finished), random, splits.train, splits.validation, config.seed
         )
@@ -132,7 +132,7 @@ def save_report(finished, splits):
 
 def describe(finished):
     """Returns a line about the encoder of a `FinishedRun`."""
-    encoder, shape = finished.config.model, "x".join(map(str, _input_shape(finished.config)))
+    encoder, shape = finished.config.model, "x".join(map(str, finished.config.input_shape))
     return (
         f"vision transformer of {encoder.num_layers} layers and {encoder.hidden_dim} dimensions for {shape} images, "
         f"{finished.model.count_params():,} weights with its decoder"
@@ -141,7 +141,7 @@ def describe(finished):
 
 def make_export(finished):
     """Returns the `Export` of a `FinishedRun`."""
-    config, shape = finished.config, _input_shape(finished.config)
+    config, shape = finished.config, finished.config.input_shape
     with policy_scope("float32"):
         reconstructor = make_reconstructor(config.model, config.decoder, shape)
     copy_weights(reconstructor, finished.model)
@@ -153,10 +153,6 @@ def make_export(finished):
         examples.load_images(finished.run, shape),
         task=TITLE,
     )
-
-
-def _input_shape(config):
-    return config.image_size, config.image_size, config.channels
 
 
 def _used(splits):

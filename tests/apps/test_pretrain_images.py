@@ -40,7 +40,7 @@ def test_a_run_writes_its_report_beside_baselines_and_draws_images(smoke):
     report = json.loads((run.eval / "report.json").read_text())
     assert report["count"] == 143 and 0.1 < report["probe_accuracy"] < 1
     single_color, random, pixels = report["baselines"]
-    assert 0 < single_color["loss"] < 1 and report["loss"] < 1.1 * single_color["loss"]
+    assert report["loss"] < single_color["loss"] < 1
     assert pixels["probe_accuracy"] > 0.9 and random["name"].endswith("random weights")
     with Image.open(run.samples / "epoch-00001.png") as grid:
         assert grid.size[0] / grid.size[1] == 3  # four images in a row, each three times, in four rows
@@ -68,7 +68,7 @@ def test_the_export_embeds_files_and_pixels_and_draws_what_is_masked(smoke):
     assert (drawn[0, is_masked] != pixels.numpy()[0, is_masked]).any()
 
 
-def test_a_classifier_starts_from_the_encoder_and_can_be_resumed_and_loaded(smoke):
+def test_a_classifier_starts_with_the_features_of_the_encoder(smoke):
     pretrained, _ = smoke
     transfer = dataclasses.replace(VIT.transfer, init=str(pretrained.path))
     config = classifier.resolve_init(dataclasses.replace(VIT, transfer=transfer))

@@ -34,6 +34,12 @@ def decode_square(data, image_size, channels):
     return center_crop_and_resize(decode_image(data), image_size, channels)
 
 
+def decode_squares(files, image_size, channels):
+    """Returns `decode_square` of every file of a string tensor (n,), uint8 (n, image_size, image_size, channels)."""
+    spec = tf.TensorSpec((image_size, image_size, channels), tf.uint8)
+    return tf.map_fn(lambda file: decode_square(file, image_size, channels), files, fn_output_signature=spec)
+
+
 def decode_image(data):
     """Returns an image file, a scalar string, as uint8 (height, width, 3), upright and composited on white.
 
